@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The one list of Debian packages this project uses, by purpose.
+#
+#   tools/deps.sh [--list] PURPOSE...       PURPOSE: build test lab bench lint all
+#
+# Installs what is missing and is silent when nothing is. --list only prints the
+# packages of the purposes, one a line. Services are installed but not started.
+set -euo pipefail
+
+declare -A packages=(
+  # What CMake needs to build the handler and the programs. libtcmu2 is what the handler links to
+  # (Debian has no -dev package for it).
+  [build]="cmake ninja-build gcc libc6-dev pkg-config git
+    libiscsi-dev libsgutils2-dev libjson-c-dev libisal-dev uuid-dev libkmod-dev
+    libnl-3-dev libnl-genl-3-dev libtcmu2"
+
+  # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.
+  [test]="libcmocka-dev clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils
+    e2fsprogs xfsprogs util-linux procps python3 jq"
+
+  # The virtual machine, and what runs inside it (it sees this machine's root file system).
+  # xz-utils unpacks the kernel, so that the emulated CPU need not.
+  [lab]="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils
+    tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi libiscsi-bin sg3-utils fio jq
+    e2fsprogs xfsprogs util-linux procps iproute2"
+
+  [bench]="tgt qemu-utils libiscsi-bin fio jq util-linux procps"
+
+  [lint]="clang-format clang-tidy shellcheck"
+)
+
+die() {
+  echo "deps.sh: $*" >&2
+  exit 1
+}
+
+usage() {
+  sed -n '6,9s/^# \{0,1\}//p' "$0"
+  exit "$1"
+}
+
+is_installed() {
+  [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) == ?i* ]]
+}
+
+# Installs with no questions and starts no service: a policy-rc.d of ours says no to that, unless
+# the machine has one of its own. With neither systemd nor such a policy a start script could hang.
+install_packages() {
+  local as_root=()
+  if ((EUID != 0)); then
+    sudo -n true 2>/dev/null || die "not root, and sudo does not work without a password;" \
+      "as root run: apt-get install --no-install-recommends $*"
+    as_root=(sudo -n)
+  fi
+  local log
+  log=$(mktemp)
+  echo "deps.sh: installing $*" >&2
+  # shellcheck disable=SC2016 # expands in the inner shell
+  if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l sh -ec '
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      trap "rm -f $policy" EXIT
+      printf "#!/bin/sh\nexit 101\n" >"$policy"
+      chmod 755 "$policy"
+    fi
+    apt_get() { apt-get -q -o DPkg::Lock::Timeout=300 "$@"; }
+    apt_get update
+    apt_get install -y --no-install-recommends \
+      -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold "$@"
+  ' sh "$@" >"$log" 2>&1 </dev/null; then
+    tail -n 25 "$log" >&2
+    die "apt-get failed; its whole output is in $log"
+  fi
+  rm -f "$log"
+}
+
+list_only=false
+purposes=()
+for arg in "$@"; do
+  case $arg in
+    --list) list_only=true ;;
+    -h | --help) usage 0 ;;
+    all) purposes+=("${!packages[@]}") ;;
+    *)
+      [[ -n ${packages[$arg]:-} ]] || die "unknown purpose '$arg' (known: ${!packages[*]} all)"
+      purposes+=("$arg")
+      ;;
+  esac
+done
+((${#purposes[@]})) || usage 2 >&2
+
+wanted=()
+for purpose in "${purposes[@]}"; do
+  read -r -d '' -a list <<<"${packages[$purpose]}" || true
+  wanted+=("${list[@]}")
+done
+mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
+
+if $list_only; then
+  printf '%s\n' "${wanted[@]}"
+  exit 0
+fi
+
+command -v dpkg-query >/dev/null || die "this is not Debian; the packages are: ${wanted[*]}"
+missing=()
+for package in "${wanted[@]}"; do
+  is_installed "$package" || missing+=("$package")
+done
+((${#missing[@]} == 0)) || install_packages "${missing[@]}"
