@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_WIRE_SENSE_H
+#define THINMIRROR_WIRE_SENSE_H
+
+/* Sense data, SPC-4 4.5. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "scsi_defs.h"
+
+#define SENSE_FIXED_BYTES 18
+#define SENSE_MAX_BYTES   252
+
+struct sense {
+    uint8_t key;              /* enum scsi_sense_key */
+    uint16_t asc_ascq;        /* enum scsi_asc_ascq */
+    bool information_valid;
+    uint64_t information;     /* usually the LBA of the error */
+    bool deferred;            /* response code 71h or 73h */
+};
+
+/* Writes SENSE_FIXED_BYTES of current fixed-format sense data (70h, 4.5.3). Information that does
+ * not fit in 32 bits is left out, as the standard says. */
+void sense_encode_fixed(const struct sense *sense, uint8_t *to);
+
+/* Decodes fixed (70h, 71h) and descriptor (72h, 73h) format, never reading past length. -EINVAL
+ * when it is neither or too short to hold a sense key. */
+int sense_decode(const uint8_t *from, size_t length, struct sense *ret);
+
+/* A few words for people about an ASC/ASCQ we know, or NULL. */
+const char *sense_asc_text(uint16_t asc_ascq);
+
+/* "key 5/24/00 (invalid field in CDB)" in buffer; returns buffer. */
+const char *sense_describe(const struct sense *sense, char *buffer, size_t size);
+
+#endif

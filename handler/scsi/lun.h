@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_LUN_H
+#define THINMIRROR_LUN_H
+
+/* The logical unit: a direct-access block device (SPC-4, SBC-4) over a volume. It knows no
+ * transport. The TCMU adapter, the mirror's local transport, the tests and the fuzzers all call
+ * lun_execute. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "volume.h"
+
+struct lun;
+
+#define LUN_SENSE_BYTES 96
+
+/* One command. The caller owns everything it points to. Whoever cannot tell the direction of a
+ * command's data gives the same buffers as data_out and data_in. */
+struct lun_command {
+    const uint8_t *cdb;
+    size_t cdb_length; /* bytes there are; a CDB that needs more gets 5/20/00 */
+    const struct iovec *data_out;
+    int data_out_count;
+    const struct iovec *data_in;
+    int data_in_count;
+    uint8_t sense[LUN_SENSE_BYTES]; /* valid on CHECK CONDITION, otherwise zeroed */
+    size_t data_in_bytes;           /* bytes of data_in that mean something */
+};
+
+/* Takes over the volume (also on failure). -ENOMEM. */
+int lun_open(struct volume *volume, struct lun **ret);
+
+/* Closes the volume too, flushed. Takes NULL. No command may be running. */
+void lun_close(struct lun *lun);
+
+/* Serves one command and returns the SCSI status. Every byte of the Data-In buffer that the reply
+ * does not fill is zero afterwards. May be called from many threads at once. */
+uint8_t lun_execute(struct lun *lun, struct lun_command *command);
+
+struct volume *lun_volume(struct lun *lun);
+
+/* Resizes the volume and establishes the unit attention CAPACITY DATA HAS CHANGED (6/2A/09) for
+ * the next command. Errors as volume_resize without discard. */
+int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_STORE_H
+#define THINMIRROR_STORE_H
+
+/* Where a volume's bytes live. An implementation is one file with a create function that returns a
+ * struct whose first member is this one; the functions below check ranges once for all of them.
+ *
+ * Contract: offsets and lengths are bytes within the store's size. Every operation may be called
+ * from any thread at any time; two that overlap are ordered by nobody here (SCSI orders nothing
+ * either). A read sees all writes that returned before it began. Bytes that were never written, or
+ * were punched, read as zeros. Nothing is durable before flush (or a write with fua) returns 0.
+ * Results: 0 or -errno; -ENOSPC means the storage below is full and nothing else is wrong. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "extents.h"
+
+struct store;
+
+struct store_ops {
+    const char *kind;
+    void (*close)(struct store *store);
+    int (*read)(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset);
+    int (*write)(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
+                 bool fua);
+    int (*flush)(struct store *store);
+    /* The range reads as zeros afterwards; whole granules in it are deallocated. */
+    int (*punch)(struct store *store, uint64_t offset, uint64_t length);
+    /* The range reads as zeros afterwards, its storage stays or becomes allocated. */
+    int (*zero)(struct store *store, uint64_t offset, uint64_t length);
+    /* The extent that begins at offset: its status and its length, which ends at limit at the
+     * latest. Need not be the longest one possible, but is never empty. */
+    int (*extent)(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
+    /* New bytes are deallocated. */
+    int (*resize)(struct store *store, uint64_t bytes);
+    /* Storage really taken, in bytes. */
+    int (*allocated)(struct store *store, uint64_t *ret_bytes);
+};
+
+/* First member of every implementation. size_bytes changes only in store_resize. */
+struct store {
+    const struct store_ops *ops;
+    _Atomic uint64_t size_bytes;
+    uint32_t granularity_bytes; /* the unit of deallocation, a power of two, at least 512 */
+};
+
+/* Each checks its range against the size (-ERANGE) and passes on. iov's total length is the length;
+ * store_close takes NULL. */
+void store_close(struct store *store);
+int store_read(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset);
+int store_write(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
+                bool fua);
+int store_flush(struct store *store);
+int store_punch(struct store *store, uint64_t offset, uint64_t length);
+int store_zero(struct store *store, uint64_t offset, uint64_t length);
+int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
+int store_resize(struct store *store, uint64_t bytes);
+int store_allocated(struct store *store, uint64_t *ret_bytes);
+
+#endif

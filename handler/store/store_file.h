@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_STORE_FILE_H
+#define THINMIRROR_STORE_FILE_H
+
+/* A sparse raw file: mapped = data, deallocated = hole. The file system is the truth. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "errmsg.h"
+#include "store.h"
+
+/* Opens an existing regular file and takes an exclusive lock on it (shared when read_only) that
+ * store_close gives back. Never creates a file.
+ * Errors, each with its sentence: -ENOENT, -EISDIR / -EINVAL (not a regular file), -EBUSY (locked;
+ * the message names the holder), -EOPNOTSUPP (the file system cannot punch holes or report them),
+ * -EACCES, ... */
+int store_file_open(const char *path, bool read_only, struct store **ret, struct errmsg *err);
+
+/* Creates a new sparse file of this many bytes, locked, checking first that the file system can
+ * punch holes (the file is removed again when not). -EEXIST when there is one. */
+int store_file_create(const char *path, uint64_t bytes, struct store **ret, struct errmsg *err);
+
+#endif

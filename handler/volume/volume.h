@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_VOLUME_H
+#define THINMIRROR_VOLUME_H
+
+/* One thin volume over a store: an array of logical blocks, each mapped, deallocated or anchored,
+ * with an identity that stays. All mutation goes through volume_write, volume_unmap, volume_zero
+ * and volume_resize. Offsets and lengths are bytes and multiples of the block size. Every function
+ * may be called from any thread; results are 0 or -errno as in store.h, plus -EROFS. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "errmsg.h"
+#include "extents.h"
+#include "volume_meta.h"
+
+struct volume;
+struct store;
+
+/* The volume in the file at path, with its description in PATH.thin. Locked until volume_close.
+ * Errors with a sentence each: those of store_file_open and volume_meta_load, and -EINVAL for a
+ * size that is 0 or no multiple of the block size. */
+int volume_open(const char *path, bool read_only, struct volume **ret, struct errmsg *err);
+
+/* Creates file and description; the volume is open afterwards. -EEXIST when either exists. A
+ * failure leaves nothing behind. bytes: a multiple of block_size, not 0. */
+int volume_create(const char *path, uint32_t block_size, uint64_t bytes, struct volume **ret,
+                  struct errmsg *err);
+
+/* Makes a volume of a raw file that exists: writes the description only. */
+int volume_adopt(const char *path, uint32_t block_size, struct volume **ret, struct errmsg *err);
+
+/* A volume over any store, which it owns from then on (also on failure). For tests. */
+int volume_over_store(struct store *store, const struct volume_meta *meta, bool read_only,
+                      struct volume **ret, struct errmsg *err);
+
+/* Flushes and closes; takes NULL. The flush's result. */
+int volume_close(struct volume *volume);
+
+uint32_t volume_block_size(const struct volume *volume);
+uint64_t volume_bytes(const struct volume *volume);
+uint64_t volume_blocks(const struct volume *volume);
+/* The unit in which storage is given back, in bytes; a multiple of the block size. */
+uint32_t volume_granularity(const struct volume *volume);
+bool volume_read_only(const struct volume *volume);
+const struct volume_meta *volume_get_meta(const struct volume *volume);
+
+int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset);
+/* fua: durable when it returns. */
+int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
+                 bool fua);
+/* The range reads as zeros and is deallocated as far as granules lie wholly in it. */
+int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length);
+/* The range reads as zeros and stays or becomes mapped. */
+int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
+int volume_flush(struct volume *volume);
+
+/* The longest extent that begins at offset and ends at limit at the latest (bytes, block-aligned).
+ * A block only part of which is deallocated counts as mapped. */
+int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret);
+
+/* Shrinking over mapped blocks is refused with -EBUSY unless discard. */
+int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct errmsg *err);
+
+/* Storage really taken, in bytes. */
+int volume_allocated(struct volume *volume, uint64_t *ret_bytes);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_VOLUME_META_H
+#define THINMIRROR_VOLUME_META_H
+
+/* What a volume is besides its bytes, kept in PATH.thin: a JSON object
+ * {"format": "thinmirror-volume", "version": 1, "uuid": "...", "block_size": 512}. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uuid/uuid.h>
+
+#include "errmsg.h"
+
+#define VOLUME_META_SUFFIX    ".thin"
+#define VOLUME_META_MAX_BYTES 65536
+
+struct volume_meta {
+    uuid_t uuid;
+    uint32_t block_size; /* 512 or 4096 */
+};
+
+/* A fresh random UUID. */
+void volume_meta_init(struct volume_meta *meta, uint32_t block_size);
+
+/* Parses text of length bytes. -EINVAL with a sentence that names the field. Fuzzed. */
+int volume_meta_parse(const char *text, size_t length, struct volume_meta *ret, struct errmsg *err);
+
+/* volume_path is the volume's, not the description's. -ENOENT names the `thinvol create` command. */
+int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct errmsg *err);
+
+/* Writes a new description atomically and durably; -EEXIST when there is one. */
+int volume_meta_create(const char *volume_path, const struct volume_meta *meta, struct errmsg *err);
+
+#endif
