@@ -46,9 +46,9 @@ bool bitmap_test(const struct bitmap *bitmap, uint64_t bit)
 }
 
 /* Calls for each word the range touches; mask has the range's bits of that word. */
-#define FOR_EACH_WORD(from, count, word, mask)                                                     \
-    for (uint64_t at_ = (from), end_ = (from) + (count), word = 0, mask = 0;                       \
-         at_ < end_ && (word = at_ / WORD_BITS, mask = word_mask(at_, end_), 1);                   \
+#define FOR_EACH_WORD(from, count, word, mask)                                   \
+    for (uint64_t at_ = (from), end_ = (from) + (count), word = 0, mask = 0;     \
+         at_ < end_ && (word = at_ / WORD_BITS, mask = word_mask(at_, end_), 1); \
          at_ = (word + 1) * WORD_BITS)
 
 static uint64_t word_mask(uint64_t from, uint64_t end)

@@ -39,24 +39,24 @@ static inline void cleanup_unlock(pthread_mutex_t **mutex)
 #define CLEANUP_FCLOSE    CLEANUP(cleanup_fclose)
 
 /* Holds the mutex until the end of the enclosing scope. */
-#define SCOPED_LOCK(mutex) SCOPED_LOCK_NAMED(mutex, __COUNTER__)
+#define SCOPED_LOCK(mutex)           SCOPED_LOCK_NAMED(mutex, __COUNTER__)
 #define SCOPED_LOCK_NAMED(mutex, id) SCOPED_LOCK_PASTED(mutex, id)
-#define SCOPED_LOCK_PASTED(mutex, id)                                                              \
-    CLEANUP(cleanup_unlock) pthread_mutex_t *scoped_lock_##id = (mutex);                           \
+#define SCOPED_LOCK_PASTED(mutex, id)                                    \
+    CLEANUP(cleanup_unlock) pthread_mutex_t *scoped_lock_##id = (mutex); \
     pthread_mutex_lock(scoped_lock_##id)
 
-#define TAKE_PTR(pointer)                                                                          \
-    ({                                                                                             \
-        __typeof__(pointer) taken_ = (pointer);                                                    \
-        (pointer) = NULL;                                                                          \
-        taken_;                                                                                    \
+#define TAKE_PTR(pointer)                       \
+    ({                                          \
+        __typeof__(pointer) taken_ = (pointer); \
+        (pointer) = NULL;                       \
+        taken_;                                 \
     })
 
-#define TAKE_FD(fd)                                                                                \
-    ({                                                                                             \
-        int taken_ = (fd);                                                                         \
-        (fd) = -1;                                                                                 \
-        taken_;                                                                                    \
+#define TAKE_FD(fd)        \
+    ({                     \
+        int taken_ = (fd); \
+        (fd) = -1;         \
+        taken_;            \
     })
 
 #endif

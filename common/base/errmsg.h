@@ -3,7 +3,8 @@
 #define THINMIRROR_BASE_ERRMSG_H
 
 /* The sentence for people that goes with a -errno: what failed, which LUN or file, what to do.
- * Functions that open or check something take a struct errmsg and fill it exactly when they fail. */
+ * Functions that open or check something take a struct errmsg and fill it exactly when they fail.
+ */
 
 #define ERRMSG_BYTES 1024
 

@@ -21,15 +21,15 @@ size_t cdb_length(uint8_t opcode);
 struct cdb_block_fields {
     uint64_t lba;
     uint32_t blocks;
-    uint8_t protect;  /* RDPROTECT, WRPROTECT or VRPROTECT */
+    uint8_t protect; /* RDPROTECT, WRPROTECT or VRPROTECT */
     bool dpo;
     bool fua;
-    uint8_t bytchk;   /* VERIFY: 0 to 3 */
-    bool immed;       /* SYNCHRONIZE CACHE */
-    bool anchor;      /* WRITE SAME */
-    bool unmap;       /* WRITE SAME */
-    bool ndob;        /* WRITE SAME(16) */
-    bool obsolete;    /* WRITE SAME(10)/(16): PBDATA or LBDATA set */
+    uint8_t bytchk; /* VERIFY: 0 to 3 */
+    bool immed;     /* SYNCHRONIZE CACHE */
+    bool anchor;    /* WRITE SAME */
+    bool unmap;     /* WRITE SAME */
+    bool ndob;      /* WRITE SAME(16) */
+    bool obsolete;  /* WRITE SAME(10)/(16): PBDATA or LBDATA set */
 };
 
 /* 0, or -EINVAL when the operation code is none of those. */

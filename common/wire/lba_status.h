@@ -35,11 +35,11 @@ void lba_status_encode_descriptor(uint8_t *to, uint64_t lba, uint32_t blocks,
 /* What a target's reply may be wrong about. */
 enum lba_status_defect {
     LBA_STATUS_SOUND = 0,
-    LBA_STATUS_SHORT,        /* no whole descriptor */
-    LBA_STATUS_WRONG_START,  /* the first descriptor is not about the LBA asked for */
-    LBA_STATUS_UNORDERED,    /* overlap, gap or step back */
+    LBA_STATUS_SHORT,       /* no whole descriptor */
+    LBA_STATUS_WRONG_START, /* the first descriptor is not about the LBA asked for */
+    LBA_STATUS_UNORDERED,   /* overlap, gap or step back */
     LBA_STATUS_ZERO_BLOCKS,
-    LBA_STATUS_BEYOND_END,   /* past the capacity or wrapping */
+    LBA_STATUS_BEYOND_END, /* past the capacity or wrapping */
 };
 
 /* Appends to list (in logical blocks) what a type-00h reply of length received bytes says about

@@ -14,11 +14,11 @@
 #define SENSE_MAX_BYTES   252
 
 struct sense {
-    uint8_t key;              /* enum scsi_sense_key */
-    uint16_t asc_ascq;        /* enum scsi_asc_ascq */
+    uint8_t key;       /* enum scsi_sense_key */
+    uint16_t asc_ascq; /* enum scsi_asc_ascq */
     bool information_valid;
-    uint64_t information;     /* usually the LBA of the error */
-    bool deferred;            /* response code 71h or 73h */
+    uint64_t information; /* usually the LBA of the error */
+    bool deferred;        /* response code 71h or 73h */
 };
 
 /* Writes SENSE_FIXED_BYTES of current fixed-format sense data (70h, 4.5.3). Information that does

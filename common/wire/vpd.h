@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define VPD_HEADER_BYTES 4
+#define VPD_HEADER_BYTES   4
 #define VPD_PAGE_MAX_BYTES 512
 
 /* Block limits, page B0h (SBC-4 6.6.4). Lengths in logical blocks; 0: not stated. */

@@ -25,7 +25,8 @@ void volume_meta_init(struct volume_meta *meta, uint32_t block_size);
 /* Parses text of length bytes. -EINVAL with a sentence that names the field. Fuzzed. */
 int volume_meta_parse(const char *text, size_t length, struct volume_meta *ret, struct errmsg *err);
 
-/* volume_path is the volume's, not the description's. -ENOENT names the `thinvol create` command. */
+/* volume_path is the volume's, not the description's. -ENOENT names the `thinvol create` command.
+ */
 int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct errmsg *err);
 
 /* Writes a new description atomically and durably; -EEXIST when there is one. */

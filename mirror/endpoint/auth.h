@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_AUTH_H
+#define THINMIRROR_AUTH_H
+
+/* CHAP secrets, never on a command line. A file of lines
+ *     TARGET-IQN|*  USER  SECRET  [TARGET-USER TARGET-SECRET]
+ * (the last two for mutual CHAP; # begins a comment), or the environment variables
+ * THINMIRROR_CHAP_USER, THINMIRROR_CHAP_SECRET, THINMIRROR_CHAP_TARGET_USER and
+ * THINMIRROR_CHAP_TARGET_SECRET for every target. */
+
+#include "errmsg.h"
+
+struct auth_table;
+
+struct iscsi_credentials {
+    const char *user;
+    const char *secret;
+    const char *target_user; /* NULL: no mutual CHAP */
+    const char *target_secret;
+};
+
+/* path NULL: the environment only. -EPERM when others may read the file; -EINVAL names the line. */
+int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *err);
+void auth_table_free(struct auth_table *table);
+
+/* The entry for this target, an exact match before *; NULL when there is none. user: from the URL,
+ * or NULL; when given, only an entry of that user fits. Owned by the table. */
+const struct iscsi_credentials *auth_table_find(const struct auth_table *table, const char *iqn,
+                                                const char *user);
+
+#endif

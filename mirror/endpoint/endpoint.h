@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_ENDPOINT_H
+#define THINMIRROR_ENDPOINT_H
+
+/* One side of a copy: a LUN, block device or file, as the engine sees it. Everything is in logical
+ * blocks. Requests are asynchronous and any number may be in flight; one thread uses an endpoint.
+ *
+ * Implementations: endpoint_scsi.c (the SCSI logic, once, over transport.h) and endpoint_file.c
+ * (raw sparse file, block device that is no SCSI device). */
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "errmsg.h"
+#include "extents.h"
+
+#define ENDPOINT_IDENTITY_BYTES 320
+
+/* What is known after open. */
+struct endpoint_info {
+    const char *name; /* as the user gave it, without secrets */
+    const char *kind; /* "iscsi", "sg", "thin", "file" or "block" */
+    uint64_t blocks;
+    uint32_t block_size;
+    /* "naa.6...", "t10....", "serial.VENDOR.PRODUCT.NUMBER", "file.DEV.INODE". Equal for two paths
+     * to one LUN. Empty when the target tells nothing. */
+    char identity[ENDPOINT_IDENTITY_BYTES];
+    bool writable;
+    bool thin;                         /* LBPME, or a sparse file */
+    bool unmapped_reads_zeros;         /* LBPRZ: deallocated blocks are promised to read as zeros */
+    bool can_map;                      /* answered a GET LBA STATUS at open */
+    bool can_unmap;                    /* ENDPOINT_ZERO deallocates */
+    uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
+    uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
+    uint32_t unmap_granularity_blocks; /* never 0 */
+    uint32_t unmap_alignment_blocks;
+};
+
+enum endpoint_op {
+    ENDPOINT_READ,
+    ENDPOINT_WRITE,
+    /* The range reads as zeros afterwards, that is certain on success; deallocated as far as the
+     * target can and says so in ret_deallocated. */
+    ENDPOINT_ZERO,
+    /* Appends to map (in blocks, from lba on) what the target says about blocks from lba to at most
+     * lba + blocks; at least one block on success. Fewer than asked is usual: ask again from
+     * extent_list_end. */
+    ENDPOINT_MAP,
+    /* All completed writes are durable afterwards. */
+    ENDPOINT_FLUSH,
+};
+
+/* The caller owns it, its buffers and its list, and keeps them until done() is called. */
+struct endpoint_request {
+    enum endpoint_op op;
+    uint64_t lba;
+    uint64_t blocks;
+    struct iovec *iov; /* READ, WRITE: exactly blocks * block_size bytes */
+    int iov_count;
+    struct extent_list *map; /* MAP */
+
+    /* Before done(): 0 or -errno: -ENOSPC (7/27/07), -EROFS, -EIO (medium or target error, the
+     * LBA in error_lba), -ENOTCONN, -ETIMEDOUT, -ENODEV, -EOPNOTSUPP. error says it in a sentence
+     * that names the endpoint. */
+    int result;
+    bool deallocated; /* ZERO: the whole range was deallocated, nothing had to be written */
+    uint64_t error_lba;
+    struct errmsg error;
+
+    void (*done)(struct endpoint_request *request);
+    void *opaque; /* the caller's */
+    void *endpoint_private;
+};
+
+struct endpoint;
+
+struct endpoint_ops {
+    void (*close)(struct endpoint *endpoint);
+    int (*submit)(struct endpoint *endpoint, struct endpoint_request *request);
+    void (*poll)(struct endpoint *endpoint, struct pollfd *ret);
+    int (*service)(struct endpoint *endpoint);
+};
+
+/* Commands and calls issued so far, for reports and for tests that assert the exact I/O. */
+struct endpoint_counters {
+    uint64_t reads, writes, zeros, maps, flushes; /* requests on the wire, retries included */
+    uint64_t read_blocks, written_blocks, zeroed_blocks;
+};
+
+struct endpoint {
+    const struct endpoint_ops *ops;
+    struct endpoint_info info;
+    struct endpoint_counters counters;
+};
+
+enum endpoint_open_flags {
+    ENDPOINT_WRITABLE = 1 << 0,
+};
+
+struct auth_table; /* CHAP secrets by target name, see auth.h; NULL: none */
+
+/* Opens what the name stands for: iscsi://[user@]host[:port]/iqn/lun, thin:PATH, a device node
+ * (/dev/sdX and /dev/sgN by SG_IO, other block devices as files) or a plain path. A writable device
+ * node is opened exclusively: -EBUSY with a sentence when it is mounted or held. */
+int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
+                  struct endpoint **ret, struct errmsg *err);
+void endpoint_close(struct endpoint *endpoint);
+
+/* -errno only when the request was not taken; done() is then not called. Ranges beyond the LUN:
+ * -ERANGE. READ and WRITE over max_transfer_blocks, ZERO over max_zero_blocks: -EINVAL. */
+int endpoint_submit(struct endpoint *endpoint, struct endpoint_request *request);
+
+/* Waits until one of the endpoints has something to handle, at most timeout_ms (-1: no limit), and
+ * handles it. -errno when an endpoint is dead; its requests have been completed. -EINTR. */
+int endpoint_wait(struct endpoint *const endpoints[], size_t count, int timeout_ms);
+
+/* Submits one request and waits for it. request->result. */
+int endpoint_run(struct endpoint *endpoint, struct endpoint_request *request);
+
+#endif

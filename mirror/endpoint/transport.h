@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_TRANSPORT_H
+#define THINMIRROR_TRANSPORT_H
+
+/* Carries a CDB to a logical unit and brings back status, data and sense. Three implementations:
+ * iSCSI (libiscsi), SG_IO, and a LUN in this process. None of them knows what a CDB means.
+ *
+ * One thread uses a transport: it submits, waits on the descriptors of transport_poll, and calls
+ * transport_service, from which done() is called. Any number of requests may be in flight. */
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "errmsg.h"
+#include "scsi_defs.h"
+#include "sense.h"
+
+enum transport_direction { TRANSPORT_NO_DATA, TRANSPORT_DATA_IN, TRANSPORT_DATA_OUT };
+
+/* The caller owns the request and its buffers, and keeps both untouched until done() is called. */
+struct transport_request {
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    size_t cdb_length;
+    enum transport_direction direction;
+    struct iovec *iov;
+    int iov_count;
+    unsigned timeout_ms; /* 0: the transport's default of 30 s */
+
+    /* Filled before done(): 0 when the target answered; otherwise -errno: -ENOTCONN or -ECONNRESET
+     * when the connection is gone, -ETIMEDOUT, -EIO. */
+    int result;
+    uint8_t status;     /* enum scsi_status */
+    size_t transferred; /* bytes of data that really moved */
+    uint8_t sense[SENSE_MAX_BYTES];
+    size_t sense_length;
+
+    void (*done)(struct transport_request *request);
+    void *opaque;            /* the caller's */
+    void *transport_private; /* the transport's */
+};
+
+struct transport;
+
+struct transport_ops {
+    const char *kind; /* "iscsi", "sg", "local" */
+    void (*close)(struct transport *transport);
+    /* -errno only when the request was not taken; done() is then not called. */
+    int (*submit)(struct transport *transport, struct transport_request *request);
+    void (*poll)(struct transport *transport, struct pollfd *ret);
+    /* Handles what is ready without blocking. -errno when the transport is dead; every request in
+     * flight has then been completed with that error. */
+    int (*service)(struct transport *transport);
+};
+
+struct transport {
+    const struct transport_ops *ops;
+    unsigned in_flight;
+};
+
+/* Opens one session to one LUN. url and path as on the command line; messages never hold secrets.
+ * Errors: -EINVAL unparsable, -ENODEV no such target or LUN, -EACCES login refused,
+ * -ECONNREFUSED ..., each with a sentence. */
+struct iscsi_credentials;
+int transport_iscsi_open(const char *url, const struct iscsi_credentials *credentials,
+                         struct transport **ret, struct errmsg *err);
+int transport_sg_open(const char *path, bool writable, struct transport **ret, struct errmsg *err);
+int transport_local_open(const char *path, bool writable, struct transport **ret,
+                         struct errmsg *err);
+
+void transport_close(struct transport *transport);
+int transport_submit(struct transport *transport, struct transport_request *request);
+
+/* Submits and waits for it while servicing everything in flight. request->result. */
+int transport_run(struct transport *transport, struct transport_request *request);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_PLAN_H
+#define THINMIRROR_PLAN_H
+
+/* From the maps of both sides over one window of blocks to the jobs that make the secondary read as
+ * the primary does. Pure. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "extents.h"
+
+enum job_kind {
+    JOB_COPY, /* read from the primary, write to the secondary */
+    JOB_ZERO, /* make the secondary read as zeros there, deallocated if it can */
+};
+
+struct job {
+    enum job_kind kind;
+    uint64_t lba;
+    uint64_t blocks;
+};
+
+struct job_list {
+    struct job *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct plan_params {
+    /* Blocks that the secondary's map calls deallocated or anchored are promised to read as zeros
+     * (LBPRZ), so nothing needs doing where the primary has nothing either. */
+    bool secondary_reads_zeros;
+    /* The secondary can deallocate: anchored blocks of its are then given back too. */
+    bool secondary_can_unmap;
+};
+
+/* primary covers [start, end) without gaps; secondary covers it too, or is NULL when its map is not
+ * known. Rules: mapped on the primary: COPY. Otherwise ZERO, unless the secondary is known to be
+ * unmapped there and that reads as zeros. Jobs come in LBA order, the longest possible. -EINVAL
+ * when a map does not cover the window; -ENOMEM. */
+int plan_window(const struct extent_list *primary, const struct extent_list *secondary,
+                uint64_t start, uint64_t end, const struct plan_params *params,
+                struct job_list *jobs);
+
+void job_list_free(struct job_list *jobs);
+
+#endif
