@@ -41,8 +41,12 @@ usage() {
   exit "$1"
 }
 
-is_installed() {
-  [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null) == ?i* ]]
+# Of the packages given, those not installed, one a line. A name dpkg never heard of is missing too.
+missing_of() {
+  local installed
+  installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\n' "$@" 2>/dev/null |
+    sed -n 's/^.i.* \([^:]*\).*/\1/p') || true
+  comm -23 <(printf '%s\n' "$@" | sort -u) <(sort -u <<<"$installed")
 }
 
 # Installs with no questions and starts no service: a policy-rc.d of ours says no to that, unless
@@ -104,8 +108,5 @@ if $list_only; then
 fi
 
 command -v dpkg-query >/dev/null || die "this is not Debian; the packages are: ${wanted[*]}"
-missing=()
-for package in "${wanted[@]}"; do
-  is_installed "$package" || missing+=("$package")
-done
+mapfile -t missing < <(missing_of "${wanted[@]}")
 ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
