@@ -29,10 +29,11 @@ struct endpoint_info {
      * to one LUN. Empty when the target tells nothing. */
     char identity[ENDPOINT_IDENTITY_BYTES];
     bool writable;
-    bool thin;                         /* LBPME, or a sparse file */
-    bool unmapped_reads_zeros;         /* LBPRZ: deallocated blocks are promised to read as zeros */
-    bool can_map;                      /* answered a GET LBA STATUS at open */
-    bool can_unmap;                    /* ENDPOINT_ZERO deallocates */
+    bool any_block_size;       /* a raw file: see endpoint_match_block_size */
+    bool thin;                 /* LBPME, or a sparse file */
+    bool unmapped_reads_zeros; /* LBPRZ: deallocated blocks are promised to read as zeros */
+    bool can_map;   /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
+    bool can_unmap; /* ENDPOINT_ZERO deallocates */
     uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
     uint32_t unmap_granularity_blocks; /* never 0 */
@@ -78,10 +79,17 @@ struct endpoint_request {
 struct endpoint;
 
 struct endpoint_ops {
+    /* Waits for what is in flight, or fails it; done() is called for all of it. */
     void (*close)(struct endpoint *endpoint);
     int (*submit)(struct endpoint *endpoint, struct endpoint_request *request);
-    void (*poll)(struct endpoint *endpoint, struct pollfd *ret);
-    int (*service)(struct endpoint *endpoint);
+    /* What to wait for (fd -1: nothing). Returns the milliseconds after which service must be
+     * called although nothing happened; -1: no limit. */
+    int (*poll)(struct endpoint *endpoint, struct pollfd *ret);
+    /* Handles what is ready without blocking; revents as poll(2) found them, 0 when only time has
+     * passed. -errno when the endpoint is dead; its requests have been completed then. */
+    int (*service)(struct endpoint *endpoint, short revents);
+    /* NULL when the block size is the device's own. -EINVAL when the size is no multiple of it. */
+    int (*set_block_size)(struct endpoint *endpoint, uint32_t block_size);
 };
 
 /* Commands and calls issued so far, for reports and for tests that assert the exact I/O. */
@@ -107,14 +115,25 @@ struct auth_table; /* CHAP secrets by target name, see auth.h; NULL: none */
  * node is opened exclusively: -EBUSY with a sentence when it is mounted or held. */
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
                   struct endpoint **ret, struct errmsg *err);
+/* Takes NULL. */
 void endpoint_close(struct endpoint *endpoint);
+
+/* Gives both the same block size: a raw file has none of its own and takes that of its partner (512
+ * when both are raw files). Before the first request. -EINVAL with a sentence when they differ or a
+ * file's size is no multiple of the block size. */
+int endpoint_match_block_size(struct endpoint *a, struct endpoint *b, struct errmsg *err);
+
+/* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file. */
+int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err);
 
 /* -errno only when the request was not taken; done() is then not called. Ranges beyond the LUN:
  * -ERANGE. READ and WRITE over max_transfer_blocks, ZERO over max_zero_blocks: -EINVAL. */
 int endpoint_submit(struct endpoint *endpoint, struct endpoint_request *request);
 
-/* Waits until one of the endpoints has something to handle, at most timeout_ms (-1: no limit), and
- * handles it. -errno when an endpoint is dead; its requests have been completed. -EINTR. */
+/* Waits until one of the endpoints (at most ENDPOINT_WAIT_MAX) has something to handle, at most
+ * timeout_ms (-1: no limit), and handles it. -errno when an endpoint is dead; its requests have
+ * been completed. -EINTR when a signal came instead. */
+#define ENDPOINT_WAIT_MAX 64
 int endpoint_wait(struct endpoint *const endpoints[], size_t count, int timeout_ms);
 
 /* Submits one request and waits for it. request->result. */

@@ -15,14 +15,16 @@
 #include <sys/uio.h>
 
 #include "errmsg.h"
-#include "scsi_defs.h"
-#include "sense.h"
+
+/* Of the project's own, as libiscsi's header has names that clash with those of scsi_defs.h. */
+#define TRANSPORT_CDB_BYTES   32
+#define TRANSPORT_SENSE_BYTES 252
 
 enum transport_direction { TRANSPORT_NO_DATA, TRANSPORT_DATA_IN, TRANSPORT_DATA_OUT };
 
 /* The caller owns the request and its buffers, and keeps both untouched until done() is called. */
 struct transport_request {
-    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    uint8_t cdb[TRANSPORT_CDB_BYTES];
     size_t cdb_length;
     enum transport_direction direction;
     struct iovec *iov;
@@ -32,9 +34,9 @@ struct transport_request {
     /* Filled before done(): 0 when the target answered; otherwise -errno: -ENOTCONN or -ECONNRESET
      * when the connection is gone, -ETIMEDOUT, -EIO. */
     int result;
-    uint8_t status;     /* enum scsi_status */
+    uint8_t status;     /* as in SAM-5 5.3.1 */
     size_t transferred; /* bytes of data that really moved */
-    uint8_t sense[SENSE_MAX_BYTES];
+    uint8_t sense[TRANSPORT_SENSE_BYTES];
     size_t sense_length;
 
     void (*done)(struct transport_request *request);
@@ -49,15 +51,20 @@ struct transport_ops {
     void (*close)(struct transport *transport);
     /* -errno only when the request was not taken; done() is then not called. */
     int (*submit)(struct transport *transport, struct transport_request *request);
-    void (*poll)(struct transport *transport, struct pollfd *ret);
-    /* Handles what is ready without blocking. -errno when the transport is dead; every request in
-     * flight has then been completed with that error. */
-    int (*service)(struct transport *transport);
+    /* As endpoint_ops.poll and service. */
+    int (*poll)(struct transport *transport, struct pollfd *ret);
+    int (*service)(struct transport *transport, short revents);
 };
+
+#define TRANSPORT_TARGET_BYTES 256
 
 struct transport {
     const struct transport_ops *ops;
     unsigned in_flight;
+    uint64_t max_transfer_bytes; /* of one command; 0: no limit of the transport's own */
+    /* "iqn...,L,0xN" where the way to the LUN is known: the SCSI name string form of iSCSI target
+     * and logical unit number (SPC-4 7.8.6.11). Otherwise empty. */
+    char target[TRANSPORT_TARGET_BYTES];
 };
 
 /* Opens one session to one LUN. url and path as on the command line; messages never hold secrets.
