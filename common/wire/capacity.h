@@ -12,7 +12,7 @@
 #define READ_CAPACITY_16_BYTES 32
 
 struct capacity {
-    uint64_t blocks; /* the last LBA + 1 */
+    uint64_t blocks; /* the last LBA + 1; never 0 */
     uint32_t block_size;
     uint8_t physical_exponent; /* LBPPBE */
     uint16_t lowest_aligned_lba;
@@ -25,7 +25,8 @@ void capacity_encode_10(const struct capacity *capacity, uint8_t to[static READ_
 void capacity_encode_16(const struct capacity *capacity, uint8_t to[static READ_CAPACITY_16_BYTES]);
 
 /* -EINVAL: shorter than 12 bytes (16) or 8 (10), block size 0, or a last LBA of FFFFFFFFFFFFFFFFh.
- * _10: -ERANGE when the LUN is larger than it can say. */
+ * _10: -ERANGE when the LUN is larger than it can say. On failure *ret is zeroed; fields that a
+ * shorter reply lacks are 0. */
 int capacity_decode_16(const uint8_t *from, size_t length, struct capacity *ret);
 int capacity_decode_10(const uint8_t *from, size_t length, struct capacity *ret);
 

@@ -27,10 +27,12 @@ enum lba_status_completion {
 /* How many descriptors fit in an allocation length. */
 size_t lba_status_capacity(uint32_t allocation_length);
 
-void lba_status_encode_header(uint8_t *to, uint32_t descriptors,
+/* descriptors: how many there are to report, whether or not the allocation length lets them all
+ * through (5.9.2.2). */
+void lba_status_encode_header(uint8_t to[static LBA_STATUS_HEADER_BYTES], uint32_t descriptors,
                               enum lba_status_completion completion, bool rtp);
-void lba_status_encode_descriptor(uint8_t *to, uint64_t lba, uint32_t blocks,
-                                  enum extent_status status);
+void lba_status_encode_descriptor(uint8_t to[static LBA_STATUS_DESCRIPTOR_BYTES], uint64_t lba,
+                                  uint32_t blocks, enum extent_status status);
 
 /* What a target's reply may be wrong about. */
 enum lba_status_defect {
@@ -45,12 +47,13 @@ enum lba_status_defect {
 /* Appends to list (in logical blocks) what a type-00h reply of length received bytes says about
  * [lba, capacity), stopping at the first descriptor that breaks the standard's rules. Unknown
  * status codes count as mapped. *ret_next: the first LBA not covered (lba itself when nothing
- * could be used). Never reads past length. 0 with *ret_defect, or -ENOMEM. */
+ * could be used). Never reads past length. 0 with *ret_defect, or extent_list_append's error:
+ * -ENOMEM, or -EINVAL when list already goes past lba. */
 int lba_status_decode(const uint8_t *from, size_t length, uint64_t lba, uint64_t capacity,
                       struct extent_list *list, uint64_t *ret_next,
                       enum lba_status_defect *ret_defect);
 
-/* A few words for people, as in "the target's reply has overlapping descriptors". */
+/* A few words for people that end a sentence like "the reply has ...". */
 const char *lba_status_defect_text(enum lba_status_defect defect);
 
 #endif

@@ -20,6 +20,7 @@ enum scsi_opcode {
     SCSI_WRITE_SAME_10 = 0x41,
     SCSI_UNMAP = 0x42,
     SCSI_MODE_SENSE_10 = 0x5A,
+    SCSI_VARIABLE_LENGTH = 0x7F,
     SCSI_READ_16 = 0x88,
     SCSI_WRITE_16 = 0x8A,
     SCSI_VERIFY_16 = 0x8F,

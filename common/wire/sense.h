@@ -23,10 +23,11 @@ struct sense {
 
 /* Writes SENSE_FIXED_BYTES of current fixed-format sense data (70h, 4.5.3). Information that does
  * not fit in 32 bits is left out, as the standard says. */
-void sense_encode_fixed(const struct sense *sense, uint8_t *to);
+void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED_BYTES]);
 
 /* Decodes fixed (70h, 71h) and descriptor (72h, 73h) format, never reading past length. -EINVAL
- * when it is neither or too short to hold a sense key. */
+ * when it is neither or too short to hold a sense key; *ret is set all the same. What lies behind
+ * the data's own ADDITIONAL SENSE LENGTH is not looked at. */
 int sense_decode(const uint8_t *from, size_t length, struct sense *ret);
 
 /* A few words for people about an ASC/ASCQ we know, or NULL. */

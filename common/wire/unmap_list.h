@@ -18,8 +18,8 @@ struct unmap_descriptor {
 /* A received parameter list; it points into the caller's bytes. */
 struct unmap_list {
     const uint8_t *descriptors;
-    size_t
-        count; /* whole descriptors that both the list's own length and the bytes received hold */
+    /* Whole descriptors that the list's own two lengths and the bytes received all hold. */
+    size_t count;
 };
 
 /* length: the bytes of parameter list there really are, at most the PARAMETER LIST LENGTH. 0 is a

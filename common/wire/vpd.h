@@ -11,6 +11,7 @@
 
 #define VPD_HEADER_BYTES   4
 #define VPD_PAGE_MAX_BYTES 512
+#define VPD_TEXT_MAX_BYTES 240
 
 /* Block limits, page B0h (SBC-4 6.6.4). Lengths in logical blocks; 0: not stated. */
 struct vpd_block_limits {
@@ -22,7 +23,7 @@ struct vpd_block_limits {
     uint32_t max_unmap_blocks;
     uint32_t max_unmap_descriptors;
     uint32_t optimal_unmap_granularity;
-    bool unmap_alignment_valid;
+    bool unmap_alignment_valid; /* UGAVALID */
     uint32_t unmap_alignment;
     uint64_t max_write_same;
 };
@@ -46,23 +47,28 @@ struct vpd_identity {
     char text[VPD_DESIGNATOR_TEXT_BYTES];
 };
 
+/* pages: ascending (SPC-4 7.8.13), at most 256. */
 size_t vpd_encode_supported(uint8_t *to, const uint8_t *pages, size_t count);
+/* Cut at VPD_TEXT_MAX_BYTES characters. */
 size_t vpd_encode_serial(uint8_t *to, const char *serial);
-/* naa: 16 bytes of an NAA 6h designator; t10: vendor (8 bytes, padded here) and the rest. */
+/* naa: 16 bytes of an NAA 6h designator; t10: vendor (8 bytes, padded here) and the rest, cut at
+ * VPD_TEXT_MAX_BYTES characters. */
 size_t vpd_encode_identification(uint8_t *to, const uint8_t naa[static 16], const char *t10_vendor,
                                  const char *t10_rest);
 size_t vpd_encode_block_limits(uint8_t *to, const struct vpd_block_limits *limits);
-/* Non-rotating medium (MEDIUM ROTATION RATE 0001h). */
+/* Non-rotating medium (MEDIUM ROTATION RATE 0001h); VERIFY may compare unmapped blocks (VBULS). */
 size_t vpd_encode_characteristics(uint8_t *to);
 size_t vpd_encode_provisioning(uint8_t *to, const struct vpd_provisioning *provisioning);
 
-/* -EINVAL: not that page, or cut before its last field that SBC-2 already had. Fields that a
- * shorter page lacks are 0. */
+/* -EINVAL: not that page, or cut before its last field that its first standard had (byte 15 of B0h,
+ * byte 5 of B2h). Fields that a shorter page lacks are 0. */
 int vpd_decode_block_limits(const uint8_t *from, size_t length, struct vpd_block_limits *ret);
 int vpd_decode_provisioning(const uint8_t *from, size_t length, struct vpd_provisioning *ret);
-/* -ENOENT: no usable designator. */
+/* -ENOENT: no usable designator; what follows a cut designation descriptor is ignored. -EINVAL: not
+ * that page. */
 int vpd_decode_identity(const uint8_t *from, size_t length, struct vpd_identity *ret);
-/* The serial number without padding, printable characters only. -ENOENT when it is empty. */
+/* The serial number without padding, printable characters only, cut to size - 1 of them.
+ * -ENOENT when it is empty, -EINVAL: not that page. */
 int vpd_decode_serial(const uint8_t *from, size_t length, char *ret, size_t size);
 /* True when page stands in a supported-pages reply. */
 bool vpd_supports(const uint8_t *from, size_t length, uint8_t page);

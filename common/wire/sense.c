@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sense.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "byteorder.h"
+#include "checked.h"
+
+enum {
+    RESPONSE_FIXED_CURRENT = 0x70,
+    RESPONSE_FIXED_DEFERRED = 0x71,
+    RESPONSE_DESCRIPTOR_CURRENT = 0x72,
+    RESPONSE_DESCRIPTOR_DEFERRED = 0x73,
+};
+
+#define INFORMATION_DESCRIPTOR       0x00
+#define INFORMATION_DESCRIPTOR_BYTES 12
+
+void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED_BYTES])
+{
+    memset(to, 0, SENSE_FIXED_BYTES);
+    to[0] = RESPONSE_FIXED_CURRENT;
+    if (sense->information_valid && sense->information <= UINT32_MAX) {
+        to[0] |= 0x80; /* VALID */
+        put_be32(to + 3, (uint32_t)sense->information);
+    }
+    to[2] = sense->key & 0x0F;
+    to[7] = SENSE_FIXED_BYTES - 8; /* ADDITIONAL SENSE LENGTH */
+    put_be16(to + 12, sense->asc_ascq);
+}
+
+/* The bytes that count: what was received, cut at the data's own ADDITIONAL SENSE LENGTH. */
+static size_t usable_bytes(const uint8_t *from, size_t length)
+{
+    return length < 8 ? length : (size_t)min_u64(length, 8u + from[7]);
+}
+
+static int decode_fixed(const uint8_t *from, size_t length, struct sense *ret)
+{
+    if (length < 3)
+        return -EINVAL;
+    length = usable_bytes(from, length);
+    ret->key = from[2] & 0x0F;
+    if ((from[0] & 0x80) && length >= 7) {
+        ret->information_valid = true;
+        ret->information = get_be32(from + 3);
+    }
+    if (length >= 13)
+        ret->asc_ascq = (uint16_t)(from[12] << 8);
+    if (length >= 14)
+        ret->asc_ascq |= from[13];
+    return 0;
+}
+
+static int decode_descriptors(const uint8_t *from, size_t length, struct sense *ret)
+{
+    size_t at = 8;
+
+    if (length < 2)
+        return -EINVAL;
+    ret->key = from[1] & 0x0F;
+    if (length >= 3)
+        ret->asc_ascq = (uint16_t)(from[2] << 8);
+    if (length >= 4)
+        ret->asc_ascq |= from[3];
+    length = usable_bytes(from, length);
+    while (at + 2 <= length) {
+        size_t bytes = 2u + from[at + 1];
+
+        if (bytes > length - at)
+            break;
+        if (from[at] == INFORMATION_DESCRIPTOR && bytes >= INFORMATION_DESCRIPTOR_BYTES &&
+            (from[at + 2] & 0x80)) {
+            ret->information_valid = true;
+            ret->information = get_be64(from + at + 4);
+            break;
+        }
+        at += bytes;
+    }
+    return 0;
+}
+
+int sense_decode(const uint8_t *from, size_t length, struct sense *ret)
+{
+    uint8_t response;
+
+    *ret = (struct sense){0};
+    if (length == 0)
+        return -EINVAL;
+    response = from[0] & 0x7F;
+    ret->deferred = response == RESPONSE_FIXED_DEFERRED || response == RESPONSE_DESCRIPTOR_DEFERRED;
+    switch (response) {
+    case RESPONSE_FIXED_CURRENT:
+    case RESPONSE_FIXED_DEFERRED:
+        return decode_fixed(from, length, ret);
+    case RESPONSE_DESCRIPTOR_CURRENT:
+    case RESPONSE_DESCRIPTOR_DEFERRED:
+        return decode_descriptors(from, length, ret);
+    default:
+        return -EINVAL;
+    }
+}
+
+static const struct {
+    uint16_t asc_ascq;
+    const char *text;
+} asc_texts[] = {
+    {ASC_NONE, "no additional sense information"},
+    {ASC_WRITE_ERROR, "write error"},
+    {ASC_UNRECOVERED_READ_ERROR, "unrecovered read error"},
+    {ASC_PARAMETER_LIST_LENGTH_ERROR, "parameter list length error"},
+    {ASC_MISCOMPARE_DURING_VERIFY, "miscompare during verify"},
+    {ASC_INVALID_OPERATION_CODE, "invalid operation code"},
+    {ASC_LBA_OUT_OF_RANGE, "LBA out of range"},
+    {ASC_INVALID_FIELD_IN_CDB, "invalid field in CDB"},
+    {ASC_LUN_NOT_SUPPORTED, "logical unit not supported"},
+    {ASC_INVALID_FIELD_IN_PARAMETER_LIST, "invalid field in parameter list"},
+    {ASC_WRITE_PROTECTED, "write protected"},
+    {ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT, "no space left to allocate: write protected"},
+    {ASC_POWER_ON_RESET, "power on or reset"},
+    {ASC_CAPACITY_DATA_CHANGED, "capacity data has changed"},
+    {ASC_SAVING_PARAMETERS_NOT_SUPPORTED, "saving parameters not supported"},
+    {ASC_REPORTED_LUNS_DATA_CHANGED, "reported LUNs data has changed"},
+    {ASC_INTERNAL_TARGET_FAILURE, "internal target failure"},
+};
+
+const char *sense_asc_text(uint16_t asc_ascq)
+{
+    for (size_t i = 0; i < sizeof(asc_texts) / sizeof(asc_texts[0]); i++)
+        if (asc_texts[i].asc_ascq == asc_ascq)
+            return asc_texts[i].text;
+    return NULL;
+}
+
+const char *sense_describe(const struct sense *sense, char *buffer, size_t size)
+{
+    const char *text = sense_asc_text(sense->asc_ascq);
+
+    snprintf(buffer, size, "key %X/%02X/%02X%s%s%s", sense->key, sense->asc_ascq >> 8,
+             sense->asc_ascq & 0xFF, text ? " (" : "", text ? text : "", text ? ")" : "");
+    return buffer;
+}
