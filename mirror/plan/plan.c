@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "checked.h"
+
+/* Appends a job, joined to the last one when it follows on and is of the same kind. */
+static int job_list_append(struct job_list *jobs, enum job_kind kind, uint64_t lba, uint64_t blocks)
+{
+    if (jobs->count > 0) {
+        struct job *last = &jobs->items[jobs->count - 1];
+
+        if (last->kind == kind && last->lba + last->blocks == lba) {
+            last->blocks += blocks;
+            return 0;
+        }
+    }
+    if (jobs->count == jobs->capacity) {
+        size_t capacity = jobs->capacity ? jobs->capacity * 2 : 16;
+        struct job *items = reallocarray(jobs->items, capacity, sizeof(*items));
+
+        if (!items)
+            return -ENOMEM;
+        jobs->items = items;
+        jobs->capacity = capacity;
+    }
+    jobs->items[jobs->count++] = (struct job){kind, lba, blocks};
+    return 0;
+}
+
+void job_list_free(struct job_list *jobs)
+{
+    free(jobs->items);
+    *jobs = (struct job_list){0};
+}
+
+/* A walk along one map. An unknown map is mapped everywhere: nothing may be taken for granted. */
+struct walk {
+    const struct extent *at;
+    const struct extent *stop;
+};
+
+static int walk_start(struct walk *walk, const struct extent_list *map, uint64_t start)
+{
+    *walk = (struct walk){0};
+    if (!map)
+        return 0;
+    walk->at = extent_list_find(map, start);
+    walk->stop = map->items + map->count;
+    return walk->at ? 0 : -EINVAL;
+}
+
+/* What holds from lba on, and up to where (limit at most). */
+static int walk_look(struct walk *walk, uint64_t lba, uint64_t limit,
+                     enum extent_status *ret_status, uint64_t *ret_end)
+{
+    *ret_status = EXTENT_MAPPED;
+    *ret_end = limit;
+    if (!walk->at)
+        return 0;
+    if (lba - walk->at->start == walk->at->length)
+        walk->at++;
+    if (walk->at == walk->stop || walk->at->start > lba)
+        return -EINVAL;
+    *ret_status = walk->at->status;
+    *ret_end = min_u64(limit, walk->at->start + walk->at->length);
+    return 0;
+}
+
+static bool must_zero(enum extent_status secondary, const struct plan_params *params)
+{
+    if (secondary == EXTENT_MAPPED || !params->secondary_reads_zeros)
+        return true;
+    return secondary == EXTENT_ANCHORED && params->secondary_can_unmap;
+}
+
+int plan_window(const struct extent_list *primary, const struct extent_list *secondary,
+                uint64_t start, uint64_t end, const struct plan_params *params,
+                struct job_list *jobs)
+{
+    struct walk source, target;
+
+    if (start >= end)
+        return start == end ? 0 : -EINVAL;
+    if (walk_start(&source, primary, start) < 0 || walk_start(&target, secondary, start) < 0)
+        return -EINVAL;
+    for (uint64_t lba = start; lba < end;) {
+        enum extent_status here, there;
+        uint64_t here_end, there_end, next;
+        int r = 0;
+
+        if (walk_look(&source, lba, end, &here, &here_end) < 0 ||
+            walk_look(&target, lba, end, &there, &there_end) < 0)
+            return -EINVAL;
+        next = min_u64(here_end, there_end);
+        if (here == EXTENT_MAPPED)
+            r = job_list_append(jobs, JOB_COPY, lba, next - lba);
+        else if (must_zero(there, params))
+            r = job_list_append(jobs, JOB_ZERO, lba, next - lba);
+        if (r < 0)
+            return r;
+        lba = next;
+    }
+    return 0;
+}

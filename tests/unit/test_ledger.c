@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "ledger.h"
+
+static const struct ledger sample = {
+    .state = LEDGER_COMPLETE,
+    .primary = {"naa.6001405aabbccdd", "iscsi://host/iqn.2024-01.org.example:a/1", 1ULL << 37, 512},
+    .secondary = {"serial.ACME.Disk \"8\".\\x", "/dev/sdq", UINT64_MAX, 4096},
+    .source_map = "lba-status",
+    .started = 1700000000,
+    .completed = INT64_MAX,
+};
+
+static void expect_same_side(const struct ledger_side *a, const struct ledger_side *b)
+{
+    assert_string_equal(a->identity, b->identity);
+    assert_string_equal(a->name, b->name);
+    assert_int_equal(a->blocks, b->blocks);
+    assert_int_equal(a->block_size, b->block_size);
+}
+
+static void what_was_written_is_read_back(void **state)
+{
+    CLEANUP_FREE char *text = NULL;
+    struct ledger got;
+
+    (void)state;
+    assert_int_equal(ledger_encode(&sample, &text), 0);
+    assert_int_equal(ledger_decode(text, strlen(text), &got), 0);
+    assert_int_equal(got.state, LEDGER_COMPLETE);
+    expect_same_side(&got.primary, &sample.primary);
+    expect_same_side(&got.secondary, &sample.secondary);
+    assert_string_equal(got.source_map, "lba-status");
+    assert_int_equal(got.started, sample.started);
+    assert_int_equal(got.completed, sample.completed);
+}
+
+static void a_ledger_that_was_cut_is_no_ledger(void **state)
+{
+    CLEANUP_FREE char *text = NULL;
+    struct ledger got;
+
+    (void)state;
+    assert_int_equal(ledger_encode(&sample, &text), 0);
+    for (size_t length = 0; length + 2 <= strlen(text); length++)
+        assert_int_equal(ledger_decode(text, length, &got), -EINVAL);
+}
+
+/* The sample's text with the first occurrence of from replaced. */
+static int decode_changed(const char *from, const char *to)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP_FREE char *changed = NULL;
+    struct ledger got;
+    char *at;
+
+    assert_int_equal(ledger_encode(&sample, &text), 0);
+    at = strstr(text, from);
+    assert_non_null(at);
+    assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) > 0);
+    return ledger_decode(changed, strlen(changed), &got);
+}
+
+static void members_must_be_there_and_make_sense(void **state)
+{
+    (void)state;
+    assert_int_equal(decode_changed("1700000000", "1700000001"), 0);
+    assert_int_equal(decode_changed("\"state\"", "\"estate\""), -EINVAL);
+    assert_int_equal(decode_changed("\"complete\"", "\"half\""), -EINVAL);
+    assert_int_equal(decode_changed("\"thinmirror_ledger\":1", "\"thinmirror_ledger\":2"), -EINVAL);
+    assert_int_equal(decode_changed("\"primary\"", "\"first\""), -EINVAL);
+    assert_int_equal(decode_changed("\"naa.6001405aabbccdd\"", "17"), -EINVAL);
+    assert_int_equal(decode_changed("\"naa.6001405aabbccdd\"", "\"a\\u0000b\""), -EINVAL);
+    assert_int_equal(decode_changed("137438953472", "-1"), -EINVAL);
+    assert_int_equal(decode_changed("137438953472", "\"8\""), -EINVAL);
+    assert_int_equal(decode_changed("512", "4294967296"), -EINVAL);
+    assert_int_equal(decode_changed("1700000000", "1.5"), -EINVAL);
+    assert_int_equal(decode_changed("9223372036854775807", "9223372036854775808"), -EINVAL);
+    assert_int_equal(decode_changed("{", "{\"more\": [1, {}],"), 0);
+    assert_int_equal(decode_changed("{", "{\"more\": [[[[[[[[[[1]]]]]]]]]],"), -EINVAL);
+    assert_int_equal(decode_changed("{", "[{"), -EINVAL);
+}
+
+static void other_json_is_no_ledger(void **state)
+{
+    static const char *const texts[] = {"", "null", "7", "[]", "{}", "\"x\"", "root:x:0:0:\n"};
+    struct ledger got;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        assert_int_equal(ledger_decode(texts[i], strlen(texts[i]), &got), -EINVAL);
+}
+
+static void texts_that_are_too_long_are_refused(void **state)
+{
+    CLEANUP_FREE char *text = malloc(LEDGER_MAX_BYTES + 1);
+    char name[LEDGER_IDENTITY_BYTES + 8];
+    struct ledger got;
+
+    (void)state;
+    memset(text, ' ', LEDGER_MAX_BYTES + 1);
+    assert_int_equal(ledger_decode(text, LEDGER_MAX_BYTES + 1, &got), -EINVAL);
+    memset(name, 'x', sizeof(name));
+    name[0] = '"';
+    name[LEDGER_IDENTITY_BYTES] = '"';
+    name[LEDGER_IDENTITY_BYTES + 1] = '\0';
+    assert_int_equal(decode_changed("\"naa.6001405aabbccdd\"", name), 0);
+    name[LEDGER_IDENTITY_BYTES] = 'x';
+    name[LEDGER_IDENTITY_BYTES + 1] = '"';
+    name[LEDGER_IDENTITY_BYTES + 2] = '\0';
+    assert_int_equal(decode_changed("\"naa.6001405aabbccdd\"", name), -EINVAL);
+}
+
+static void a_side_without_identity_matches_nothing(void **state)
+{
+    struct ledger_side known = sample.primary, now = sample.primary;
+
+    (void)state;
+    strcpy(now.name, "another way to it");
+    assert_true(ledger_side_matches(&known, &now));
+    now.blocks++;
+    assert_false(ledger_side_matches(&known, &now));
+    now.blocks--;
+    now.block_size = 4096;
+    assert_false(ledger_side_matches(&known, &now));
+    now.block_size = 512;
+    now.identity[5] = 'x';
+    assert_false(ledger_side_matches(&known, &now));
+    known.identity[0] = now.identity[0] = '\0';
+    assert_false(ledger_side_matches(&known, &now));
+}
+
+static void expect_file_name(const char *identity, const char *expected)
+{
+    char name[LEDGER_FILE_BYTES];
+
+    ledger_file_name(identity, name);
+    assert_string_equal(name, expected);
+}
+
+static void file_names_are_safe_and_differ(void **state)
+{
+    char identity[LEDGER_IDENTITY_BYTES], a[LEDGER_FILE_BYTES], b[LEDGER_FILE_BYTES];
+
+    (void)state;
+    expect_file_name("naa.6001405", "naa.6001405.json");
+    expect_file_name("../etc/x", "%2E.%2Fetc%2Fx.json");
+    expect_file_name("t10.A B_\xff%", "t10.A%20B%5F%FF%25.json");
+    memset(identity, '/', sizeof(identity));
+    identity[sizeof(identity) - 1] = '\0';
+    ledger_file_name(identity, a);
+    identity[sizeof(identity) - 2] = '.';
+    ledger_file_name(identity, b);
+    assert_string_not_equal(a, b);
+    assert_true(strlen(a) < LEDGER_FILE_BYTES && !strchr(a, '/'));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_written_is_read_back),
+        cmocka_unit_test(a_ledger_that_was_cut_is_no_ledger),
+        cmocka_unit_test(members_must_be_there_and_make_sense),
+        cmocka_unit_test(other_json_is_no_ledger),
+        cmocka_unit_test(texts_that_are_too_long_are_refused),
+        cmocka_unit_test(a_side_without_identity_matches_nothing),
+        cmocka_unit_test(file_names_are_safe_and_differ),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

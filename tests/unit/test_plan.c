@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cleanup.h"
+#include "plan.h"
+
+#define M EXTENT_MAPPED
+#define D EXTENT_DEALLOCATED
+#define A EXTENT_ANCHORED
+
+static const struct plan_params promises = {.secondary_reads_zeros = true,
+                                            .secondary_can_unmap = true};
+
+/* A map from one letter a block: m, d or a; a space is a block the map says nothing about. */
+static void map_from(const char *letters, struct extent_list *map)
+{
+    extent_list_clear(map);
+    for (uint64_t lba = 0; letters[lba]; lba++) {
+        char c = letters[lba];
+
+        if (c != ' ')
+            assert_int_equal(extent_list_append(map, lba, 1, c == 'm' ? M : c == 'd' ? D : A), 0);
+    }
+}
+
+/* The plan as one letter a block: C copy, Z zero, - nothing. */
+static void plan_letters(const char *primary, const char *secondary, uint64_t start, uint64_t end,
+                         const struct plan_params *params, char *ret)
+{
+    CLEANUP(extent_list_free) struct extent_list from = {0};
+    CLEANUP(extent_list_free) struct extent_list to = {0};
+    CLEANUP(job_list_free) struct job_list jobs = {0};
+
+    map_from(primary, &from);
+    if (secondary)
+        map_from(secondary, &to);
+    assert_int_equal(plan_window(&from, secondary ? &to : NULL, start, end, params, &jobs), 0);
+    memset(ret, '-', end - start);
+    ret[end - start] = '\0';
+    for (size_t i = 0; i < jobs.count; i++) {
+        const struct job *job = &jobs.items[i];
+
+        assert_true(job->blocks > 0 && job->lba >= start && job->lba + job->blocks <= end);
+        for (uint64_t lba = job->lba; lba < job->lba + job->blocks; lba++) {
+            assert_int_equal(ret[lba - start], '-');
+            ret[lba - start] = job->kind == JOB_COPY ? 'C' : 'Z';
+        }
+        if (i > 0) {
+            const struct job *last = &jobs.items[i - 1];
+
+            assert_true(last->lba + last->blocks <= job->lba);
+            assert_false(last->kind == job->kind && last->lba + last->blocks == job->lba);
+        }
+    }
+}
+
+static void expect_plan(const char *primary, const char *secondary,
+                        const struct plan_params *params, const char *expected)
+{
+    char got[64];
+
+    plan_letters(primary, secondary, 0, strlen(primary), params, got);
+    assert_string_equal(got, expected);
+}
+
+static void mapped_blocks_are_copied_and_the_rest_is_emptied(void **state)
+{
+    (void)state;
+    expect_plan("mmddaa", "mmmmmm", &promises, "CCZZZZ");
+    expect_plan("mmddaa", "dddddd", &promises, "CC----");
+    expect_plan("mdmdmd", "ddmmdd", &promises, "C-CZC-");
+}
+
+static void a_secondary_that_tells_nothing_is_emptied_everywhere(void **state)
+{
+    (void)state;
+    expect_plan("mmddaa", NULL, &promises, "CCZZZZ");
+}
+
+static void unmapped_without_a_promise_of_zeros_is_zeroed(void **state)
+{
+    const struct plan_params nothing = {0};
+
+    (void)state;
+    expect_plan("mmddaa", "dddddd", &nothing, "CCZZZZ");
+}
+
+static void anchored_storage_is_given_back_where_that_can_be_done(void **state)
+{
+    const struct plan_params cannot = {.secondary_reads_zeros = true};
+
+    (void)state;
+    expect_plan("dddaaa", "mdamda", &promises, "Z-ZZ-Z");
+    expect_plan("dddaaa", "mdamda", &cannot, "Z--Z--");
+}
+
+static void maps_may_reach_beyond_the_window(void **state)
+{
+    char got[64];
+
+    (void)state;
+    plan_letters("mmmmdddd", "mmmmmmmm", 2, 6, &promises, got);
+    assert_string_equal(got, "CCZZ");
+    plan_letters("mmmmdddd", " mmmmmmm", 3, 3, &promises, got);
+    assert_string_equal(got, "");
+}
+
+static int try_plan(const char *primary, const char *secondary, uint64_t start, uint64_t end)
+{
+    CLEANUP(extent_list_free) struct extent_list from = {0};
+    CLEANUP(extent_list_free) struct extent_list to = {0};
+    CLEANUP(job_list_free) struct job_list jobs = {0};
+
+    map_from(primary, &from);
+    map_from(secondary, &to);
+    return plan_window(&from, &to, start, end, &promises, &jobs);
+}
+
+static void a_map_with_a_hole_in_it_is_no_map(void **state)
+{
+    (void)state;
+    assert_int_equal(try_plan("mmmm", "dddd", 0, 4), 0);
+    assert_int_equal(try_plan("mm m", "dddd", 0, 4), -EINVAL);
+    assert_int_equal(try_plan("mmmm", "dd d", 0, 4), -EINVAL);
+    assert_int_equal(try_plan(" mmm", "dddd", 0, 4), -EINVAL);
+    assert_int_equal(try_plan("mmmm", " ddd", 0, 4), -EINVAL);
+    assert_int_equal(try_plan("mmm", "dddd", 0, 4), -EINVAL);
+    assert_int_equal(try_plan("mmmm", "ddd", 0, 4), -EINVAL);
+    assert_int_equal(try_plan("mmmm", "dddd", 3, 2), -EINVAL);
+    assert_int_equal(try_plan("", "", 0, 1), -EINVAL);
+}
+
+static void a_window_at_the_top_does_not_wrap(void **state)
+{
+    CLEANUP(extent_list_free) struct extent_list map = {0};
+    CLEANUP(job_list_free) struct job_list jobs = {0};
+
+    (void)state;
+    assert_int_equal(extent_list_append(&map, 1, UINT64_MAX - 1, M), 0);
+    assert_int_equal(plan_window(&map, &map, 1, UINT64_MAX, &promises, &jobs), 0);
+    assert_int_equal(jobs.count, 1);
+    assert_int_equal(jobs.items[0].blocks, UINT64_MAX - 1);
+}
+
+/* What must become of one block, as the rules read, one at a time. */
+static char model(char primary, char secondary, const struct plan_params *params)
+{
+    if (primary == 'm')
+        return 'C';
+    if (secondary == 'm')
+        return 'Z';
+    if (!params->secondary_reads_zeros)
+        return 'Z';
+    if (secondary == 'a' && params->secondary_can_unmap)
+        return 'Z';
+    return '-';
+}
+
+static void random_letters(char *to, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        size_t run = 1 + (size_t)random() % 5;
+        char c = "mda"[random() % 3];
+
+        while (run-- > 0 && i < count)
+            to[i++] = c;
+    }
+    to[count] = '\0';
+}
+
+static void random_maps_agree_with_a_model_of_single_blocks(void **state)
+{
+    char primary[64], secondary[64], got[64];
+
+    (void)state;
+    srandom(7);
+    for (int round = 0; round < 20000; round++) {
+        size_t count = 1 + (size_t)random() % 60;
+        uint64_t start = (uint64_t)random() % count;
+        uint64_t end = start + (uint64_t)random() % (count - start + 1);
+        struct plan_params params = {.secondary_reads_zeros = random() & 1,
+                                     .secondary_can_unmap = random() & 1};
+        bool known = random() % 4 != 0;
+
+        random_letters(primary, count);
+        random_letters(secondary, count);
+        plan_letters(primary, known ? secondary : NULL, start, end, &params, got);
+        for (uint64_t lba = start; lba < end; lba++)
+            assert_int_equal(got[lba - start],
+                             model(primary[lba], known ? secondary[lba] : 'm', &params));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mapped_blocks_are_copied_and_the_rest_is_emptied),
+        cmocka_unit_test(a_secondary_that_tells_nothing_is_emptied_everywhere),
+        cmocka_unit_test(unmapped_without_a_promise_of_zeros_is_zeroed),
+        cmocka_unit_test(anchored_storage_is_given_back_where_that_can_be_done),
+        cmocka_unit_test(maps_may_reach_beyond_the_window),
+        cmocka_unit_test(a_map_with_a_hole_in_it_is_no_map),
+        cmocka_unit_test(a_window_at_the_top_does_not_wrap),
+        cmocka_unit_test(random_maps_agree_with_a_model_of_single_blocks),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
