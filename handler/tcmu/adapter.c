@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The tcmu-runner handler "thin": every command of a device goes to its logical unit.
+ *
+ * Threads: check_config, open, close and reconfig come from the runner's main thread; handle_cmd
+ * comes from the device's workers, which the runner cancels and joins before it calls close. A
+ * worker must therefore not die inside the logical unit, where it may hold locks: cancellation is
+ * off while it is there. A command that runs when the device goes is thus finished first. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cfgstring.h"
+#include "cleanup.h"
+#include "errmsg.h"
+#include "lun.h"
+#include "runner_log.h"
+#include "scsi_defs.h"
+#include "sense.h"
+#include "tcmur_abi.h"
+#include "volume.h"
+
+_Static_assert(TCMULIB_SENSE_BYTES == LUN_SENSE_BYTES, "the sense buffers are of one size");
+
+/* How many commands run, and how many may. Only used when fewer may than there are workers. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t left;
+    int running;
+    int limit;
+};
+
+struct thin_device {
+    struct lun *lun;
+    struct gate gate;
+};
+
+static void gate_enter(struct gate *gate)
+{
+    if (gate->limit >= CFGSTRING_MAX_THREADS)
+        return;
+    pthread_mutex_lock(&gate->lock);
+    while (gate->running >= gate->limit)
+        pthread_cond_wait(&gate->left, &gate->lock);
+    gate->running++;
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static void gate_leave(struct gate *gate)
+{
+    if (gate->limit >= CFGSTRING_MAX_THREADS)
+        return;
+    pthread_mutex_lock(&gate->lock);
+    gate->running--;
+    pthread_cond_signal(&gate->left);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static bool thin_check_config(const char *text, char **reason)
+{
+    struct cfgstring config;
+    struct volume *volume = NULL;
+    struct errmsg err = {0};
+
+    if (cfgstring_parse(text, &config, &err) == 0 &&
+        volume_open(config.path, config.read_only, &volume, &err) == 0) {
+        volume_close(volume);
+        return true;
+    }
+    *reason = strdup(err.text);
+    return false;
+}
+
+/* The size as configured. The runner rounds its own figure down to whole blocks, so configfs is
+ * asked first. */
+static uint64_t configured_bytes(struct tcmu_device *dev)
+{
+    int error = 0;
+    uint64_t bytes = tcmu_cfgfs_dev_get_info_u64(dev, "Size", &error);
+
+    if (error)
+        bytes = tcmu_dev_get_num_lbas(dev) * tcmu_dev_get_block_size(dev);
+    return bytes;
+}
+
+/* What initiators see comes from the volume, but the kernel and targetcli go by what was
+ * configured: the two must agree. */
+static int check_geometry(struct tcmu_device *dev, const struct volume *volume, const char *path,
+                          struct errmsg *err)
+{
+    uint32_t block_size = tcmu_dev_get_block_size(dev);
+    uint64_t bytes = configured_bytes(dev);
+
+    if (block_size != volume_block_size(volume))
+        return errmsg_set(err, -EINVAL,
+                          "%s has blocks of %u bytes, but %u are configured; create the backstore "
+                          "with control=hw_block_size=%u",
+                          path, volume_block_size(volume), block_size, volume_block_size(volume));
+    if (bytes % block_size != 0)
+        return errmsg_set(err, -EINVAL,
+                          "the configured size of %" PRIu64 " bytes is no multiple of the block "
+                          "size of %u bytes; %s is %" PRIu64 " bytes, create the backstore with "
+                          "size=%" PRIu64,
+                          bytes, block_size, path, volume_bytes(volume), volume_bytes(volume));
+    if (bytes != volume_bytes(volume))
+        return errmsg_set(err, -EINVAL,
+                          "%s is %" PRIu64 " bytes, but %" PRIu64 " are configured; create the "
+                          "backstore with size=%" PRIu64 ", or resize the volume with 'thinvol "
+                          "resize'",
+                          path, volume_bytes(volume), bytes, volume_bytes(volume));
+    return 0;
+}
+
+static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, struct lun **ret,
+                    struct errmsg *err)
+{
+    struct volume *volume;
+    int error = volume_open(config->path, config->read_only, &volume, err);
+
+    if (error)
+        return error;
+    error = check_geometry(dev, volume, config->path, err);
+    if (error) {
+        volume_close(volume);
+        return error;
+    }
+    error = lun_open(volume, ret);
+    return error ? errmsg_set(err, error, "%s: %s", config->path, strerror(-error)) : 0;
+}
+
+static int thin_open(struct tcmu_device *dev, bool reopen)
+{
+    CLEANUP_FREE struct thin_device *thin = calloc(1, sizeof(*thin));
+    struct cfgstring config;
+    struct errmsg err = {"out of memory"};
+    int error = -ENOMEM;
+
+    (void)reopen; /* false even after a crash of the runner: every open expects the worst */
+    if (thin)
+        error = cfgstring_parse(tcmu_dev_get_cfgstring(dev), &config, &err);
+    if (!error)
+        error = open_lun(dev, &config, &thin->lun, &err);
+    if (error) {
+        runner_log(dev, LOG_LEVEL_ERROR, err.text);
+        return error;
+    }
+    pthread_mutex_init(&thin->gate.lock, NULL);
+    pthread_cond_init(&thin->gate.left, NULL);
+    thin->gate.limit = config.threads;
+    tcmur_dev_set_private(dev, TAKE_PTR(thin));
+    return 0;
+}
+
+static void thin_close(struct tcmu_device *dev)
+{
+    struct thin_device *thin = tcmur_dev_get_private(dev);
+
+    tcmur_dev_set_private(dev, NULL);
+    lun_close(thin->lun);
+    pthread_cond_destroy(&thin->gate.left);
+    pthread_mutex_destroy(&thin->gate.lock);
+    free(thin);
+}
+
+/* The runner speaks statuses of its own; what it can't say is an internal target failure. */
+static int runner_status(uint8_t scsi_status, uint8_t *sense)
+{
+    switch (scsi_status) {
+    case SCSI_STATUS_GOOD:
+    case SCSI_STATUS_CONDITION_MET:
+        return TCMU_STS_OK;
+    case SCSI_STATUS_BUSY:
+        return TCMU_STS_BUSY;
+    case SCSI_STATUS_TASK_SET_FULL:
+        return TCMU_STS_NO_RESOURCE;
+    case SCSI_STATUS_CHECK_CONDITION:
+        return TCMU_STS_PASSTHROUGH_ERR;
+    default:
+        sense_encode_fixed(&(struct sense){.key = SENSE_HARDWARE_ERROR,
+                                           .asc_ascq = ASC_INTERNAL_TARGET_FAILURE},
+                           sense);
+        return TCMU_STS_PASSTHROUGH_ERR;
+    }
+}
+
+static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd)
+{
+    int cdb_length = tcmu_cdb_get_length(cmd->cdb);
+    /* The ring does not tell which way the data goes. */
+    struct lun_command command = {
+        .cdb = cmd->cdb,
+        .cdb_length = cdb_length > 0 ? (size_t)cdb_length : 0,
+        .data_out = cmd->iovec,
+        .data_out_count = (int)cmd->iov_cnt,
+        .data_in = cmd->iovec,
+        .data_in_count = (int)cmd->iov_cnt,
+    };
+    uint8_t status;
+
+    gate_enter(&thin->gate);
+    status = lun_execute(thin->lun, &command);
+    gate_leave(&thin->gate);
+    memcpy(cmd->sense_buf, command.sense, sizeof(cmd->sense_buf));
+    return runner_status(status, cmd->sense_buf);
+}
+
+static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *cmd)
+{
+    int cancel_state, status;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    status = execute(tcmur_dev_get_private(dev), cmd->lib_cmd);
+    pthread_setcancelstate(cancel_state, NULL);
+    return status;
+}
+
+static int resize(struct tcmu_device *dev, uint64_t bytes, struct errmsg *err)
+{
+    struct thin_device *thin = tcmur_dev_get_private(dev);
+    const struct volume *volume = lun_volume(thin->lun);
+    uint32_t block_size = volume_block_size(volume);
+
+    if (bytes == 0 || bytes % block_size != 0)
+        return errmsg_set(err, -EINVAL,
+                          "the new size of %" PRIu64 " bytes is no multiple of the block size of "
+                          "%u bytes",
+                          bytes, block_size);
+    return lun_resize(thin->lun, bytes, err);
+}
+
+static int thin_reconfig(struct tcmu_device *dev, struct tcmulib_cfg_info *info)
+{
+    struct errmsg err = {0};
+    int error;
+
+    switch (info->type) {
+    case TCMULIB_CFG_DEV_SIZE:
+        error = resize(dev, info->data.dev_size, &err);
+        break;
+    case TCMULIB_CFG_DEV_CFGSTR:
+        error = errmsg_set(&err, -EOPNOTSUPP,
+                           "the cfgstring of a LUN in use cannot change; delete the backstore and "
+                           "create it anew");
+        break;
+    case TCMULIB_CFG_WRITE_CACHE:
+        error = errmsg_set(&err, -EOPNOTSUPP,
+                           "emulate_write_cache has no effect on a user:thin LUN: it always has a "
+                           "write cache, which SYNCHRONIZE CACHE and FUA write through");
+        break;
+    default:
+        error =
+            errmsg_set(&err, -EOPNOTSUPP, "unknown change of configuration (%d)", (int)info->type);
+        break;
+    }
+    if (error)
+        runner_log(dev, LOG_LEVEL_ERROR, err.text);
+    return error;
+}
+
+static void log_from_anywhere(enum log_level level, const char *message)
+{
+    runner_log(NULL, level, message);
+}
+
+static struct tcmur_handler thin_handler = {
+    .name = "Thin-provisioned volumes that report what is mapped",
+    .subtype = CFGSTRING_SUBTYPE,
+    .cfg_desc =
+        "/ABSOLUTE/PATH[;option]...  The path of a volume made by 'thinvol create'.\n"
+        "Options:\n"
+        "  ro         write protected\n"
+        "  threads=N  at most N commands at a time (1 to 8, default 8)\n"
+        "size must be the volume's size (see 'thinvol info PATH'). For a volume with blocks "
+        "of 4096 bytes add control=hw_block_size=4096.",
+    .check_config = thin_check_config,
+    .reconfig = thin_reconfig,
+    .open = thin_open,
+    .close = thin_close,
+    .nr_threads = CFGSTRING_MAX_THREADS,
+    .handle_cmd = thin_handle_cmd,
+};
+
+__attribute__((visibility("default"))) int handler_init(void);
+
+int handler_init(void)
+{
+    log_set_sink(log_from_anywhere);
+    log_set_level(LOG_LEVEL_INFO);
+    return tcmur_register_handler(&thin_handler);
+}

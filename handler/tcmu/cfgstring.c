@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cfgstring.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#define PREFIX         CFGSTRING_SUBTYPE "/"
+#define RUNNER_TIMEOUT "tcmur_cmd_time_out"
+#define OPTION_LIST    "ro, threads=1..8, " RUNNER_TIMEOUT "=SECONDS"
+
+_Static_assert(CFGSTRING_MAX_THREADS == 8, "OPTION_LIST");
+
+/* One option: name[=value], not terminated. value is NULL without '='. */
+struct option_text {
+    const char *name;
+    int name_length;
+    const char *value;
+    int value_length;
+    bool last;
+};
+
+static int check_characters(const char *text, struct errmsg *err)
+{
+    size_t length = strlen(text);
+
+    if (length > CFGSTRING_MAX_BYTES)
+        return errmsg_set(err, -ENAMETOOLONG,
+                          "the cfgstring is %zu bytes long with its '" PREFIX
+                          "' and the kernel keeps %d; use a shorter path",
+                          length, CFGSTRING_MAX_BYTES);
+    if (strchr(text, ','))
+        return errmsg_set(err, -EINVAL,
+                          "the cfgstring contains ',', where the kernel would cut it; use a path "
+                          "without commas, and ';' between options");
+    if (strchr(text, ':'))
+        return errmsg_set(err, -EINVAL,
+                          "the cfgstring contains ':', which targetcli does not store; use a path "
+                          "without colons");
+    for (const char *at = text; *at; at++)
+        if (iscntrl((unsigned char)*at))
+            return errmsg_set(err, -EINVAL, "the cfgstring contains a control character (0x%02x)",
+                              (unsigned)(unsigned char)*at);
+    if (length > 0 && text[length - 1] == ' ')
+        return errmsg_set(err, -EINVAL,
+                          "the cfgstring ends with a blank, which targetcli does not store");
+    return 0;
+}
+
+static int parse_path(const char *path, size_t length, struct cfgstring *ret, struct errmsg *err)
+{
+    if (length == 0)
+        return errmsg_set(err, -EINVAL,
+                          "the cfgstring names no volume; write cfgstring=/ABSOLUTE/PATH");
+    if (path[0] != '/')
+        return errmsg_set(err, -EINVAL,
+                          "the path '%.*s' is relative; write cfgstring=/ABSOLUTE/PATH",
+                          (int)length, path);
+    if (path[length - 1] == '/')
+        return errmsg_set(err, -EINVAL,
+                          "the path '%.*s' ends with '/', so it can only be a directory; a volume "
+                          "is a file made by 'thinvol create'",
+                          (int)length, path);
+    memcpy(ret->path, path, length);
+    ret->path[length] = '\0';
+    return 0;
+}
+
+static bool option_is(const struct option_text *option, const char *name)
+{
+    return strlen(name) == (size_t)option->name_length &&
+           memcmp(name, option->name, strlen(name)) == 0;
+}
+
+/* A decimal number of at most 8 digits, or -1. */
+static int option_number(const struct option_text *option)
+{
+    int number = 0;
+
+    if (!option->value || option->value_length < 1 || option->value_length > 8)
+        return -1;
+    for (int i = 0; i < option->value_length; i++) {
+        if (!isdigit((unsigned char)option->value[i]))
+            return -1;
+        number = number * 10 + (option->value[i] - '0');
+    }
+    return number;
+}
+
+static int parse_threads(const struct option_text *option, struct cfgstring *ret,
+                         struct errmsg *err)
+{
+    int number = option_number(option);
+
+    if (number < 1 || number > CFGSTRING_MAX_THREADS)
+        return errmsg_set(err, -EINVAL,
+                          "option 'threads' needs a number from 1 to %d (tcmu-runner's handler "
+                          "has %d workers a LUN), as in threads=4",
+                          CFGSTRING_MAX_THREADS, CFGSTRING_MAX_THREADS);
+    ret->threads = number;
+    return 0;
+}
+
+static int check_runner_timeout(const struct option_text *option, struct errmsg *err)
+{
+    if (option_number(option) < 0)
+        return errmsg_set(err, -EINVAL, "option '%s' needs a number of seconds, as in %s=60",
+                          RUNNER_TIMEOUT, RUNNER_TIMEOUT);
+    if (!option->last)
+        return errmsg_set(err, -EINVAL,
+                          "option '" RUNNER_TIMEOUT "' must be the last one: tcmu-runner cuts it "
+                          "out together with the ';' behind it");
+    return 0;
+}
+
+static int parse_option(const struct option_text *option, struct cfgstring *ret, struct errmsg *err)
+{
+    if (option_is(option, "ro")) {
+        if (option->value)
+            return errmsg_set(err, -EINVAL, "option 'ro' takes no value");
+        ret->read_only = true;
+        return 0;
+    }
+    if (option_is(option, "threads"))
+        return parse_threads(option, ret, err);
+    if (option_is(option, RUNNER_TIMEOUT))
+        return check_runner_timeout(option, err);
+    if (option->name_length == 0)
+        return errmsg_set(err, -EINVAL, "the cfgstring has an empty option; known are: %s",
+                          OPTION_LIST);
+    return errmsg_set(err, -EINVAL, "unknown option '%.*s'; known are: %s", option->name_length,
+                      option->name, OPTION_LIST);
+}
+
+/* Options from at on; at stands behind a ';'. */
+static int parse_options(const char *at, struct cfgstring *ret, struct errmsg *err)
+{
+    for (bool more = true; more;) {
+        size_t length = strcspn(at, ";");
+        const char *equals = memchr(at, '=', length);
+        struct option_text option = {
+            .name = at,
+            .name_length = (int)(equals ? (size_t)(equals - at) : length),
+            .value = equals ? equals + 1 : NULL,
+            .value_length = equals ? (int)(at + length - equals) - 1 : 0,
+            .last = at[length] == '\0' || strcmp(at + length, ";") == 0,
+        };
+        int error = parse_option(&option, ret, err);
+
+        if (error)
+            return error;
+        more = !option.last;
+        at += length + 1;
+    }
+    return 0;
+}
+
+int cfgstring_parse(const char *text, struct cfgstring *ret, struct errmsg *err)
+{
+    const char *path = text + strlen(PREFIX);
+    size_t path_length;
+    int error;
+
+    *ret = (struct cfgstring){.threads = CFGSTRING_MAX_THREADS};
+    if (strncmp(text, PREFIX, strlen(PREFIX)) != 0)
+        return errmsg_set(err, -EINVAL, "the cfgstring does not begin with '" PREFIX "'");
+    error = check_characters(text, err);
+    if (error)
+        return error;
+    path_length = strcspn(path, ";");
+    error = parse_path(path, path_length, ret, err);
+    if (error || path[path_length] == '\0')
+        return error;
+    return parse_options(path + path_length + 1, ret, err);
+}
