@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/sysmacros.h>
+
+#include "cleanup.h"
+
+#define SCSI_GENERIC_MAJOR 21
+
+static void cleanup_closedir(DIR **dir)
+{
+    if (*dir)
+        closedir(*dir);
+}
+
+/* The first line of a small file, without its newline; false when it cannot be read. */
+static bool read_line(const char *path, char *line, size_t size)
+{
+    CLEANUP_FCLOSE FILE *file = fopen(path, "re");
+
+    if (!file || !fgets(line, (int)size, file))
+        return false;
+    line[strcspn(line, "\n")] = '\0';
+    return true;
+}
+
+enum device_kind device_kind_of(const char *path)
+{
+    char link[PATH_MAX], target[PATH_MAX];
+    struct stat st;
+    ssize_t length;
+
+    if (stat(path, &st) < 0)
+        return DEVICE_NONE;
+    if (S_ISCHR(st.st_mode))
+        return major(st.st_rdev) == SCSI_GENERIC_MAJOR ? DEVICE_SCSI_GENERIC : DEVICE_OTHER;
+    if (!S_ISBLK(st.st_mode))
+        return S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ? DEVICE_OTHER : DEVICE_NONE;
+    /* A partition has no device of its own there, so it is none of SG_IO's. */
+    snprintf(link, sizeof(link), "/sys/dev/block/%u:%u/device/subsystem", major(st.st_rdev),
+             minor(st.st_rdev));
+    length = readlink(link, target, sizeof(target) - 1);
+    if (length < 0)
+        return DEVICE_BLOCK;
+    target[length] = '\0';
+    return strcmp(strrchr(target, '/') ? strrchr(target, '/') + 1 : target, "scsi") == 0
+               ? DEVICE_SCSI_DISK
+               : DEVICE_BLOCK;
+}
+
+static bool find_mount(dev_t device, char *text, size_t size)
+{
+    CLEANUP_FCLOSE FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char line[4096], where[PATH_MAX];
+    unsigned int at_major, at_minor;
+
+    while (mounts && fgets(line, sizeof(line), mounts)) {
+        /* ID, parent, MAJOR:MINOR, root, mount point */
+        if (sscanf(line, "%*u %*u %u:%u %*s %4095s", &at_major, &at_minor, where) != 3)
+            continue;
+        if (makedev(at_major, at_minor) == device) {
+            snprintf(text, size, "is mounted on %s", where);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool find_swap(dev_t device, char *text, size_t size)
+{
+    CLEANUP_FCLOSE FILE *swaps = fopen("/proc/swaps", "re");
+    char line[4096], path[PATH_MAX];
+    struct stat st;
+
+    while (swaps && fgets(line, sizeof(line), swaps))
+        if (sscanf(line, "%4095s", path) == 1 && stat(path, &st) == 0 && S_ISBLK(st.st_mode) &&
+            st.st_rdev == device) {
+            snprintf(text, size, "is used as swap");
+            return true;
+        }
+    return false;
+}
+
+static bool find_holder(const char *sysfs, char *text, size_t size)
+{
+    char path[PATH_MAX];
+    CLEANUP(cleanup_closedir) DIR *dir = NULL;
+    struct dirent *entry;
+
+    snprintf(path, sizeof(path), "%s/holders", sysfs);
+    dir = opendir(path);
+    while (dir && (entry = readdir(dir)))
+        if (entry->d_name[0] != '.') {
+            snprintf(text, size, "is held by %s", entry->d_name);
+            return true;
+        }
+    return false;
+}
+
+static bool find_user(dev_t device, const char *sysfs, char *text, size_t size)
+{
+    return find_mount(device, text, size) || find_swap(device, text, size) ||
+           find_holder(sysfs, text, size);
+}
+
+bool device_find_user(dev_t device, char *text, size_t size)
+{
+    CLEANUP(cleanup_closedir) DIR *dir = NULL;
+    char sysfs[64], path[PATH_MAX], number[32];
+    unsigned int part_major, part_minor;
+    struct dirent *entry;
+
+    text[0] = '\0';
+    snprintf(sysfs, sizeof(sysfs), "/sys/dev/block/%u:%u", major(device), minor(device));
+    if (find_user(device, sysfs, text, size))
+        return true;
+    dir = opendir(sysfs);
+    while (dir && (entry = readdir(dir))) {
+        snprintf(path, sizeof(path), "%s/%s/partition", sysfs, entry->d_name);
+        if (entry->d_name[0] == '.' || access(path, F_OK) < 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/%s/dev", sysfs, entry->d_name);
+        if (!read_line(path, number, sizeof(number)) ||
+            sscanf(number, "%u:%u", &part_major, &part_minor) != 2)
+            continue;
+        *strrchr(path, '/') = '\0';
+        if (find_user(makedev(part_major, part_minor), path, text, size)) {
+            size_t used = strlen(text);
+
+            snprintf(text + used, size - used, " (partition %s)", entry->d_name);
+            return true;
+        }
+    }
+    return false;
+}
+
+bool file_find_user(const struct stat *file, char *text, size_t size)
+{
+    CLEANUP(cleanup_closedir) DIR *dir = opendir("/sys/block");
+    char path[PATH_MAX], backing[PATH_MAX];
+    struct dirent *entry;
+    struct stat st;
+
+    text[0] = '\0';
+    while (dir && (entry = readdir(dir))) {
+        if (strncmp(entry->d_name, "loop", 4) != 0)
+            continue;
+        snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", entry->d_name);
+        if (read_line(path, backing, sizeof(backing)) && stat(backing, &st) == 0 &&
+            st.st_dev == file->st_dev && st.st_ino == file->st_ino) {
+            snprintf(text, size, "is in use as /dev/%s", entry->d_name);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void describe_lock_holder(int fd, char *text, size_t size)
+{
+    CLEANUP_FCLOSE FILE *locks = fopen("/proc/locks", "re");
+    char line[256], path[64], name[64];
+    unsigned int at_major, at_minor;
+    unsigned long long inode;
+    struct stat st;
+    int pid;
+
+    snprintf(text, size, "another process");
+    if (!locks || fstat(fd, &st) < 0)
+        return;
+    while (fgets(line, sizeof(line), locks)) {
+        /* "1: FLOCK  ADVISORY  WRITE 123 08:01:4567 0 EOF"; the device is another one on some file
+         * systems (btrfs, overlayfs), so the inode number has to do. */
+        if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%llu", &pid, &at_major, &at_minor, &inode) !=
+                4 ||
+            inode != st.st_ino || pid <= 0)
+            continue;
+        snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+        if (read_line(path, name, sizeof(name)))
+            snprintf(text, size, "process %d (%s)", pid, name);
+        else
+            snprintf(text, size, "process %d", pid);
+        return;
+    }
+}
+
+int file_lock(int fd, bool exclusive, char *text, size_t size)
+{
+    text[0] = '\0';
+    if (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return -errno;
+    describe_lock_holder(fd, text, size);
+    return -EBUSY;
+}

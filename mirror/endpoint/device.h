@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_DEVICE_H
+#define THINMIRROR_DEVICE_H
+
+/* What Linux says of a device node or a file, in sysfs and procfs. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+enum device_kind {
+    DEVICE_NONE,         /* no device node: a file, a directory, or nothing at all */
+    DEVICE_SCSI_DISK,    /* /dev/sdX, whole */
+    DEVICE_SCSI_GENERIC, /* /dev/sgN */
+    DEVICE_BLOCK,        /* any other block device, partitions included */
+    DEVICE_OTHER,
+};
+
+/* Follows symbolic links. */
+enum device_kind device_kind_of(const char *path);
+
+/* Who uses the block device or one of its partitions: "is mounted on /mnt", "is held by dm-0", "is
+ * used as swap". Written to text; false, and an empty text, when nobody is seen. */
+bool device_find_user(dev_t device, char *text, size_t size);
+
+/* The same for a regular file: the loop device over it. */
+bool file_find_user(const struct stat *file, char *text, size_t size);
+
+/* Takes a lock (flock) on the file: exclusive or shared, without waiting. 0 or -errno; for -EBUSY
+ * text names the holder as "process 123 (tcmu-runner)" or "another process". */
+int file_lock(int fd, bool exclusive, char *text, size_t size);
+
+#endif

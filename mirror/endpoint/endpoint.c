@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "endpoint.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "auth.h"
+#include "checked.h"
+#include "device.h"
+#include "endpoint_kinds.h"
+
+#define RAW_FILE_BLOCK_SIZE 512
+
+int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
+                  struct endpoint **ret, struct errmsg *err)
+{
+    (void)auth;
+    switch (device_kind_of(name)) {
+    case DEVICE_OTHER:
+        return errmsg_set(err, -EINVAL, "%s: neither a disk nor a file", name);
+    default:
+        return endpoint_file_open(name, flags, ret, err);
+    }
+}
+
+void endpoint_close(struct endpoint *endpoint)
+{
+    if (endpoint)
+        endpoint->ops->close(endpoint);
+}
+
+static int set_block_size(struct endpoint *endpoint, uint32_t block_size, struct errmsg *err)
+{
+    if (endpoint->info.block_size == block_size)
+        return 0;
+    if (endpoint->ops->set_block_size(endpoint, block_size) == 0)
+        return 0;
+    return errmsg_set(err, -EINVAL, "%s: its size is no multiple of the other side's %u-byte block",
+                      endpoint->info.name, block_size);
+}
+
+int endpoint_match_block_size(struct endpoint *a, struct endpoint *b, struct errmsg *err)
+{
+    int r;
+
+    if (a->info.any_block_size && b->info.any_block_size) {
+        r = set_block_size(a, RAW_FILE_BLOCK_SIZE, err);
+        return r < 0 ? r : set_block_size(b, RAW_FILE_BLOCK_SIZE, err);
+    }
+    if (a->info.any_block_size)
+        return set_block_size(a, b->info.block_size, err);
+    if (b->info.any_block_size)
+        return set_block_size(b, a->info.block_size, err);
+    if (a->info.block_size == b->info.block_size)
+        return 0;
+    return errmsg_set(err, -EINVAL, "%s has blocks of %u bytes, %s of %u: they must be the same",
+                      a->info.name, a->info.block_size, b->info.name, b->info.block_size);
+}
+
+int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err)
+{
+    const struct endpoint_info *x = &a->info, *y = &b->info;
+
+    if (strcmp(x->identity, y->identity) != 0)
+        return 0;
+    if (x->identity[0])
+        return errmsg_set(err, -ENOTUNIQ,
+                          "%s and %s are the same (%s); if they are not, give one of the LUNs a "
+                          "designator or serial number of its own",
+                          x->name, y->name, x->identity);
+    if (x->blocks * x->block_size != y->blocks * y->block_size)
+        return 0;
+    return errmsg_set(err, -ENOTUNIQ,
+                      "%s and %s have the same size and neither says who it is, so they may be the "
+                      "same; give one of the LUNs a designator or serial number",
+                      x->name, y->name);
+}
+
+static int check_data(const struct endpoint *endpoint, const struct endpoint_request *request)
+{
+    uint64_t bytes = 0;
+
+    if (request->blocks > endpoint->info.max_transfer_blocks)
+        return -EINVAL;
+    for (int i = 0; i < request->iov_count; i++)
+        bytes += request->iov[i].iov_len;
+    return bytes == request->blocks * endpoint->info.block_size ? 0 : -EINVAL;
+}
+
+static int check_request(const struct endpoint *endpoint, const struct endpoint_request *request)
+{
+    const struct endpoint_info *info = &endpoint->info;
+
+    if (request->op == ENDPOINT_FLUSH)
+        return 0;
+    if (request->blocks == 0)
+        return -EINVAL;
+    if (!range_within(request->lba, request->blocks, info->blocks))
+        return -ERANGE;
+    if ((request->op == ENDPOINT_WRITE || request->op == ENDPOINT_ZERO) && !info->writable)
+        return -EROFS;
+    if (request->op == ENDPOINT_READ || request->op == ENDPOINT_WRITE)
+        return check_data(endpoint, request);
+    if (request->op == ENDPOINT_ZERO && request->blocks > info->max_zero_blocks)
+        return -EINVAL;
+    return 0;
+}
+
+int endpoint_submit(struct endpoint *endpoint, struct endpoint_request *request)
+{
+    int r = check_request(endpoint, request);
+
+    if (r < 0)
+        return errmsg_set(&request->error, r, "%s: a request that cannot be served: %s",
+                          endpoint->info.name, strerror(-r));
+    request->result = 0;
+    request->deallocated = false;
+    request->error_lba = request->lba;
+    request->error.text[0] = '\0';
+    return endpoint->ops->submit(endpoint, request);
+}
+
+/* The sooner of two timeouts, of which -1 is never. */
+static int sooner(int a, int b)
+{
+    if (a < 0 || b < 0)
+        return a < 0 ? b : a;
+    return a < b ? a : b;
+}
+
+int endpoint_wait(struct endpoint *const endpoints[], size_t count, int timeout_ms)
+{
+    struct pollfd fds[ENDPOINT_WAIT_MAX];
+    int result = 0;
+
+    if (count > ENDPOINT_WAIT_MAX)
+        return -EINVAL;
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = (struct pollfd){.fd = -1};
+        timeout_ms = sooner(timeout_ms, endpoints[i]->ops->poll(endpoints[i], &fds[i]));
+    }
+    if (poll(fds, count, timeout_ms) < 0)
+        return -errno;
+    for (size_t i = 0; i < count; i++) {
+        int r = endpoints[i]->ops->service(endpoints[i], fds[i].revents);
+
+        if (r < 0 && result == 0)
+            result = r;
+    }
+    return result;
+}
+
+static void set_flag(struct endpoint_request *request)
+{
+    *(bool *)request->opaque = true;
+}
+
+int endpoint_run(struct endpoint *endpoint, struct endpoint_request *request)
+{
+    bool done = false;
+    int r;
+
+    request->done = set_flag;
+    request->opaque = &done;
+    r = endpoint_submit(endpoint, request);
+    if (r < 0) {
+        request->result = r;
+        return r;
+    }
+    while (!done)
+        endpoint_wait(&endpoint, 1, -1);
+    return request->result;
+}
