@@ -3,7 +3,7 @@
 #
 # The one list of Debian packages this project uses, by purpose.
 #
-#   tools/deps.sh [--list] PURPOSE...       PURPOSE: build test lab bench lint all
+#   tools/deps.sh [--list] PURPOSE...       PURPOSE: build test lab serve bench lint all
 #
 # Installs what is missing and is silent when nothing is. --list only prints the
 # packages of the purposes, one a line. Services are installed but not started.
@@ -25,6 +25,9 @@ declare -A packages=(
   [lab]="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils
     tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi libiscsi-bin sg3-utils fio jq
     e2fsprogs xfsprogs util-linux procps iproute2"
+
+  # A machine whose own kernel serves the LUNs, as in targetcli-examples/.
+  [serve]="tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi sg3-utils kmod"
 
   [bench]="tgt qemu-utils libiscsi-bin fio jq util-linux procps"
 

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# A thin LUN for large requests. TCMU tells initiators of 128 sectors (64 KiB with 512-byte blocks)
+# a command unless hw_max_sectors says more. 4 MiB suits copies and backups; there is nothing to gain
+# beyond the initiator's own limit (/sys/block/sdX/queue/max_sectors_kb).
+# Run as root. The volume is made when it is missing.
+#
+# Change these here, or set them in the environment:
+set -euo pipefail
+: "${VOLUME:=/srv/thin/disk2}"
+: "${SIZE:=10G}"
+: "${BLOCK_SIZE:=512}"
+: "${NAME:=disk2}"
+: "${IQN:=iqn.2026-11.org.example:$NAME}"
+: "${COMMAND_KIB:=4096}" # the largest command
+
+if [[ ! -e $VOLUME ]]; then
+  mkdir -p "$(dirname "$VOLUME")"
+  thinvol create --block-size="$BLOCK_SIZE" "$VOLUME" "$SIZE"
+fi
+
+# hw_max_sectors counts blocks of BLOCK_SIZE bytes.
+targetcli <<EOF
+/backstores/user:thin create name=$NAME size=$(stat -c %s "$VOLUME") cfgstring=$VOLUME hw_max_sectors=$((COMMAND_KIB * 1024 / BLOCK_SIZE)) control=hw_block_size=$BLOCK_SIZE
+/iscsi create $IQN
+/iscsi/$IQN/tpg1/luns create /backstores/user:thin/$NAME
+/iscsi/$IQN/tpg1 set attribute authentication=0 demo_mode_write_protect=0 generate_node_acls=1 cache_dynamic_acls=1
+saveconfig
+EOF
+
+# targetcli goes on after a line that failed and then still ends with 0: look at what is there.
+if [[ ! -d /sys/kernel/config/target/iscsi/$IQN/tpgt_1/lun/lun_0 ]]; then
+  echo "The LUN was not made; /var/log/tcmu-runner.log says why." >&2
+  exit 1
+fi
