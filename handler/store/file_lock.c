@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "file_lock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+/* The process that took a flock on the file, by /proc/locks; 0 when that does not tell: the holder
+ * may be in another process namespace, or the file system may give its files other device numbers
+ * there than stat does. */
+static pid_t holder_of(int fd)
+{
+    CLEANUP_FCLOSE FILE *locks = fopen("/proc/locks", "re");
+    struct stat st;
+    char line[256];
+
+    if (!locks || fstat(fd, &st) < 0)
+        return 0;
+    while (fgets(line, sizeof(line), locks)) {
+        unsigned major_number, minor_number;
+        unsigned long long inode;
+        int pid;
+
+        if (sscanf(line, "%*u: FLOCK %*s %*s %d %x:%x:%llu", &pid, &major_number, &minor_number,
+                   &inode) == 4 &&
+            major_number == major(st.st_dev) && minor_number == minor(st.st_dev) &&
+            inode == st.st_ino && pid > 0)
+            return pid;
+    }
+    return 0;
+}
+
+/* The program's name of 15 characters at most, or "" when it is gone. */
+static void name_of_process(pid_t pid, char *name, size_t size)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+    CLEANUP_FCLOSE FILE *comm = fopen(path, "re");
+    if (!comm || !fgets(name, (int)size, comm))
+        name[0] = '\0';
+    name[strcspn(name, "\n")] = '\0';
+}
+
+static int busy(int fd, const char *path, struct errmsg *err)
+{
+    pid_t pid = holder_of(fd);
+    char name[32];
+    char holder[80];
+
+    if (pid == 0) {
+        snprintf(holder, sizeof(holder), "another process");
+    } else if (pid == getpid()) {
+        snprintf(holder, sizeof(holder), "this very process (%d)", (int)pid);
+    } else {
+        name_of_process(pid, name, sizeof(name));
+        snprintf(holder, sizeof(holder), "%s (process %d)", name[0] ? name : "a program", (int)pid);
+    }
+    return errmsg_set(
+        err, -EBUSY,
+        "%s is in use by %s and can have only one user at a time; delete the LUN that "
+        "serves it, or wait until that program has ended",
+        path, holder);
+}
+
+int file_lock(int fd, const char *path, bool shared, struct errmsg *err)
+{
+    int result;
+
+    do {
+        result = flock(fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB);
+    } while (result < 0 && errno == EINTR);
+    if (result == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return busy(fd, path, err);
+    return errmsg_set(err, -errno, "%s cannot be locked: %s", path, strerror(errno));
+}

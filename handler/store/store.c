@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store.h"
+
+#include <errno.h>
+
+#include "checked.h"
+#include "iov.h"
+
+static bool within(const struct store *store, uint64_t offset, uint64_t length)
+{
+    return range_within(offset, length, store->size_bytes);
+}
+
+void store_close(struct store *store)
+{
+    if (store)
+        store->ops->close(store);
+}
+
+int store_read(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset)
+{
+    size_t length = iov_total(iov, iov_count);
+
+    if (!within(store, offset, length))
+        return -ERANGE;
+    return length == 0 ? 0 : store->ops->read(store, iov, iov_count, offset);
+}
+
+int store_write(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
+                bool fua)
+{
+    size_t length = iov_total(iov, iov_count);
+
+    if (!within(store, offset, length))
+        return -ERANGE;
+    return length == 0 ? 0 : store->ops->write(store, iov, iov_count, offset, fua);
+}
+
+int store_flush(struct store *store)
+{
+    return store->ops->flush(store);
+}
+
+int store_punch(struct store *store, uint64_t offset, uint64_t length)
+{
+    if (!within(store, offset, length))
+        return -ERANGE;
+    return length == 0 ? 0 : store->ops->punch(store, offset, length);
+}
+
+int store_zero(struct store *store, uint64_t offset, uint64_t length)
+{
+    if (!within(store, offset, length))
+        return -ERANGE;
+    return length == 0 ? 0 : store->ops->zero(store, offset, length);
+}
+
+int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
+{
+    if (offset >= limit || limit > store->size_bytes)
+        return -ERANGE;
+    return store->ops->extent(store, offset, limit, ret);
+}
+
+int store_resize(struct store *store, uint64_t bytes)
+{
+    int error;
+
+    if (bytes > INT64_MAX)
+        return -EFBIG;
+    error = store->ops->resize(store, bytes);
+    if (!error)
+        store->size_bytes = bytes;
+    return error;
+}
+
+int store_allocated(struct store *store, uint64_t *ret_bytes)
+{
+    return store->ops->allocated(store, ret_bytes);
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "checked.h"
+#include "cleanup.h"
+#include "file_directory.h"
+#include "file_lock.h"
+#include "file_probe.h"
+#include "iov.h"
+
+/* Elements handed to one preadv or pwritev; a longer list takes several calls. */
+#define BATCH               256
+
+#define GRANULARITY_DEFAULT 4096
+#define GRANULARITY_MAX     (1024 * 1024)
+
+/* What the kernel turned out not to have is found out once and remembered. */
+struct store_file {
+    struct store store;
+    int fd;
+    /* Linux forgets the pages it could not write back and reports that once. What was acknowledged
+     * is lost by then, so no flush may claim success again until the file is opened anew. */
+    atomic_bool flush_failed;
+    atomic_bool no_dsync;
+    atomic_bool no_zero_range;
+    atomic_bool no_fiemap;
+};
+
+static struct store_file *file_of(struct store *store)
+{
+    return (struct store_file *)store;
+}
+
+/* A quota that is used up is a full file system to the one who writes. */
+static int negative_errno(void)
+{
+    return errno == EDQUOT ? -ENOSPC : -errno;
+}
+
+static void file_close(struct store *store)
+{
+    struct store_file *file = file_of(store);
+
+    close(file->fd);
+    free(file);
+}
+
+static int file_read(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset)
+{
+    struct iov_cursor cursor = iov_cursor_at_start(iov, iov_count);
+    struct iovec batch[BATCH];
+    size_t length;
+    int count;
+
+    while ((count = iov_cursor_batch(&cursor, SIZE_MAX, batch, BATCH, &length)) > 0) {
+        ssize_t done = preadv(file_of(store)->fd, batch, count, (off_t)offset);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -errno;
+        if (done == 0) /* someone cut the file short */
+            return -EIO;
+        iov_cursor_skip(&cursor, (size_t)done);
+        offset += (uint64_t)done;
+    }
+    return 0;
+}
+
+static int file_flush(struct store *store)
+{
+    struct store_file *file = file_of(store);
+    int result;
+
+    if (file->flush_failed)
+        return -EIO;
+    do {
+        result = fdatasync(file->fd);
+    } while (result < 0 && errno == EINTR);
+    if (result == 0)
+        return 0;
+    file->flush_failed = true;
+    return -EIO;
+}
+
+/* Writes the list's bytes; flags are pwritev2's. */
+static int write_all(struct store_file *file, const struct iovec *iov, int iov_count,
+                     uint64_t offset, int flags)
+{
+    struct iov_cursor cursor = iov_cursor_at_start(iov, iov_count);
+    struct iovec batch[BATCH];
+    size_t length;
+    int count;
+
+    while ((count = iov_cursor_batch(&cursor, SIZE_MAX, batch, BATCH, &length)) > 0) {
+        ssize_t done = pwritev2(file->fd, batch, count, (off_t)offset, flags);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return negative_errno();
+        iov_cursor_skip(&cursor, (size_t)done);
+        offset += (uint64_t)done;
+    }
+    return 0;
+}
+
+static int file_write(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
+                      bool fua)
+{
+    struct store_file *file = file_of(store);
+    int error;
+
+    if (!fua)
+        return write_all(file, iov, iov_count, offset, 0);
+    if (file->flush_failed)
+        return -EIO;
+    if (!file->no_dsync) {
+        error = write_all(file, iov, iov_count, offset, RWF_DSYNC);
+        /* The failure may be that of earlier writes, reported here and nowhere else. */
+        if (error == -EIO)
+            file->flush_failed = true;
+        if (error != -EOPNOTSUPP && error != -ENOSYS)
+            return error;
+        file->no_dsync = true;
+    }
+    error = write_all(file, iov, iov_count, offset, 0);
+    return error ? error : file_flush(store);
+}
+
+static int file_allocate(struct store_file *file, int mode, uint64_t offset, uint64_t length)
+{
+    int result;
+
+    do {
+        result = fallocate(file->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? negative_errno() : 0;
+}
+
+static int file_punch(struct store *store, uint64_t offset, uint64_t length)
+{
+    uint64_t end = offset + length;
+
+    /* The last block of the file may be only partly within it; it is given back whole. */
+    if (end == store->size_bytes)
+        end = align_up(end, store->granularity_bytes);
+    return file_allocate(file_of(store), FALLOC_FL_PUNCH_HOLE, offset, end - offset);
+}
+
+static int write_zeros(struct store_file *file, uint64_t offset, uint64_t length)
+{
+    static const char zeros[64 * 1024];
+    struct iovec iov[BATCH];
+
+    while (length > 0) {
+        uint64_t described = 0;
+        int count = 0;
+        int error;
+
+        while (count < BATCH && described < length) {
+            size_t piece = (size_t)min_u64(sizeof(zeros), length - described);
+
+            iov[count++] = (struct iovec){.iov_base = (void *)zeros, .iov_len = piece};
+            described += piece;
+        }
+        error = write_all(file, iov, count, offset, 0);
+        if (error)
+            return error;
+        offset += described;
+        length -= described;
+    }
+    return 0;
+}
+
+static int file_zero(struct store *store, uint64_t offset, uint64_t length)
+{
+    struct store_file *file = file_of(store);
+
+    if (!file->no_zero_range) {
+        int error = file_allocate(file, FALLOC_FL_ZERO_RANGE, offset, length);
+
+        if (error != -EOPNOTSUPP && error != -ENOSYS)
+            return error;
+        file->no_zero_range = true;
+    }
+    return write_zeros(file, offset, length);
+}
+
+/* What is known of the first extent that the file system keeps within [offset, end). */
+struct first_extent {
+    struct fiemap fiemap;
+    struct fiemap_extent extent;
+};
+
+/* No data lies in [offset, end). Storage may: extents that were allocated and never written, which
+ * is what anchored means. A file system that does not list its extents has none for us. */
+static void describe_hole(struct store_file *file, uint64_t offset, uint64_t end,
+                          struct extent *ret)
+{
+    struct first_extent first = {
+        .fiemap = {.fm_start = offset, .fm_length = end - offset, .fm_extent_count = 1}};
+    const struct fiemap_extent *found = &first.extent;
+
+    *ret = (struct extent){.start = offset, .length = end - offset, .status = EXTENT_DEALLOCATED};
+    if (file->no_fiemap)
+        return;
+    if (ioctl(file->fd, FS_IOC_FIEMAP, &first.fiemap) < 0) {
+        file->no_fiemap = true;
+        return;
+    }
+    if (first.fiemap.fm_mapped_extents == 0)
+        return;
+    if (found->fe_logical > offset) {
+        ret->length = min_u64(found->fe_logical, end) - offset;
+        return;
+    }
+    if (found->fe_logical + found->fe_length <= offset)
+        return;
+    ret->length = min_u64(found->fe_logical + found->fe_length, end) - offset;
+    /* Anything but unwritten is data that has come since we looked. */
+    ret->status = found->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? EXTENT_ANCHORED : EXTENT_MAPPED;
+}
+
+static int file_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
+{
+    struct store_file *file = file_of(store);
+    off_t data = lseek(file->fd, (off_t)offset, SEEK_DATA);
+    off_t hole;
+
+    if (data < 0 && errno != ENXIO)
+        return -errno;
+    if (data < 0 || (uint64_t)data > offset) {
+        uint64_t end = data < 0 ? limit : min_u64((uint64_t)data, limit);
+
+        describe_hole(file, offset, end, ret);
+        return 0;
+    }
+    hole = lseek(file->fd, (off_t)offset, SEEK_HOLE);
+    if (hole < 0)
+        return -errno;
+    /* Punched between the two looks: the granule was mapped a moment ago. */
+    if ((uint64_t)hole <= offset)
+        hole = (off_t)(align_down(offset, store->granularity_bytes) + store->granularity_bytes);
+    *ret = (struct extent){.start = offset,
+                           .length = min_u64((uint64_t)hole, limit) - offset,
+                           .status = EXTENT_MAPPED};
+    return 0;
+}
+
+static int file_resize(struct store *store, uint64_t bytes)
+{
+    int result;
+
+    do {
+        result = ftruncate(file_of(store)->fd, (off_t)bytes);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? negative_errno() : 0;
+}
+
+static int file_allocated(struct store *store, uint64_t *ret_bytes)
+{
+    struct stat st;
+
+    if (fstat(file_of(store)->fd, &st) < 0)
+        return -errno;
+    *ret_bytes = (uint64_t)st.st_blocks * 512;
+    return 0;
+}
+
+static const struct store_ops file_ops = {
+    .kind = "file",
+    .close = file_close,
+    .read = file_read,
+    .write = file_write,
+    .flush = file_flush,
+    .punch = file_punch,
+    .zero = file_zero,
+    .extent = file_extent,
+    .resize = file_resize,
+    .allocated = file_allocated,
+};
+
+static const char *kind_of_file(mode_t mode)
+{
+    if (S_ISDIR(mode))
+        return "a directory";
+    if (S_ISBLK(mode))
+        return "a block device";
+    return "not a regular file";
+}
+
+static uint32_t granularity_of(const struct stat *st)
+{
+    if (st->st_blksize < 512 || st->st_blksize > GRANULARITY_MAX ||
+        !is_power_of_two((uint64_t)st->st_blksize))
+        return GRANULARITY_DEFAULT;
+    return (uint32_t)st->st_blksize;
+}
+
+/* Checks what was opened, locks it and wraps it up. Takes fd over, also on failure. */
+static int make_store(int fd_given, const char *path, bool shared, struct store **ret,
+                      struct errmsg *err)
+{
+    CLEANUP_CLOSE int fd = fd_given;
+    struct store_file *file;
+    struct stat st;
+    int error;
+
+    if (fstat(fd, &st) < 0)
+        return errmsg_set(err, -errno, "%s cannot be examined: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return errmsg_set(err, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL,
+                          "%s is %s; a volume is a regular file", path, kind_of_file(st.st_mode));
+    error = file_lock(fd, path, shared, err);
+    if (error)
+        return error;
+    /* Only now is the size one that stays. */
+    if (fstat(fd, &st) < 0)
+        return errmsg_set(err, -errno, "%s cannot be examined: %s", path, strerror(errno));
+    file = calloc(1, sizeof(*file));
+    if (!file)
+        return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", path);
+    file->store.ops = &file_ops;
+    file->store.size_bytes = (uint64_t)st.st_size;
+    file->store.granularity_bytes = granularity_of(&st);
+    file->fd = TAKE_FD(fd);
+    *ret = &file->store;
+    return 0;
+}
+
+static int open_error(const char *path, int error, struct errmsg *err)
+{
+    if (error == EISDIR)
+        return errmsg_set(err, -error, "%s is a directory; a volume is a regular file", path);
+    if (error == ENOENT)
+        return errmsg_set(err, -error, "%s does not exist", path);
+    if (error == EEXIST)
+        return errmsg_set(err, -error, "%s exists already", path);
+    return errmsg_set(err, -error, "%s cannot be opened: %s", path, strerror(error));
+}
+
+int store_file_open(const char *path, bool read_only, struct store **ret, struct errmsg *err)
+{
+    /* O_NONBLOCK: a FIFO in the file's place is refused, not waited for. */
+    int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct store *store;
+    int error;
+
+    if (fd < 0)
+        return open_error(path, errno, err);
+    error = make_store(fd, path, read_only, &store, err);
+    if (error)
+        return error;
+    if (!read_only) {
+        error = file_probe_holes(file_of(store)->fd, path, store->granularity_bytes, false, err);
+        if (error) {
+            store_close(store);
+            return error;
+        }
+    }
+    *ret = store;
+    return 0;
+}
+
+static int prepare_new(struct store *store, const char *path, uint64_t bytes, struct errmsg *err)
+{
+    int error = store_resize(store, bytes);
+
+    if (error == -EFBIG || error == -EINVAL)
+        return errmsg_set(err, -EFBIG, "%s: its file system has no files as large as %llu bytes",
+                          path, (unsigned long long)bytes);
+    if (!error)
+        error = file_probe_holes(file_of(store)->fd, path, store->granularity_bytes, true, err);
+    else
+        errmsg_set(err, error, "%s cannot be made %llu bytes long: %s", path,
+                   (unsigned long long)bytes, strerror(-error));
+    if (error)
+        return error;
+    if (fsync(file_of(store)->fd) < 0)
+        error = -errno;
+    else
+        error = file_sync_directory(path);
+    if (error)
+        errmsg_set(err, error, "%s cannot be made durable: %s", path, strerror(-error));
+    return error;
+}
+
+int store_file_create(const char *path, uint64_t bytes, struct store **ret, struct errmsg *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct store *store = NULL;
+    int error;
+
+    if (fd < 0) {
+        if (errno == ENOENT)
+            return errmsg_set(err, -errno, "%s cannot be created: its directory does not exist",
+                              path);
+        return open_error(path, errno, err);
+    }
+    error = make_store(fd, path, false, &store, err);
+    if (!error)
+        error = prepare_new(store, path, bytes, err);
+    if (error) {
+        store_close(store);
+        unlink(path);
+        return error;
+    }
+    *ret = store;
+    return 0;
+}
