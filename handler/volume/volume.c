@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "checked.h"
+#include "cleanup.h"
+#include "store.h"
+#include "store_file.h"
+
+/* Pieces of a store's map that are joined to one extent of a volume at most. */
+#define MAX_PIECES 256
+
+struct volume {
+    struct store *store;
+    struct volume_meta meta;
+    bool read_only;
+    char *name; /* for messages */
+    /* Every operation shares it; only a resize holds it alone, so that no operation sees the size
+     * change under way. The waiting resize goes first. */
+    pthread_rwlock_t resize_lock;
+};
+
+static void release(pthread_rwlock_t **lock)
+{
+    pthread_rwlock_unlock(*lock);
+}
+
+#define SIZE_STAYS(volume)                                                  \
+    CLEANUP(release) pthread_rwlock_t *size_stays = &(volume)->resize_lock; \
+    pthread_rwlock_rdlock(size_stays)
+
+#define SIZE_CHANGES(volume)                                                  \
+    CLEANUP(release) pthread_rwlock_t *size_changes = &(volume)->resize_lock; \
+    pthread_rwlock_wrlock(size_changes)
+
+static void close_store(struct store **store)
+{
+    store_close(*store);
+}
+
+static int init_lock(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attributes;
+    int error = pthread_rwlockattr_init(&attributes);
+
+    if (error)
+        return -error;
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    error = pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    return -error;
+}
+
+/* Takes the store over, also on failure. */
+static int make_volume(struct store *store_given, const struct volume_meta *meta, bool read_only,
+                       const char *name, struct volume **ret, struct errmsg *err)
+{
+    CLEANUP(close_store) struct store *store = store_given;
+    uint64_t bytes = store->size_bytes;
+    struct volume *volume;
+
+    if (bytes == 0 || bytes % meta->block_size != 0)
+        return errmsg_set(err, -EINVAL,
+                          "%s is %" PRIu64 " bytes long, which is not a number of whole blocks of "
+                          "%u bytes, at least one; make it so with truncate(1)",
+                          name, bytes, meta->block_size);
+    volume = calloc(1, sizeof(*volume));
+    if (!volume)
+        return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", name);
+    volume->name = strdup(name);
+    if (!volume->name || init_lock(&volume->resize_lock)) {
+        free(volume->name);
+        free(volume);
+        return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", name);
+    }
+    volume->store = TAKE_PTR(store);
+    volume->meta = *meta;
+    volume->read_only = read_only;
+    *ret = volume;
+    return 0;
+}
+
+int volume_over_store(struct store *store, const struct volume_meta *meta, bool read_only,
+                      struct volume **ret, struct errmsg *err)
+{
+    return make_volume(store, meta, read_only, "the volume", ret, err);
+}
+
+int volume_open(const char *path, bool read_only, struct volume **ret, struct errmsg *err)
+{
+    CLEANUP(close_store) struct store *store = NULL;
+    struct volume_meta meta;
+    int error = store_file_open(path, read_only, &store, err);
+
+    if (error == -ENOENT)
+        return errmsg_set(err, error,
+                          "%s does not exist; to make a new volume, run: thinvol create "
+                          "%s SIZE",
+                          path, path);
+    if (error)
+        return error;
+    error = volume_meta_load(path, &meta, err);
+    if (error)
+        return error;
+    return make_volume(TAKE_PTR(store), &meta, read_only, path, ret, err);
+}
+
+static int refuse_second_description(const char *path, struct errmsg *err)
+{
+    CLEANUP_FREE char *description = NULL;
+
+    if (asprintf(&description, "%s" VOLUME_META_SUFFIX, path) < 0) {
+        description = NULL;
+        return errmsg_set(err, -ENOMEM, "%s cannot be created: out of memory", path);
+    }
+    if (faccessat(AT_FDCWD, description, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return errmsg_set(err, -EEXIST, "%s exists already, so %s is, or was, a volume",
+                          description, path);
+    return 0;
+}
+
+int volume_create(const char *path, uint32_t block_size, uint64_t bytes, struct volume **ret,
+                  struct errmsg *err)
+{
+    struct volume_meta meta;
+    struct store *store;
+    int error;
+
+    if (bytes == 0 || bytes % block_size != 0)
+        return errmsg_set(err, -EINVAL,
+                          "a volume of %" PRIu64
+                          " bytes is not possible: the size must be a number "
+                          "of whole blocks of %u bytes, at least one",
+                          bytes, block_size);
+    error = refuse_second_description(path, err);
+    if (!error)
+        error = store_file_create(path, bytes, &store, err);
+    if (error)
+        return error;
+    volume_meta_init(&meta, block_size);
+    error = volume_meta_create(path, &meta, err);
+    if (error) {
+        store_close(store);
+        unlink(path);
+        return error;
+    }
+    return make_volume(store, &meta, false, path, ret, err);
+}
+
+int volume_adopt(const char *path, uint32_t block_size, struct volume **ret, struct errmsg *err)
+{
+    struct volume *volume;
+    struct volume_meta meta;
+    struct store *store;
+    int error = store_file_open(path, false, &store, err);
+
+    if (error)
+        return error;
+    volume_meta_init(&meta, block_size);
+    error = make_volume(store, &meta, false, path, &volume, err);
+    if (error)
+        return error;
+    error = volume_meta_create(path, &meta, err);
+    if (error) {
+        volume_close(volume);
+        return error;
+    }
+    *ret = volume;
+    return 0;
+}
+
+int volume_close(struct volume *volume)
+{
+    int error;
+
+    if (!volume)
+        return 0;
+    error = volume_flush(volume);
+    store_close(volume->store);
+    pthread_rwlock_destroy(&volume->resize_lock);
+    free(volume->name);
+    free(volume);
+    return error;
+}
+
+uint32_t volume_block_size(const struct volume *volume)
+{
+    return volume->meta.block_size;
+}
+
+uint64_t volume_bytes(const struct volume *volume)
+{
+    return volume->store->size_bytes;
+}
+
+uint64_t volume_blocks(const struct volume *volume)
+{
+    return volume_bytes(volume) / volume->meta.block_size;
+}
+
+uint32_t volume_granularity(const struct volume *volume)
+{
+    uint32_t of_store = volume->store->granularity_bytes;
+
+    return of_store > volume->meta.block_size ? of_store : volume->meta.block_size;
+}
+
+bool volume_read_only(const struct volume *volume)
+{
+    return volume->read_only;
+}
+
+const struct volume_meta *volume_get_meta(const struct volume *volume)
+{
+    return &volume->meta;
+}
+
+int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset)
+{
+    SIZE_STAYS(volume);
+
+    return store_read(volume->store, iov, iov_count, offset);
+}
+
+int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
+                 bool fua)
+{
+    SIZE_STAYS(volume);
+
+    return volume->read_only ? -EROFS : store_write(volume->store, iov, iov_count, offset, fua);
+}
+
+int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length)
+{
+    SIZE_STAYS(volume);
+
+    return volume->read_only ? -EROFS : store_punch(volume->store, offset, length);
+}
+
+int volume_zero(struct volume *volume, uint64_t offset, uint64_t length)
+{
+    SIZE_STAYS(volume);
+
+    return volume->read_only ? -EROFS : store_zero(volume->store, offset, length);
+}
+
+int volume_flush(struct volume *volume)
+{
+    return volume->read_only ? 0 : store_flush(volume->store);
+}
+
+/* The status of the one block at offset, in which more than one piece of the store lies: theirs
+ * when they agree, and mapped when not. */
+static int mixed_block(struct volume *volume, uint64_t offset, struct extent *ret)
+{
+    uint64_t end = offset + volume->meta.block_size;
+    struct extent piece = {0};
+
+    *ret = (struct extent){.start = offset, .length = end - offset};
+    for (uint64_t at = offset; at < end; at += piece.length) {
+        int error = store_extent(volume->store, at, end, &piece);
+
+        if (error)
+            return error;
+        if (at > offset && piece.status != ret->status)
+            piece.status = EXTENT_MAPPED;
+        ret->status = piece.status;
+        if (ret->status == EXTENT_MAPPED)
+            break;
+    }
+    return 0;
+}
+
+/* A piece of the store's map from offset on, widened or narrowed to whole blocks. */
+static int block_piece(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
+{
+    uint32_t block_size = volume->meta.block_size;
+    uint64_t end;
+    int error = store_extent(volume->store, offset, limit, ret);
+
+    if (error)
+        return error;
+    end = offset + ret->length;
+    if (ret->status == EXTENT_MAPPED)
+        end = align_up(end, block_size);
+    else
+        end = align_down(end, block_size);
+    if (end == offset)
+        return mixed_block(volume, offset, ret);
+    ret->length = end - offset;
+    return 0;
+}
+
+static int extent_at(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
+{
+    struct extent piece;
+    int error = block_piece(volume, offset, limit, ret);
+
+    for (int i = 1; !error && i < MAX_PIECES && ret->start + ret->length < limit; i++) {
+        error = block_piece(volume, ret->start + ret->length, limit, &piece);
+        if (!error && piece.status != ret->status)
+            break;
+        ret->length += piece.length;
+    }
+    return error;
+}
+
+int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
+{
+    SIZE_STAYS(volume);
+
+    return extent_at(volume, offset, limit, ret);
+}
+
+/* Whether any block from the byte offset on has storage; *ret_at is where. */
+static int find_storage(struct volume *volume, uint64_t offset, bool *ret_found, uint64_t *ret_at)
+{
+    struct extent extent;
+
+    *ret_found = false;
+    for (; offset < volume_bytes(volume); offset += extent.length) {
+        int error = extent_at(volume, offset, volume_bytes(volume), &extent);
+
+        if (error)
+            return error;
+        if (extent.status != EXTENT_DEALLOCATED) {
+            *ret_found = true;
+            *ret_at = offset;
+            break;
+        }
+    }
+    return 0;
+}
+
+static int refuse_losing_data(struct volume *volume, uint64_t bytes, struct errmsg *err)
+{
+    uint64_t at;
+    bool found;
+    int error = find_storage(volume, bytes, &found, &at);
+
+    if (error)
+        return errmsg_set(err, error, "%s: its map cannot be read: %s", volume->name,
+                          strerror(-error));
+    if (found)
+        return errmsg_set(err, -EBUSY,
+                          "%s has blocks in use beyond its new end, the first at LBA %" PRIu64
+                          "; unmap them first",
+                          volume->name, at / volume->meta.block_size);
+    return 0;
+}
+
+int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct errmsg *err)
+{
+    SIZE_CHANGES(volume);
+    int error = 0;
+
+    if (volume->read_only)
+        return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
+    if (bytes == 0 || bytes % volume->meta.block_size != 0)
+        return errmsg_set(err, -EINVAL,
+                          "%s cannot be %" PRIu64 " bytes long: the size must be a number of whole "
+                          "blocks of %u bytes, at least one",
+                          volume->name, bytes, volume->meta.block_size);
+    if (bytes < volume_bytes(volume) && !discard)
+        error = refuse_losing_data(volume, bytes, err);
+    if (error)
+        return error;
+    error = store_resize(volume->store, bytes);
+    if (!error)
+        error = store_flush(volume->store);
+    if (error)
+        errmsg_set(err, error, "%s cannot be made %" PRIu64 " bytes long: %s", volume->name, bytes,
+                   strerror(-error));
+    return error;
+}
+
+int volume_allocated(struct volume *volume, uint64_t *ret_bytes)
+{
+    return store_allocated(volume->store, ret_bytes);
+}

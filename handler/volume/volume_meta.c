@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volume_meta.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "file_directory.h"
+
+#define FORMAT  "thinmirror-volume"
+#define VERSION 1
+
+static void free_json(struct json_object **object)
+{
+    json_object_put(*object);
+}
+
+static void free_tokener(struct json_tokener **tokener)
+{
+    if (*tokener)
+        json_tokener_free(*tokener);
+}
+
+void volume_meta_init(struct volume_meta *meta, uint32_t block_size)
+{
+    *meta = (struct volume_meta){.block_size = block_size};
+    uuid_generate_random(meta->uuid);
+}
+
+/* How many members the outermost object of a well-formed text has; duplicates, which the parser
+ * folds into one, are counted. */
+static size_t count_members(const char *text, size_t length)
+{
+    size_t members = 0;
+    int depth = 0;
+    bool in_string = false;
+
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+            continue;
+        }
+        if (c == '"')
+            in_string = true;
+        else if (c == '{' || c == '[')
+            depth++;
+        else if (c == '}' || c == ']')
+            depth--;
+        else if (c == ':' && depth == 1)
+            members++;
+    }
+    return members;
+}
+
+static int parse_object(const char *text, size_t length, struct json_object **ret,
+                        struct errmsg *err)
+{
+    CLEANUP(free_tokener) struct json_tokener *tokener = json_tokener_new();
+    CLEANUP(free_json) struct json_object *object = NULL;
+    enum json_tokener_error error;
+
+    if (!tokener)
+        return errmsg_set(err, -ENOMEM, "out of memory");
+    if (length > VOLUME_META_MAX_BYTES)
+        return errmsg_set(err, -EINVAL, "it is longer than %d bytes", VOLUME_META_MAX_BYTES);
+    if (memchr(text, '\0', length))
+        return errmsg_set(err, -EINVAL, "it is not text");
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    object = json_tokener_parse_ex(tokener, text, (int)length);
+    error = json_tokener_get_error(tokener);
+    if (error == json_tokener_continue)
+        return errmsg_set(err, -EINVAL, "it ends in the middle");
+    if (error != json_tokener_success)
+        return errmsg_set(err, -EINVAL, "it is not JSON: %s", json_tokener_error_desc(error));
+    for (size_t i = json_tokener_get_parse_end(tokener); i < length; i++) {
+        if (!strchr(" \t\r\n", text[i]))
+            return errmsg_set(err, -EINVAL, "something follows the JSON object");
+    }
+    if (!json_object_is_type(object, json_type_object))
+        return errmsg_set(err, -EINVAL, "it is not a JSON object");
+    if (count_members(text, length) != (size_t)json_object_object_length(object))
+        return errmsg_set(err, -EINVAL, "a field stands in it twice");
+    *ret = TAKE_PTR(object);
+    return 0;
+}
+
+static int get_string(struct json_object *object, const char *field, const char **ret,
+                      struct errmsg *err)
+{
+    struct json_object *value;
+
+    if (!json_object_object_get_ex(object, field, &value))
+        return errmsg_set(err, -EINVAL, "the field \"%s\" is missing", field);
+    if (!json_object_is_type(value, json_type_string))
+        return errmsg_set(err, -EINVAL, "the field \"%s\" is not a string", field);
+    *ret = json_object_get_string(value);
+    if (strlen(*ret) != (size_t)json_object_get_string_len(value))
+        return errmsg_set(err, -EINVAL, "the field \"%s\" is not text", field);
+    return 0;
+}
+
+static int get_number(struct json_object *object, const char *field, int64_t *ret,
+                      struct errmsg *err)
+{
+    struct json_object *value;
+
+    if (!json_object_object_get_ex(object, field, &value))
+        return errmsg_set(err, -EINVAL, "the field \"%s\" is missing", field);
+    if (!json_object_is_type(value, json_type_int))
+        return errmsg_set(err, -EINVAL, "the field \"%s\" is not a whole number", field);
+    *ret = json_object_get_int64(value);
+    return 0;
+}
+
+static int refuse_unknown_fields(struct json_object *object, struct errmsg *err)
+{
+    static const char *const known[] = {"format", "version", "uuid", "block_size"};
+
+    json_object_object_foreach(object, key, value)
+    {
+        bool found = false;
+
+        (void)value;
+        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+            found |= strcmp(key, known[i]) == 0;
+        if (!found)
+            return errmsg_set(err, -EINVAL, "the field \"%.64s\" is not known", key);
+    }
+    return 0;
+}
+
+int volume_meta_parse(const char *text, size_t length, struct volume_meta *ret, struct errmsg *err)
+{
+    CLEANUP(free_json) struct json_object *object = NULL;
+    struct volume_meta meta = {0};
+    const char *string;
+    int64_t number;
+    int error;
+
+    error = parse_object(text, length, &object, err);
+    if (!error)
+        error = get_string(object, "format", &string, err);
+    if (error)
+        return error;
+    if (strcmp(string, FORMAT) != 0)
+        return errmsg_set(err, -EINVAL, "the field \"format\" is not \"" FORMAT "\"");
+    error = get_number(object, "version", &number, err);
+    if (error)
+        return error;
+    if (number != VERSION)
+        return errmsg_set(err, -EINVAL,
+                          "the field \"version\" is %" PRId64 "; this program knows version %d",
+                          number, VERSION);
+    error = refuse_unknown_fields(object, err);
+    if (!error)
+        error = get_string(object, "uuid", &string, err);
+    if (error)
+        return error;
+    if (uuid_parse(string, meta.uuid) < 0 || uuid_is_null(meta.uuid))
+        return errmsg_set(err, -EINVAL, "the field \"uuid\" is not a UUID");
+    error = get_number(object, "block_size", &number, err);
+    if (error)
+        return error;
+    if (number != 512 && number != 4096)
+        return errmsg_set(err, -EINVAL,
+                          "the field \"block_size\" is %" PRId64 ", neither 512 nor 4096", number);
+    meta.block_size = (uint32_t)number;
+    *ret = meta;
+    return 0;
+}
+
+static char *meta_path(const char *volume_path)
+{
+    char *path;
+
+    return asprintf(&path, "%s" VOLUME_META_SUFFIX, volume_path) < 0 ? NULL : path;
+}
+
+/* Reads up to size bytes; the number there were, or -errno. */
+static ssize_t read_whole(int fd, char *buffer, size_t size)
+{
+    size_t length = 0;
+
+    while (length < size) {
+        ssize_t got = read(fd, buffer + length, size - length);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -errno;
+        if (got == 0)
+            break;
+        length += (size_t)got;
+    }
+    return (ssize_t)length;
+}
+
+int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct errmsg *err)
+{
+    CLEANUP_FREE char *path = meta_path(volume_path);
+    CLEANUP_FREE char *text = malloc(VOLUME_META_MAX_BYTES + 1);
+    CLEANUP_CLOSE int fd = -1;
+    struct errmsg detail;
+    struct stat st;
+    ssize_t length;
+    int error;
+
+    if (!path || !text)
+        return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", volume_path);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && errno == ENOENT)
+        return errmsg_set(err, -ENOENT,
+                          "%s is a file but not a volume: its description %s is missing; to make a "
+                          "volume of it, which keeps its bytes, run: thinvol create --adopt %s",
+                          volume_path, path, volume_path);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return errmsg_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return errmsg_set(err, -EINVAL, "%s, the description of the volume, is not a regular file",
+                          path);
+    length = read_whole(fd, text, VOLUME_META_MAX_BYTES + 1);
+    if (length < 0)
+        return errmsg_set(err, (int)length, "%s cannot be read: %s", path, strerror((int)-length));
+    error = volume_meta_parse(text, (size_t)length, ret, &detail);
+    if (error)
+        errmsg_set(err, error, "%s does not describe a volume: %s", path, detail.text);
+    return error;
+}
+
+static int write_whole(int fd, const char *text, size_t length)
+{
+    while (length > 0) {
+        ssize_t done = write(fd, text, length);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -errno;
+        text += done;
+        length -= (size_t)done;
+    }
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* Gives the file its name unless that is taken. Not every file system has either call. */
+static int rename_no_replace(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (link(from, to) < 0)
+        return -errno;
+    unlink(from);
+    return 0;
+}
+
+/* Writes text into a new file of that name which appears whole or not at all. */
+static int create_durably(const char *path, const char *text)
+{
+    CLEANUP_FREE char *temporary = NULL;
+    CLEANUP_CLOSE int fd = -1;
+    int error;
+
+    if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
+        temporary = NULL;
+        return -ENOMEM;
+    }
+    fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    error = write_whole(fd, text, strlen(text));
+    if (!error && fchmod(fd, 0644) < 0)
+        error = -errno;
+    if (!error)
+        error = rename_no_replace(temporary, path);
+    if (error) {
+        unlink(temporary);
+        return error;
+    }
+    error = file_sync_directory(path);
+    if (error)
+        unlink(path);
+    return error;
+}
+
+int volume_meta_create(const char *volume_path, const struct volume_meta *meta, struct errmsg *err)
+{
+    CLEANUP_FREE char *path = meta_path(volume_path);
+    char uuid[UUID_STR_LEN];
+    char text[256];
+    int error;
+
+    if (!path)
+        return errmsg_set(err, -ENOMEM, "%s cannot be created: out of memory", volume_path);
+    uuid_unparse_lower(meta->uuid, uuid);
+    snprintf(text, sizeof(text),
+             "{\"format\": \"" FORMAT
+             "\", \"version\": %d, \"uuid\": \"%s\", \"block_size\": %u}\n",
+             VERSION, uuid, meta->block_size);
+    error = create_durably(path, text);
+    if (error == -EEXIST)
+        return errmsg_set(err, error, "%s exists already, so %s is a volume", path, volume_path);
+    if (error)
+        errmsg_set(err, error, "%s cannot be created: %s", path, strerror(-error));
+    return error;
+}
