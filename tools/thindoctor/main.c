@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* thindoctor: can this machine serve thin LUNs and mirror them, and if not, what mends it? */
+
+#include <getopt.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "findings.h"
+
+enum { EXIT_ALL_THERE = 0, EXIT_MISSING = 1, EXIT_USAGE = 2 };
+
+static void print_usage(FILE *to)
+{
+    fputs("usage: thindoctor [--json] [PATH]\n"
+          "\n"
+          "Says whether this machine can serve thin LUNs (kernel target, tcmu-runner, our\n"
+          "handler, targetcli) and mirror them (open-iscsi, SCSI disks), and for each missing\n"
+          "thing the command that mends it. With PATH also whether volumes can lie in that\n"
+          "directory. Changes nothing.\n"
+          "\n"
+          "  --json   print one JSON object\n"
+          "  --help   print this\n"
+          "\n"
+          "Exit status: 0 all is there, 1 something is missing, 2 usage.\n",
+          to);
+}
+
+static void print_lines(const struct findings *findings)
+{
+    size_t missing = 0;
+
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *finding = &findings->items[i];
+
+        printf("%-9s %-18s %s\n",
+               finding->ok                      ? "ok"
+               : finding->need == NEED_OPTIONAL ? "optional"
+                                                : "MISSING",
+               finding->name, finding->state);
+        if (!finding->ok) {
+            printf("%-9s %-18s -> %s\n", "", "", finding->mend);
+            missing += finding->need != NEED_OPTIONAL;
+        }
+    }
+    if (missing == 0)
+        puts("This machine can serve thin LUNs and mirror them.");
+    else
+        printf("%zu missing. Serve thin LUNs: %s. Mirror attached disks: %s. (iscsi:// endpoints "
+               "and tools/demo need none of these.)\n",
+               missing, findings_allow(findings, NEED_SERVE) ? "yes" : "no",
+               findings_allow(findings, NEED_MIRROR) ? "yes" : "no");
+}
+
+static void add_string(struct json_object *object, const char *name, const char *value)
+{
+    json_object_object_add(object, name, json_object_new_string(value));
+}
+
+static void print_json(const struct findings *findings)
+{
+    struct json_object *root = json_object_new_object(), *checks = json_object_new_array();
+
+    json_object_object_add(root, "can_serve",
+                           json_object_new_boolean(findings_allow(findings, NEED_SERVE)));
+    json_object_object_add(root, "can_mirror",
+                           json_object_new_boolean(findings_allow(findings, NEED_MIRROR)));
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *finding = &findings->items[i];
+        struct json_object *check = json_object_new_object();
+
+        add_string(check, "name", finding->name);
+        add_string(check, "for", need_name(finding->need));
+        json_object_object_add(check, "ok", json_object_new_boolean(finding->ok));
+        add_string(check, "state", finding->state);
+        if (!finding->ok)
+            add_string(check, "mend", finding->mend);
+        json_object_array_add(checks, check);
+    }
+    json_object_object_add(root, "checks", checks);
+    puts(json_object_to_json_string_ext(root,
+                                        JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(root);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    static struct findings findings;
+    bool json = false;
+
+    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+        if (option == 'h') {
+            print_usage(stdout);
+            return EXIT_ALL_THERE;
+        }
+        if (option != 'j') {
+            print_usage(stderr);
+            return EXIT_USAGE;
+        }
+        json = true;
+    }
+    if (argc - optind > 1) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    check_kernel(&findings);
+    check_programs(&findings);
+    if (optind < argc)
+        check_path(&findings, argv[optind]);
+    if (json)
+        print_json(&findings);
+    else
+        print_lines(&findings);
+    return findings_allow(&findings, NEED_SERVE) && findings_allow(&findings, NEED_MIRROR)
+               ? EXIT_ALL_THERE
+               : EXIT_MISSING;
+}
