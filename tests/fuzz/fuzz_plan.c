@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "cleanup.h"
+#include "fuzz.h"
+#include "plan.h"
+
+/* The plan against one decided block by block. */
+
+enum { WINDOW_MAX = 64 };
+
+static enum extent_status status_at(const struct extent_list *map, uint64_t block)
+{
+    const struct extent *extent = extent_list_find(map, block);
+
+    FUZZ_CHECK(extent);
+    return extent->status;
+}
+
+/* Extents of 1 to 16 blocks until the window is covered, beginning up to 3 blocks before it. */
+static void make_map(struct fuzz_input *input, uint64_t start, uint64_t end,
+                     struct extent_list *map)
+{
+    uint64_t at = start - (start < 3 ? start : fuzz_byte(input) % 4);
+
+    while (at < end) {
+        uint8_t choice = fuzz_byte(input);
+        uint64_t length = 1 + (choice & 0x0F);
+
+        FUZZ_CHECK(extent_list_append(map, at, length, (enum extent_status)((choice >> 4) % 3)) ==
+                   0);
+        at += length;
+    }
+}
+
+/* 'c', 'z' or '-': what must be done about a block. */
+static char wanted(const struct extent_list *primary, const struct extent_list *secondary,
+                   const struct plan_params *params, uint64_t block)
+{
+    enum extent_status there;
+
+    if (status_at(primary, block) == EXTENT_MAPPED)
+        return 'c';
+    if (!secondary || !params->secondary_reads_zeros)
+        return 'z';
+    there = status_at(secondary, block);
+    if (there == EXTENT_MAPPED)
+        return 'z';
+    return there == EXTENT_ANCHORED && params->secondary_can_unmap ? 'z' : '-';
+}
+
+static void check_jobs(const struct job_list *jobs, uint64_t start, uint64_t end,
+                       const struct extent_list *primary, const struct extent_list *secondary,
+                       const struct plan_params *params)
+{
+    char planned[WINDOW_MAX];
+    uint64_t at = start;
+
+    memset(planned, '-', sizeof(planned));
+    for (size_t i = 0; i < jobs->count; i++) {
+        const struct job *job = &jobs->items[i];
+        char kind = job->kind == JOB_COPY ? 'c' : 'z';
+
+        FUZZ_CHECK(job->lba >= at && job->blocks > 0 && job->blocks <= end - job->lba);
+        FUZZ_CHECK(i == 0 || job->lba > at || job->kind != jobs->items[i - 1].kind);
+        memset(planned + (job->lba - start), kind, job->blocks);
+        at = job->lba + job->blocks;
+    }
+    for (uint64_t block = start; block < end; block++)
+        FUZZ_CHECK(planned[block - start] == wanted(primary, secondary, params, block));
+}
+
+/* Input: flags, start (2 bytes), length of the window, the maps. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_input input = {data, size};
+    uint8_t flags = fuzz_byte(&input);
+    struct plan_params params = {.secondary_reads_zeros = flags & 1,
+                                 .secondary_can_unmap = flags & 2};
+    uint64_t start = fuzz_number(&input, 2);
+    uint64_t end = start + 1 + fuzz_byte(&input) % WINDOW_MAX;
+    CLEANUP(extent_list_free) struct extent_list primary = {0};
+    CLEANUP(extent_list_free) struct extent_list secondary = {0};
+    struct extent_list *known = flags & 4 ? NULL : &secondary;
+    struct job_list jobs = {0};
+
+    make_map(&input, start, end, &primary);
+    make_map(&input, start, end, &secondary);
+    FUZZ_CHECK(plan_window(&primary, known, start, end, &params, &jobs) == 0);
+    check_jobs(&jobs, start, end, &primary, known, &params);
+    job_list_free(&jobs);
+
+    jobs = (struct job_list){0};
+    FUZZ_CHECK(plan_window(&primary, known, start, extent_list_end(&primary) + 1, &params, &jobs) ==
+               -EINVAL);
+    job_list_free(&jobs);
+    return 0;
+}
