@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
-#include <unistd.h>
 
 #include "cleanup.h"
 
@@ -57,8 +56,6 @@ static int busy(int fd, const char *path, struct errmsg *err)
 
     if (pid == 0) {
         snprintf(holder, sizeof(holder), "another process");
-    } else if (pid == getpid()) {
-        snprintf(holder, sizeof(holder), "this very process (%d)", (int)pid);
     } else {
         name_of_process(pid, name, sizeof(name));
         snprintf(holder, sizeof(holder), "%s (process %d)", name[0] ? name : "a program", (int)pid);

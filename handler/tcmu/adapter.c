@@ -35,6 +35,7 @@ struct gate {
 
 struct thin_device {
     struct lun *lun;
+    struct cfgstring config;
     struct gate gate;
 };
 
@@ -134,22 +135,21 @@ static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, str
 static int thin_open(struct tcmu_device *dev, bool reopen)
 {
     CLEANUP_FREE struct thin_device *thin = calloc(1, sizeof(*thin));
-    struct cfgstring config;
     struct errmsg err = {"out of memory"};
     int error = -ENOMEM;
 
     (void)reopen; /* false even after a crash of the runner: every open expects the worst */
     if (thin)
-        error = cfgstring_parse(tcmu_dev_get_cfgstring(dev), &config, &err);
+        error = cfgstring_parse(tcmu_dev_get_cfgstring(dev), &thin->config, &err);
     if (!error)
-        error = open_lun(dev, &config, &thin->lun, &err);
+        error = open_lun(dev, &thin->config, &thin->lun, &err);
     if (error) {
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         return error;
     }
     pthread_mutex_init(&thin->gate.lock, NULL);
     pthread_cond_init(&thin->gate.left, NULL);
-    thin->gate.limit = config.threads;
+    thin->gate.limit = thin->config.threads;
     tcmur_dev_set_private(dev, TAKE_PTR(thin));
     return 0;
 }
@@ -231,6 +231,34 @@ static int resize(struct tcmu_device *dev, uint64_t bytes, struct errmsg *err)
     return lun_resize(thin->lun, bytes, err);
 }
 
+/* A restored configuration writes the string that is in force already. */
+static int keep_config(struct tcmu_device *dev, const char *text, struct errmsg *err)
+{
+    const struct thin_device *thin = tcmur_dev_get_private(dev);
+    struct cfgstring wanted;
+    int error = cfgstring_parse(text, &wanted, err);
+
+    if (error)
+        return error;
+    if (strcmp(wanted.path, thin->config.path) == 0 && wanted.read_only == thin->config.read_only &&
+        wanted.threads == thin->config.threads)
+        return 0;
+    return errmsg_set(err, -EOPNOTSUPP,
+                      "the cfgstring of a LUN in use cannot change; delete the backstore and "
+                      "create it anew");
+}
+
+/* The kernel's attribute is 0 from the start, whatever the handler does, and a restored
+ * configuration writes that 0 again. */
+static int keep_write_cache(bool wanted, struct errmsg *err)
+{
+    if (!wanted)
+        return 0;
+    return errmsg_set(err, -EOPNOTSUPP,
+                      "emulate_write_cache means nothing to user:thin, leave it at 0; the LUN "
+                      "always has a write cache, which FUA and SYNCHRONIZE CACHE write through");
+}
+
 static int thin_reconfig(struct tcmu_device *dev, struct tcmulib_cfg_info *info)
 {
     struct errmsg err = {0};
@@ -241,14 +269,10 @@ static int thin_reconfig(struct tcmu_device *dev, struct tcmulib_cfg_info *info)
         error = resize(dev, info->data.dev_size, &err);
         break;
     case TCMULIB_CFG_DEV_CFGSTR:
-        error = errmsg_set(&err, -EOPNOTSUPP,
-                           "the cfgstring of a LUN in use cannot change; delete the backstore and "
-                           "create it anew");
+        error = keep_config(dev, info->data.dev_cfgstring, &err);
         break;
     case TCMULIB_CFG_WRITE_CACHE:
-        error = errmsg_set(&err, -EOPNOTSUPP,
-                           "emulate_write_cache has no effect on a user:thin LUN: it always has a "
-                           "write cache, which SYNCHRONIZE CACHE and FUA write through");
+        error = keep_write_cache(info->data.write_cache, &err);
         break;
     default:
         error =
