@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Which commands there are. A command is served if and only if it has a row here; REPORT SUPPORTED
+ * OPERATION CODES reads the same rows. */
+
+#include "cdb.h"
+#include "lun_internal.h"
+#include "sense.h"
+
+#define SERVICE_ACTION_MASK 0x1F
+#define CONTROL_NACA        0x04
+
+#define DATA_OUT            OPERATION_DATA_OUT
+#define WRITES              OPERATION_WRITES
+#define SEES_ATTENTION      OPERATION_SEES_ATTENTION
+
+/* clang-format off */
+#define ROW(code, row_flags, function, length, ...) \
+    {.opcode = (code), .flags = (row_flags), .run = (function), .cdb_bytes = (length), \
+     .usage = {(code), __VA_ARGS__}}
+#define ROW_ACTION(code, action, row_flags, function, length, ...) \
+    {.opcode = (code), .has_service_action = true, .service_action = (action), \
+     .flags = (row_flags), .run = (function), .cdb_bytes = (length), \
+     .usage = {(code), (action), __VA_ARGS__}}
+
+#define FF2 0xFF, 0xFF
+#define FF4 FF2, FF2
+#define FF8 FF4, FF4
+#define CONTROL CONTROL_NACA
+
+static const struct operation table[] = {
+    ROW(SCSI_TEST_UNIT_READY, 0, op_test_unit_ready, 6, 0, 0, 0, 0, CONTROL),
+    ROW(SCSI_REQUEST_SENSE, SEES_ATTENTION, op_request_sense, 6, 0x01, 0, 0, 0xFF, CONTROL),
+    ROW(SCSI_READ_6, 0, op_read, 6, 0x1F, FF2, 0xFF, CONTROL),
+    ROW(SCSI_WRITE_6, DATA_OUT | WRITES, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
+    ROW(SCSI_INQUIRY, SEES_ATTENTION, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
+    ROW(SCSI_MODE_SENSE_6, 0, op_mode_sense_6, 6, 0x08, 0xFF, 0xFF, 0xFF, CONTROL),
+    ROW(SCSI_START_STOP_UNIT, 0, op_start_stop_unit, 6, 0x01, 0, 0, 0xF7, CONTROL),
+    ROW(SCSI_READ_CAPACITY_10, 0, op_read_capacity_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
+    ROW(SCSI_READ_10, 0, op_read, 10, 0xF8, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_WRITE_10, DATA_OUT | WRITES, op_write, 10, 0xF8, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_VERIFY_10, DATA_OUT, op_verify, 10, 0xF6, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_SYNCHRONIZE_CACHE_10, 0, op_synchronize_cache, 10, 0x02, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_WRITE_SAME_10, DATA_OUT | WRITES, op_write_same, 10, 0xFE, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_UNMAP, DATA_OUT | WRITES, op_unmap, 10, 0x01, 0, 0, 0, 0, 0, FF2, CONTROL),
+    ROW(SCSI_MODE_SENSE_10, 0, op_mode_sense_10, 10, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2, CONTROL),
+    ROW(SCSI_READ_16, 0, op_read, 16, 0xF8, FF8, FF4, 0, CONTROL),
+    ROW(SCSI_WRITE_16, DATA_OUT | WRITES, op_write, 16, 0xF8, FF8, FF4, 0, CONTROL),
+    ROW(SCSI_VERIFY_16, DATA_OUT, op_verify, 16, 0xF6, FF8, FF4, 0, CONTROL),
+    ROW(SCSI_SYNCHRONIZE_CACHE_16, 0, op_synchronize_cache, 16, 0x02, FF8, FF4, 0, CONTROL),
+    ROW(SCSI_WRITE_SAME_16, DATA_OUT | WRITES, op_write_same, 16, 0xFF, FF8, FF4, 0, CONTROL),
+    ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, 0, op_read_capacity_16, 16,
+               0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
+    ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_GET_LBA_STATUS_16, 0, op_get_lba_status_16, 16,
+               FF8, FF4, 0xFF, CONTROL),
+    ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPERATION_CODES, 0,
+               op_report_operations, 12, 0x87, 0xFF, FF2, FF4, 0, CONTROL),
+    ROW(SCSI_READ_12, 0, op_read, 12, 0xF8, FF4, FF4, 0, CONTROL),
+    ROW(SCSI_WRITE_12, DATA_OUT | WRITES, op_write, 12, 0xF8, FF4, FF4, 0, CONTROL),
+    ROW(SCSI_VERIFY_12, DATA_OUT, op_verify, 12, 0xF6, FF4, FF4, 0, CONTROL),
+};
+/* clang-format on */
+
+#define ROWS (sizeof(table) / sizeof(table[0]))
+
+const struct operation *operations(size_t *ret_count)
+{
+    *ret_count = ROWS;
+    return table;
+}
+
+/* The row for the CDB, or NULL; *ret_asc_ascq is why there is none. */
+static const struct operation *find(const struct lun_command *command,
+                                    enum scsi_asc_ascq *ret_asc_ascq)
+{
+    const uint8_t *cdb = command->cdb;
+
+    *ret_asc_ascq = ASC_INVALID_OPERATION_CODE;
+    if (command->cdb_length < 6)
+        return NULL;
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct operation *row = &table[i];
+
+        if (row->opcode != cdb[0] || row->cdb_bytes > command->cdb_length)
+            continue;
+        if (!row->has_service_action || row->service_action == (cdb[1] & SERVICE_ACTION_MASK))
+            return row;
+        *ret_asc_ascq = ASC_INVALID_FIELD_IN_CDB;
+    }
+    return NULL;
+}
+
+static uint8_t run(struct exec *exec, const struct operation *row)
+{
+    if (exec->cdb[row->cdb_bytes - 1] & CONTROL_NACA)
+        return exec_fail_field(exec);
+    if (!(row->flags & SEES_ATTENTION)) {
+        enum scsi_asc_ascq attention = lun_take_attention(exec->lun);
+
+        if (attention != ASC_NONE)
+            return exec_fail(exec, SENSE_UNIT_ATTENTION, attention);
+    }
+    if ((row->flags & WRITES) && volume_read_only(exec->volume))
+        return exec_fail(exec, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+    return row->run(exec);
+}
+
+/* Nothing an earlier command left in the buffers may reach the initiator. */
+static void clear_rest_of_data_in(struct lun_command *command)
+{
+    struct iov_cursor cursor = iov_cursor_at_start(command->data_in, command->data_in_count);
+
+    iov_cursor_skip(&cursor, command->data_in_bytes);
+    iov_cursor_zero(&cursor, SIZE_MAX);
+}
+
+uint8_t lun_execute(struct lun *lun, struct lun_command *command)
+{
+    struct exec exec = {.lun = lun, .volume = lun->volume, .command = command, .cdb = command->cdb};
+    enum scsi_asc_ascq reason;
+    const struct operation *row = find(command, &reason);
+    uint8_t status;
+
+    for (size_t i = 0; i < LUN_SENSE_BYTES; i++)
+        command->sense[i] = 0;
+    command->data_in_bytes = 0;
+    status = row ? run(&exec, row) : exec_fail(&exec, SENSE_ILLEGAL_REQUEST, reason);
+    if (status != SCSI_STATUS_GOOD)
+        command->data_in_bytes = 0;
+    /* Where one set of buffers stands for both directions it is Data-Out here. */
+    if (!row || !(row->flags & DATA_OUT) || command->data_in != command->data_out)
+        clear_rest_of_data_in(command);
+    return status;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The logical unit's life, and the frame around every command. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "byteorder.h"
+#include "log.h"
+#include "lun_internal.h"
+#include "sense.h"
+
+/* An NAA 6h designator (SPC-4 7.8.6.6.5) under a locally administered company identifier, its 100
+ * free bits filled from the UUID's random ones: all but version and variant, and of those the last.
+ */
+#define NAA_IEEE_REGISTERED_EXTENDED 0x6
+#define LOCAL_COMPANY_ID             "02544d"
+
+static uint8_t hex_value(char digit)
+{
+    return (uint8_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
+static void make_naa(const uuid_t uuid, uint8_t naa[static 16])
+{
+    char digits[33] = {NAA_IEEE_REGISTERED_EXTENDED + '0'};
+    char text[UUID_STR_LEN];
+    size_t from = UUID_STR_LEN - 1;
+
+    memcpy(digits + 1, LOCAL_COMPANY_ID, 6);
+    uuid_unparse_lower(uuid, text);
+    for (size_t to = 32; to-- > 7;) {
+        do {
+            from--;
+        } while (text[from] == '-' || from == 14 || from == 19); /* the version, the variant */
+        digits[to] = text[from];
+    }
+    for (int i = 0; i < 16; i++)
+        naa[i] = (uint8_t)(hex_value(digits[2 * i]) << 4 | hex_value(digits[2 * i + 1]));
+}
+
+int lun_open(struct volume *volume, struct lun **ret)
+{
+    struct lun *lun = calloc(1, sizeof(*lun));
+
+    if (!lun) {
+        volume_close(volume);
+        return -ENOMEM;
+    }
+    lun->volume = volume;
+    make_naa(volume_get_meta(volume)->uuid, lun->naa);
+    uuid_unparse_lower(volume_get_meta(volume)->uuid, lun->serial);
+    *ret = lun;
+    return 0;
+}
+
+void lun_close(struct lun *lun)
+{
+    int error;
+
+    if (!lun)
+        return;
+    error = volume_close(lun->volume);
+    if (error)
+        log_error("LUN %s: its last writes cannot be made durable: %s", lun->serial,
+                  strerror(-error));
+    free(lun);
+}
+
+struct volume *lun_volume(struct lun *lun)
+{
+    return lun->volume;
+}
+
+int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err)
+{
+    uint64_t before = volume_bytes(lun->volume);
+    int error = volume_resize(lun->volume, bytes, false, err);
+
+    if (!error && bytes != before)
+        atomic_fetch_or(&lun->attentions, LUN_ATTENTION_CAPACITY_CHANGED);
+    return error;
+}
+
+enum scsi_asc_ascq lun_take_attention(struct lun *lun)
+{
+    unsigned pending = atomic_load(&lun->attentions);
+
+    if (pending & LUN_ATTENTION_CAPACITY_CHANGED &&
+        atomic_fetch_and(&lun->attentions, ~(unsigned)LUN_ATTENTION_CAPACITY_CHANGED) &
+            LUN_ATTENTION_CAPACITY_CHANGED)
+        return ASC_CAPACITY_DATA_CHANGED;
+    return ASC_NONE;
+}
+
+uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq asc_ascq)
+{
+    struct sense sense = {.key = (uint8_t)key, .asc_ascq = (uint16_t)asc_ascq};
+
+    sense_encode_fixed(&sense, exec->command->sense);
+    return SCSI_STATUS_CHECK_CONDITION;
+}
+
+uint8_t exec_fail_field(struct exec *exec)
+{
+    return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+}
+
+uint8_t exec_result(struct exec *exec, int error, bool writing)
+{
+    struct lun *lun = exec->lun;
+
+    switch (error) {
+    case 0:
+        return SCSI_STATUS_GOOD;
+    case -ENOSPC:
+        if (!atomic_exchange(&lun->full_logged, true))
+            log_warning("LUN %s: the file system below it is full; writes to blocks that are not "
+                        "mapped yet fail until space is freed",
+                        lun->serial);
+        return exec_fail(exec, SENSE_DATA_PROTECT, ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT);
+    case -EROFS:
+        return exec_fail(exec, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+    case -ERANGE:
+        return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
+    default:
+        log_error("LUN %s: %s failed: %s", lun->serial, writing ? "writing" : "reading",
+                  strerror(-error));
+        return exec_fail(exec, SENSE_MEDIUM_ERROR,
+                         writing ? ASC_WRITE_ERROR : ASC_UNRECOVERED_READ_ERROR);
+    }
+}
+
+void reply_start(struct exec *exec, size_t allocation_length)
+{
+    exec->reply = iov_cursor_at_start(exec->command->data_in, exec->command->data_in_count);
+    exec->reply_left = allocation_length;
+    exec->command->data_in_bytes = 0;
+}
+
+void reply_add(struct exec *exec, const void *bytes, size_t length)
+{
+    size_t done = length < exec->reply_left ? length : exec->reply_left;
+
+    done = iov_cursor_write(&exec->reply, bytes, done);
+    exec->reply_left -= done;
+    exec->command->data_in_bytes += done;
+}
+
+uint8_t reply_whole(struct exec *exec, const void *bytes, size_t length, size_t allocation_length)
+{
+    reply_start(exec, allocation_length);
+    reply_add(exec, bytes, length);
+    return SCSI_STATUS_GOOD;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_LUN_INTERNAL_H
+#define THINMIRROR_LUN_INTERNAL_H
+
+/* What the files of the logical unit share. One command is one struct exec on the stack of the
+ * thread that serves it; the functions named op_* each serve one kind of command, are found through
+ * the table in dispatch.c, and return the SCSI status. */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "iov.h"
+#include "lun.h"
+#include "scsi_defs.h"
+#include "volume.h"
+
+/* What VPD B0h states; nothing longer is served. */
+#define LUN_MAX_TRANSFER_BYTES     (UINT32_C(8) << 20)
+#define LUN_OPTIMAL_TRANSFER_BYTES (UINT32_C(1) << 20)
+/* WRITE SAME is not cut up by the kernel's target: one must be done long before its time limit of
+ * 30 s even where zeros or a pattern really have to be written. */
+#define LUN_MAX_WRITE_SAME_BYTES  (UINT32_C(64) << 20)
+#define LUN_MAX_UNMAP_BLOCKS      (UINT32_C(1) << 20)
+#define LUN_MAX_UNMAP_DESCRIPTORS 256
+
+/* Unit attention conditions, one bit each; the lowest is reported first. They belong to the logical
+ * unit and not to an I_T nexus, because no nexus is visible here: whoever sends the next command
+ * gets it, once. */
+enum lun_attention { LUN_ATTENTION_CAPACITY_CHANGED = 1u << 0 };
+
+struct lun {
+    struct volume *volume;
+    uint8_t naa[16];
+    char serial[UUID_STR_LEN];
+    atomic_uint attentions;
+    atomic_bool full_logged; /* a write found no space and none has succeeded since */
+};
+
+struct exec {
+    struct lun *lun;
+    struct volume *volume;
+    struct lun_command *command;
+    const uint8_t *cdb;
+    struct iov_cursor reply; /* where the next byte of Data-In goes */
+    size_t reply_left;       /* what the allocation length still allows */
+};
+
+/* CHECK CONDITION with this sense data. */
+uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq asc_ascq);
+/* INVALID FIELD IN CDB, 5/24/00. */
+uint8_t exec_fail_field(struct exec *exec);
+/* CHECK CONDITION for what the volume says: -ENOSPC 7/27/07, -EROFS 7/27/00, -ERANGE 5/21/00,
+ * anything else 3/11/00 (3/0C/00 when writing). GOOD for 0. */
+uint8_t exec_result(struct exec *exec, int error, bool writing);
+
+/* Parameter data: start with the CDB's allocation length, then piece by piece. What the length or
+ * the buffers have no room for is dropped. */
+void reply_start(struct exec *exec, size_t allocation_length);
+void reply_add(struct exec *exec, const void *bytes, size_t length);
+/* All of it at once. GOOD. */
+uint8_t reply_whole(struct exec *exec, const void *bytes, size_t length, size_t allocation_length);
+
+/* Takes one pending unit attention condition off: its ASC/ASCQ, or ASC_NONE. */
+enum scsi_asc_ascq lun_take_attention(struct lun *lun);
+
+/* One row of the table of commands. */
+struct operation {
+    uint8_t opcode;
+    bool has_service_action;
+    uint8_t service_action; /* byte 1, bits 4:0 */
+    uint8_t flags;
+    uint8_t (*run)(struct exec *exec);
+    uint8_t cdb_bytes;
+    /* CDB USAGE DATA (SPC-4 6.35.3): the bits that are looked at, byte 0 is the opcode. */
+    uint8_t usage[16];
+};
+
+enum operation_flag {
+    OPERATION_DATA_OUT = 1u << 0,       /* the buffers given are the initiator's data */
+    OPERATION_WRITES = 1u << 1,         /* refused on a read-only volume */
+    OPERATION_SEES_ATTENTION = 1u << 2, /* is served although a unit attention is pending */
+};
+
+/* All commands that are served, by rising opcode and service action. */
+const struct operation *operations(size_t *ret_count);
+
+uint8_t op_test_unit_ready(struct exec *exec);
+uint8_t op_start_stop_unit(struct exec *exec);
+uint8_t op_request_sense(struct exec *exec);
+uint8_t op_report_operations(struct exec *exec);
+uint8_t op_inquiry(struct exec *exec);
+uint8_t op_read_capacity_10(struct exec *exec);
+uint8_t op_read_capacity_16(struct exec *exec);
+uint8_t op_mode_sense_6(struct exec *exec);
+uint8_t op_mode_sense_10(struct exec *exec);
+uint8_t op_read(struct exec *exec);
+uint8_t op_write(struct exec *exec);
+uint8_t op_verify(struct exec *exec);
+uint8_t op_synchronize_cache(struct exec *exec);
+uint8_t op_unmap(struct exec *exec);
+uint8_t op_write_same(struct exec *exec);
+uint8_t op_get_lba_status_16(struct exec *exec);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Commands about the unit as such: TEST UNIT READY, START STOP UNIT, REQUEST SENSE. */
+
+#include "byteorder.h"
+#include "lun_internal.h"
+#include "sense.h"
+
+uint8_t op_test_unit_ready(struct exec *exec)
+{
+    (void)exec;
+    return SCSI_STATUS_GOOD;
+}
+
+#define START_STOP_START    0x01
+#define START_STOP_LOEJ     0x02
+#define START_STOP_NO_FLUSH 0x04
+
+/* SBC-4 5.31. There is nothing that could spin down: stopping makes durable what was written, and
+ * the unit stays ready, because other initiators may be using it. */
+uint8_t op_start_stop_unit(struct exec *exec)
+{
+    uint8_t how = exec->cdb[4];
+
+    if ((how >> 4) != 0 || (how & START_STOP_LOEJ)) /* POWER CONDITION; not removable */
+        return exec_fail_field(exec);
+    if (how & (START_STOP_START | START_STOP_NO_FLUSH))
+        return SCSI_STATUS_GOOD;
+    return exec_result(exec, volume_flush(exec->volume), true);
+}
+
+#define REQUEST_SENSE_DESC     0x01
+#define SENSE_DESCRIPTOR_BYTES 8
+
+/* SPC-4 6.39. A pending unit attention is what there is to tell, and is told once (SAM-5 5.14). */
+uint8_t op_request_sense(struct exec *exec)
+{
+    enum scsi_asc_ascq attention = lun_take_attention(exec->lun);
+    uint8_t key = attention == ASC_NONE ? SENSE_NO_SENSE : SENSE_UNIT_ATTENTION;
+    uint8_t allocation_length = exec->cdb[4];
+
+    if (exec->cdb[1] & REQUEST_SENSE_DESC) {
+        uint8_t bytes[SENSE_DESCRIPTOR_BYTES] = {0x72, key};
+
+        put_be16(bytes + 2, (uint16_t)attention);
+        return reply_whole(exec, bytes, sizeof(bytes), allocation_length);
+    }
+    uint8_t bytes[SENSE_FIXED_BYTES];
+    struct sense sense = {.key = key, .asc_ascq = (uint16_t)attention};
+
+    sense_encode_fixed(&sense, bytes);
+    return reply_whole(exec, bytes, sizeof(bytes), allocation_length);
+}
