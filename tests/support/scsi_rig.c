@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scsi_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "byteorder.h"
+#include "cdb.h"
+#include "lba_status.h"
+#include "sense.h"
+#include "store_mem.h"
+#include "unmap_list.h"
+
+#define JUNK        0xEE
+#define MAX_PIECES  8
+#define RIG_BLOCKS  2048
+#define RIG_GRANULE 4096
+
+const uuid_t rig_uuid = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x46, 0x07,
+                         0x88, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f};
+
+void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t granularity,
+              bool read_only)
+{
+    struct volume_meta meta = {.block_size = block_size};
+    struct errmsg err;
+
+    *rig = (struct rig){.block_size = block_size, .blocks = blocks};
+    memcpy(meta.uuid, rig_uuid, sizeof(uuid_t));
+    assert_int_equal(store_mem_create(blocks * block_size, granularity, &rig->store), 0);
+    assert_int_equal(volume_over_store(rig->store, &meta, read_only, &rig->volume, &err), 0);
+    assert_int_equal(lun_open(rig->volume, &rig->lun), 0);
+}
+
+void rig_close(struct rig *rig)
+{
+    lun_close(rig->lun);
+    rig->lun = NULL;
+}
+
+static int setup(void **state, uint32_t block_size)
+{
+    struct rig *rig = malloc(sizeof(*rig));
+
+    assert_non_null(rig);
+    rig_open(rig, block_size, RIG_BLOCKS, RIG_GRANULE, false);
+    *state = rig;
+    return 0;
+}
+
+int rig_setup_512(void **state)
+{
+    return setup(state, 512);
+}
+
+int rig_setup_4096(void **state)
+{
+    return setup(state, 4096);
+}
+
+int rig_teardown(void **state)
+{
+    rig_close(*state);
+    free(*state);
+    return 0;
+}
+
+/* A scatter list of pieces of its own memory each. */
+struct buffers {
+    struct iovec iov[MAX_PIECES];
+    int count;
+};
+
+static void make_buffers(struct buffers *buffers, const void *from, size_t size)
+{
+    static const size_t odd[MAX_PIECES - 1] = {1, 7, 8, 15, 511, 0, 4099};
+    size_t done = 0;
+
+    buffers->count = 0;
+    while (done < size) {
+        int i = buffers->count++;
+        size_t length = i < MAX_PIECES - 1 ? odd[i] : size;
+
+        if (length > size - done)
+            length = size - done;
+        buffers->iov[i].iov_len = length;
+        buffers->iov[i].iov_base = malloc(length ? length : 1);
+        assert_non_null(buffers->iov[i].iov_base);
+        if (from)
+            memcpy(buffers->iov[i].iov_base, (const uint8_t *)from + done, length);
+        else
+            memset(buffers->iov[i].iov_base, JUNK, length);
+        done += length;
+    }
+}
+
+static void take_buffers(struct buffers *buffers, void *to)
+{
+    size_t done = 0;
+
+    for (int i = 0; i < buffers->count; i++) {
+        if (to && buffers->iov[i].iov_len > 0)
+            memcpy((uint8_t *)to + done, buffers->iov[i].iov_base, buffers->iov[i].iov_len);
+        done += buffers->iov[i].iov_len;
+        free(buffers->iov[i].iov_base);
+    }
+}
+
+static struct answer execute(struct rig *rig, const uint8_t *cdb, struct buffers *out,
+                             struct buffers *in)
+{
+    size_t length = cdb_length(cdb[0]);
+    uint8_t *exact = malloc(length ? length : 1);
+    struct lun_command command = {
+        .cdb = exact,
+        .cdb_length = length,
+        .data_out = out->iov,
+        .data_out_count = out->count,
+        .data_in = in->iov,
+        .data_in_count = in->count,
+    };
+    struct answer answer = {0};
+    struct sense sense;
+
+    assert_non_null(exact);
+    memcpy(exact, cdb, length);
+    memset(command.sense, JUNK, sizeof(command.sense));
+    answer.status = lun_execute(rig->lun, &command);
+    answer.length = command.data_in_bytes;
+    free(exact);
+    if (answer.status == SCSI_STATUS_CHECK_CONDITION) {
+        assert_int_equal(sense_decode(command.sense, sizeof(command.sense), &sense), 0);
+        answer.key = sense.key;
+        answer.asc_ascq = sense.asc_ascq;
+    } else {
+        for (size_t i = 0; i < sizeof(command.sense); i++)
+            assert_int_equal(command.sense[i], 0);
+    }
+    return answer;
+}
+
+struct answer rig_command(struct rig *rig, const uint8_t *cdb)
+{
+    struct buffers none = {0};
+
+    return execute(rig, cdb, &none, &none);
+}
+
+struct answer rig_command_in(struct rig *rig, const uint8_t *cdb, void *data_in, size_t size)
+{
+    struct buffers in, none = {0};
+    struct answer answer;
+
+    make_buffers(&in, NULL, size);
+    answer = execute(rig, cdb, &none, &in);
+    take_buffers(&in, data_in);
+    for (size_t i = answer.length; i < size; i++)
+        assert_int_equal(((uint8_t *)data_in)[i], 0);
+    return answer;
+}
+
+struct answer rig_command_out(struct rig *rig, const uint8_t *cdb, const void *data_out,
+                              size_t size)
+{
+    struct buffers out, none = {0};
+    struct answer answer;
+
+    make_buffers(&out, data_out, size);
+    answer = execute(rig, cdb, &out, &none);
+    take_buffers(&out, NULL);
+    return answer;
+}
+
+void rig_assert_good(struct answer answer, const char *file, int line)
+{
+    if (answer.status != SCSI_STATUS_GOOD)
+        print_error("status %02Xh, sense %X/%02X/%02X\n", answer.status, answer.key,
+                    answer.asc_ascq >> 8, answer.asc_ascq & 0xFF);
+    _assert_int_equal(answer.status, SCSI_STATUS_GOOD, file, line);
+}
+
+void rig_assert_check(struct answer answer, uint8_t key, uint16_t asc_ascq, const char *file,
+                      int line)
+{
+    _assert_int_equal(answer.status, SCSI_STATUS_CHECK_CONDITION, file, line);
+    _assert_int_equal(answer.key, key, file, line);
+    _assert_int_equal(answer.asc_ascq, asc_ascq, file, line);
+    _assert_int_equal(answer.length, 0, file, line);
+}
+
+void rig_read(struct rig *rig, uint64_t lba, uint32_t blocks, void *to)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+
+    cdb_read_16(cdb, lba, blocks);
+    assert_good(rig_command_in(rig, cdb, to, (size_t)blocks * rig->block_size));
+}
+
+void rig_write(struct rig *rig, uint64_t lba, uint32_t blocks, const void *from)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+
+    cdb_write_16(cdb, lba, blocks, false);
+    assert_good(rig_command_out(rig, cdb, from, (size_t)blocks * rig->block_size));
+}
+
+void rig_fill(struct rig *rig, uint64_t lba, uint32_t blocks, uint8_t byte)
+{
+    uint8_t *bytes = malloc((size_t)blocks * rig->block_size);
+
+    assert_non_null(bytes);
+    memset(bytes, byte, (size_t)blocks * rig->block_size);
+    rig_write(rig, lba, blocks, bytes);
+    free(bytes);
+}
+
+struct answer rig_unmap_ranges(struct rig *rig, const struct rig_range *ranges, size_t count)
+{
+    size_t length = unmap_list_bytes(count);
+    uint8_t *list = malloc(length);
+    struct unmap_descriptor *descriptors = calloc(count + 1, sizeof(*descriptors));
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    struct answer answer;
+
+    assert_non_null(list);
+    assert_non_null(descriptors);
+    for (size_t i = 0; i < count; i++)
+        descriptors[i] =
+            (struct unmap_descriptor){.lba = ranges[i].lba, .blocks = ranges[i].blocks};
+    unmap_list_encode(list, descriptors, count);
+    cdb_unmap(cdb, (uint16_t)length);
+    answer = rig_command_out(rig, cdb, list, length);
+    free(descriptors);
+    free(list);
+    return answer;
+}
+
+void rig_unmap(struct rig *rig, uint64_t lba, uint32_t blocks)
+{
+    assert_good(rig_unmap_ranges(rig, &(struct rig_range){lba, blocks}, 1));
+}
+
+void rig_assert_blocks(struct rig *rig, uint64_t lba, uint32_t blocks, uint8_t byte)
+{
+    size_t length = (size_t)blocks * rig->block_size;
+    uint8_t *found = malloc(length);
+
+    assert_non_null(found);
+    rig_read(rig, lba, blocks, found);
+    for (size_t i = 0; i < length; i++)
+        assert_int_equal(found[i], byte);
+    free(found);
+}
+
+void rig_assert_mapped(struct rig *rig, uint64_t lba, uint32_t blocks, bool mapped)
+{
+    uint8_t reply[LBA_STATUS_HEADER_BYTES + LBA_STATUS_DESCRIPTOR_BYTES];
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+
+    cdb_get_lba_status_16(cdb, lba, sizeof(reply));
+    assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
+    assert_int_equal(get_be64(reply + 8), lba);
+    assert_true(get_be32(reply + 16) >= blocks);
+    assert_int_equal(reply[20], mapped ? 0 : 1);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_TESTS_SCSI_RIG_H
+#define THINMIRROR_TESTS_SCSI_RIG_H
+
+/* A logical unit over the memory store and a way to talk to it: CDB in, bytes and sense out. Every
+ * buffer lies in memory of exactly its length, cut into pieces of odd sizes, so that a byte too far
+ * is seen by the sanitizer; every Data-In buffer is full of junk beforehand, so that a byte left
+ * there is seen too. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lun.h"
+#include "store.h"
+#include "volume.h"
+
+struct rig {
+    struct lun *lun;
+    struct store *store; /* the volume's; for faults and quotas */
+    struct volume *volume;
+    uint32_t block_size;
+    uint64_t blocks;
+};
+
+/* UUID 00010203-0405-4607-8809-0a0b0c0d0e0f. */
+extern const uuid_t rig_uuid;
+
+/* granularity: the unit of mapping in bytes. */
+void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t granularity,
+              bool read_only);
+void rig_close(struct rig *rig);
+
+/* For cmocka: state is a struct rig of 2048 blocks. rig_setup_512: blocks of 512 bytes, granules of
+ * 4096; rig_setup_4096: both 4096. */
+int rig_setup_512(void **state);
+int rig_setup_4096(void **state);
+int rig_teardown(void **state);
+
+/* A row of struct CMUnitTest for each block size. */
+#define BOTH(test)                                               \
+    {"512: " #test, test, rig_setup_512, rig_teardown, NULL},    \
+    {                                                            \
+        "4096: " #test, test, rig_setup_4096, rig_teardown, NULL \
+    }
+
+struct answer {
+    uint8_t status;
+    uint8_t key;       /* of the sense data; 0 when there is none */
+    uint16_t asc_ascq; /* the same */
+    size_t length;     /* bytes of Data-In that mean something */
+};
+
+/* The CDB's length is that of its group. data_in receives size bytes. */
+struct answer rig_command(struct rig *rig, const uint8_t *cdb);
+struct answer rig_command_in(struct rig *rig, const uint8_t *cdb, void *data_in, size_t size);
+struct answer rig_command_out(struct rig *rig, const uint8_t *cdb, const void *data_out,
+                              size_t size);
+
+#define assert_good(answer) rig_assert_good((answer), __FILE__, __LINE__)
+#define assert_check(answer, key, asc_ascq) \
+    rig_assert_check((answer), (key), (asc_ascq), __FILE__, __LINE__)
+
+void rig_assert_good(struct answer answer, const char *file, int line);
+void rig_assert_check(struct answer answer, uint8_t key, uint16_t asc_ascq, const char *file,
+                      int line);
+
+/* Whole commands, which must succeed; blocks as many as fit. */
+void rig_read(struct rig *rig, uint64_t lba, uint32_t blocks, void *to);
+void rig_write(struct rig *rig, uint64_t lba, uint32_t blocks, const void *from);
+/* Writes blocks full of byte. */
+void rig_fill(struct rig *rig, uint64_t lba, uint32_t blocks, uint8_t byte);
+void rig_unmap(struct rig *rig, uint64_t lba, uint32_t blocks);
+
+struct rig_range {
+    uint64_t lba;
+    uint32_t blocks;
+};
+/* UNMAP with a sound list of these ranges. */
+struct answer rig_unmap_ranges(struct rig *rig, const struct rig_range *ranges, size_t count);
+
+/* Every byte of the blocks is this one. */
+void rig_assert_blocks(struct rig *rig, uint64_t lba, uint32_t blocks, uint8_t byte);
+/* By GET LBA STATUS all of them are mapped, or none. */
+void rig_assert_mapped(struct rig *rig, uint64_t lba, uint32_t blocks, bool mapped);
+
+#endif
