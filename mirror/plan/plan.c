@@ -69,15 +69,28 @@ static int walk_look(struct walk *walk, uint64_t lba, uint64_t limit,
     return 0;
 }
 
-static bool must_zero(enum extent_status secondary, const struct plan_params *params)
+/* What must be done about a block of which this is known. False: nothing. */
+typedef bool choose(enum extent_status primary, enum extent_status secondary,
+                    const struct plan_params *params, enum job_kind *ret);
+
+static bool choose_sync(enum extent_status primary, enum extent_status secondary,
+                        const struct plan_params *params, enum job_kind *ret)
 {
-    if (secondary == EXTENT_MAPPED || !params->secondary_reads_zeros)
+    *ret = primary == EXTENT_MAPPED ? JOB_COPY : JOB_ZERO;
+    if (*ret == JOB_COPY || secondary == EXTENT_MAPPED || !params->secondary_reads_zeros)
         return true;
     return secondary == EXTENT_ANCHORED && params->secondary_can_unmap;
 }
 
-int plan_window(const struct extent_list *primary, const struct extent_list *secondary,
-                uint64_t start, uint64_t end, const struct plan_params *params,
+static bool choose_verify(enum extent_status primary, enum extent_status secondary,
+                          const struct plan_params *params, enum job_kind *ret)
+{
+    *ret = primary == EXTENT_MAPPED || params->primary_reads_zeros ? JOB_COMPARE : JOB_EXPECT_ZEROS;
+    return primary == EXTENT_MAPPED || secondary == EXTENT_MAPPED || !params->secondary_reads_zeros;
+}
+
+static int plan(const struct extent_list *primary, const struct extent_list *secondary,
+                uint64_t start, uint64_t end, const struct plan_params *params, choose *chooser,
                 struct job_list *jobs)
 {
     struct walk source, target;
@@ -88,6 +101,7 @@ int plan_window(const struct extent_list *primary, const struct extent_list *sec
         return -EINVAL;
     for (uint64_t lba = start; lba < end;) {
         enum extent_status here, there;
+        enum job_kind kind;
         uint64_t here_end, there_end, next;
         int r = 0;
 
@@ -95,13 +109,25 @@ int plan_window(const struct extent_list *primary, const struct extent_list *sec
             walk_look(&target, lba, end, &there, &there_end) < 0)
             return -EINVAL;
         next = min_u64(here_end, there_end);
-        if (here == EXTENT_MAPPED)
-            r = job_list_append(jobs, JOB_COPY, lba, next - lba);
-        else if (must_zero(there, params))
-            r = job_list_append(jobs, JOB_ZERO, lba, next - lba);
+        if (chooser(here, there, params, &kind))
+            r = job_list_append(jobs, kind, lba, next - lba);
         if (r < 0)
             return r;
         lba = next;
     }
     return 0;
+}
+
+int plan_window(const struct extent_list *primary, const struct extent_list *secondary,
+                uint64_t start, uint64_t end, const struct plan_params *params,
+                struct job_list *jobs)
+{
+    return plan(primary, secondary, start, end, params, choose_sync, jobs);
+}
+
+int plan_verify(const struct extent_list *primary, const struct extent_list *secondary,
+                uint64_t start, uint64_t end, const struct plan_params *params,
+                struct job_list *jobs)
+{
+    return plan(primary, secondary, start, end, params, choose_verify, jobs);
 }

@@ -3,7 +3,7 @@
 #define THINMIRROR_PLAN_H
 
 /* From the maps of both sides over one window of blocks to the jobs that make the secondary read as
- * the primary does. Pure. */
+ * the primary does, or that prove that it does. Pure. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,6 +14,9 @@
 enum job_kind {
     JOB_COPY, /* read from the primary, write to the secondary */
     JOB_ZERO, /* make the secondary read as zeros there, deallocated if it can */
+
+    JOB_COMPARE,      /* read both, they must be equal */
+    JOB_EXPECT_ZEROS, /* read the secondary, it must be zeros */
 };
 
 struct job {
@@ -34,6 +37,9 @@ struct plan_params {
     bool secondary_reads_zeros;
     /* The secondary can deallocate: anchored blocks of its are then given back too. */
     bool secondary_can_unmap;
+    /* What the primary's map calls deallocated or anchored is promised to read as zeros. Only for
+     * plan_verify: when copying, such blocks become zeros on the secondary in any case. */
+    bool primary_reads_zeros;
 };
 
 /* primary covers [start, end) without gaps; secondary covers it too, or is NULL when its map is not
@@ -41,6 +47,14 @@ struct plan_params {
  * unmapped there and that reads as zeros. Jobs come in LBA order, the longest possible. -EINVAL
  * when a map does not cover the window; -ENOMEM. */
 int plan_window(const struct extent_list *primary, const struct extent_list *secondary,
+                uint64_t start, uint64_t end, const struct plan_params *params,
+                struct job_list *jobs);
+
+/* What has to be read to know that both sides are equal: COMPARE where the primary is mapped.
+ * Elsewhere nothing, when the secondary is unmapped there and promises zeros for that; otherwise
+ * COMPARE when the primary promises zeros (the promise is then checked too), and EXPECT_ZEROS when
+ * what it would read there is not defined. */
+int plan_verify(const struct extent_list *primary, const struct extent_list *secondary,
                 uint64_t start, uint64_t end, const struct plan_params *params,
                 struct job_list *jobs);
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "buffers.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "checked.h"
+
+#define CHUNK_BYTES (512 * 1024)
+
+int buffers_init(struct buffers *buffers, size_t count, size_t each_bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    void *memory;
+
+    each_bytes = align_up(each_bytes, page);
+    memory =
+        mmap(NULL, count * each_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    *buffers = (struct buffers){memory, each_bytes, count};
+    return 0;
+}
+
+void buffers_free(struct buffers *buffers)
+{
+    if (buffers->memory)
+        munmap(buffers->memory, buffers->count * buffers->each_bytes);
+    *buffers = (struct buffers){0};
+}
+
+uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit)
+{
+    uint64_t blocks = min_u64(max_u64(CHUNK_BYTES / block_size, 1), min_u64(limit, other_limit));
+
+    return max_u64(blocks, 1);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_CONTROL_H
+#define THINMIRROR_CONTROL_H
+
+/* How a long run is limited, watched and stopped. */
+
+#include <signal.h>
+#include <stdint.h>
+
+enum copy_phase {
+    PHASE_LOOK,   /* reading a secondary that cannot tell whether it holds data */
+    PHASE_SYNC,   /* copying and emptying */
+    PHASE_VERIFY, /* comparing */
+};
+
+/* Where a run is. Bytes of the LUN unless said otherwise. */
+struct copy_status {
+    enum copy_phase phase;
+    uint64_t lun_bytes;
+    uint64_t scanned_bytes; /* what the maps have told about so far, from LBA 0 on */
+    uint64_t todo_bytes;    /* of those, what has to be read (copied, compared) */
+    uint64_t done_bytes;    /* of those, what is read, and written where that is the task */
+    double seconds;         /* since the phase began */
+};
+
+/* All optional: zero-initialised means default depth, no limit, nobody watching. */
+struct copy_control {
+    unsigned queue_depth; /* requests in flight on each side; 0: COPY_QUEUE_DEPTH */
+    uint64_t rate_bytes;  /* bytes read from the primary per second at most; 0: no limit */
+    const volatile sig_atomic_t *stop; /* non-zero: begin nothing new, finish what is in flight */
+    void (*progress)(void *opaque, const struct copy_status *status); /* about ten times a second */
+    void *opaque;
+};
+
+#define COPY_QUEUE_DEPTH     32
+#define COPY_QUEUE_DEPTH_MAX 1024
+
+/* Seconds on a clock that only goes forward. */
+double copy_now(void);
+
+static inline int copy_stopped(const struct copy_control *control)
+{
+    return control->stop && *control->stop;
+}
+
+/* Keeps reads of the primary at the rate: when the next one may begin. Zero-initialise. Idle time
+ * is not saved up. */
+struct copy_pacer {
+    double next;
+};
+
+void copy_pacer_spend(struct copy_pacer *pacer, const struct copy_control *control, uint64_t bytes);
+/* Milliseconds to wait; 0: go on. */
+int copy_pacer_delay(const struct copy_pacer *pacer, const struct copy_control *control);
+
+/* Calls progress when it is due: a tenth of a second after *last, or at once when force. */
+void copy_report(const struct copy_control *control, const struct copy_status *status, int force,
+                 double *last);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "map_reader.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "checked.h"
+
+int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64_t end,
+                    enum map_source source)
+{
+    *reader = (struct map_reader){.endpoint = endpoint, .end = end};
+    if (source == MAP_ASK)
+        return 0;
+    reader->covered = end;
+    return extent_list_append(&reader->list, 0, end,
+                              source == MAP_ALL_ZEROS ? EXTENT_DEALLOCATED : EXTENT_MAPPED);
+}
+
+void map_reader_free(struct map_reader *reader)
+{
+    extent_list_free(&reader->list);
+    extent_list_free(&reader->reply);
+}
+
+/* Nothing more is asked; what is left counts as mapped. */
+static void give_up(struct map_reader *reader)
+{
+    int r = extent_list_append(&reader->list, reader->covered, reader->end - reader->covered,
+                               EXTENT_MAPPED);
+
+    if (r < 0) {
+        reader->error = errmsg_set(&reader->message, r, "%s", strerror(-r));
+        return;
+    }
+    reader->gave_up = true;
+    reader->gave_up_lba = reader->covered;
+    reader->covered = reader->end;
+}
+
+/* Adds what of the reply follows on without a gap. False when that is not all of it, or nothing. */
+static bool take_reply(struct map_reader *reader)
+{
+    uint64_t before = reader->covered;
+
+    for (size_t i = 0; i < reader->reply.count; i++) {
+        const struct extent *extent = &reader->reply.items[i];
+        uint64_t blocks = min_u64(extent->length, reader->end - reader->covered);
+        int r;
+
+        if (extent->start != reader->covered)
+            return false;
+        r = extent_list_append(&reader->list, reader->covered, blocks, extent->status);
+        if (r < 0) {
+            reader->error = errmsg_set(&reader->message, r, "%s", strerror(-r));
+            return true;
+        }
+        reader->covered += blocks;
+    }
+    return reader->covered > before;
+}
+
+/* Errors that say that nobody answers any more, rather than that the answer was no. */
+static bool target_is_gone(int result)
+{
+    switch (result) {
+    case -EIO:
+    case -EINVAL:
+    case -EOPNOTSUPP:
+    case -EPROTO:
+    case -ERANGE:
+        return false;
+    default:
+        return true;
+    }
+}
+
+static void map_done(struct endpoint_request *request)
+{
+    struct map_reader *reader = request->opaque;
+
+    reader->busy = false;
+    if (request->result < 0) {
+        reader->message = request->error;
+        if (target_is_gone(request->result))
+            reader->error = request->result;
+        else
+            give_up(reader);
+    } else if (!take_reply(reader)) {
+        errmsg_set(&reader->message, 0,
+                   "%s: the answer about block %" PRIu64 " on leaves a gap or says nothing",
+                   reader->endpoint->info.name, reader->covered);
+        give_up(reader);
+    }
+    extent_list_clear(&reader->reply);
+}
+
+void map_reader_pump(struct map_reader *reader)
+{
+    int r;
+
+    if (reader->busy || reader->error || reader->covered == reader->end ||
+        reader->list.count >= MAP_READER_EXTENTS)
+        return;
+    reader->request = (struct endpoint_request){.op = ENDPOINT_MAP,
+                                                .lba = reader->covered,
+                                                .blocks = reader->end - reader->covered,
+                                                .map = &reader->reply,
+                                                .done = map_done,
+                                                .opaque = reader};
+    reader->busy = true;
+    r = endpoint_submit(reader->endpoint, &reader->request);
+    if (r < 0) {
+        reader->busy = false;
+        reader->error = errmsg_set(&reader->message, r, "%s: cannot ask for its map: %s",
+                                   reader->endpoint->info.name, strerror(-r));
+    }
+}
+
+void map_reader_consume(struct map_reader *reader, uint64_t lba)
+{
+    struct extent_list *list = &reader->list;
+    size_t gone = 0;
+
+    while (gone < list->count && list->items[gone].start + list->items[gone].length <= lba)
+        gone++;
+    if (gone == 0)
+        return;
+    memmove(list->items, list->items + gone, (list->count - gone) * sizeof(*list->items));
+    list->count -= gone;
+}
+
+int map_pair_init(struct map_pair *pair, struct endpoint *primary, enum map_source primary_source,
+                  struct endpoint *secondary, enum map_source secondary_source)
+{
+    uint64_t end = primary->info.blocks;
+    int r;
+
+    *pair = (struct map_pair){.end = end, .mapped_end = UINT64_MAX};
+    r = map_reader_init(&pair->primary, primary, end, primary_source);
+    if (r == 0)
+        r = map_reader_init(&pair->secondary, secondary, end, secondary_source);
+    if (r < 0)
+        map_pair_free(pair);
+    return r;
+}
+
+void map_pair_free(struct map_pair *pair)
+{
+    map_reader_free(&pair->primary);
+    map_reader_free(&pair->secondary);
+}
+
+void map_pair_pump(struct map_pair *pair)
+{
+    map_reader_pump(&pair->primary);
+    map_reader_pump(&pair->secondary);
+}
+
+bool map_pair_window(const struct map_pair *pair, uint64_t *ret_end)
+{
+    *ret_end = min_u64(pair->primary.covered, pair->secondary.covered);
+    return *ret_end > pair->planned;
+}
+
+/* Counts what is mapped on the primary in [planned, end); an extent in two windows counts once. */
+static void count_mapped(struct map_pair *pair, uint64_t end)
+{
+    const struct extent_list *list = &pair->primary.list;
+
+    for (size_t i = 0; i < list->count && list->items[i].start < end; i++) {
+        const struct extent *extent = &list->items[i];
+        uint64_t from = max_u64(extent->start, pair->planned);
+        uint64_t to = min_u64(extent->start + extent->length, end);
+
+        if (extent->status != EXTENT_MAPPED || from >= to)
+            continue;
+        if (from != pair->mapped_end)
+            pair->extents++;
+        pair->mapped_blocks += to - from;
+        pair->mapped_end = to;
+    }
+}
+
+void map_pair_take(struct map_pair *pair, uint64_t end)
+{
+    count_mapped(pair, end);
+    pair->planned = end;
+    map_reader_consume(&pair->primary, end);
+    map_reader_consume(&pair->secondary, end);
+}

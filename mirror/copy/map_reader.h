@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_MAP_READER_H
+#define THINMIRROR_MAP_READER_H
+
+/* Reads a side's map page by page, ahead of its user, in bounded memory.
+ *
+ * What is known is list, which covers [.., covered). One question is in flight at most. A reply
+ * that breaks the rules (a gap, a step back, an empty one), or an error that the target itself
+ * reports, ends the asking: from there on every block counts as mapped (gave_up). A lost
+ * connection is an error instead. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "endpoint.h"
+#include "extents.h"
+
+enum map_source {
+    MAP_ASK,        /* what the endpoint says */
+    MAP_ALL_MAPPED, /* nothing is known */
+    MAP_ALL_ZEROS,  /* known to read as zeros by other means: deallocated */
+};
+
+/* How many extents are kept known ahead; one reply more may be held. */
+#define MAP_READER_EXTENTS 8192
+
+struct map_reader {
+    struct endpoint *endpoint;
+    uint64_t end;     /* the first LBA that is of no interest */
+    uint64_t covered; /* list reaches up to here */
+    struct extent_list list;
+    struct extent_list reply; /* the endpoint's while busy */
+    struct endpoint_request request;
+    bool busy;
+    bool gave_up;
+    uint64_t gave_up_lba;
+    int error;             /* -errno: the target is gone */
+    struct errmsg message; /* with error or gave_up */
+};
+
+/* reader stays at its address until map_reader_free. */
+int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64_t end,
+                    enum map_source source);
+/* Not while busy. */
+void map_reader_free(struct map_reader *reader);
+
+/* Asks the next question when none is in flight, there is room, and something is left to ask. */
+void map_reader_pump(struct map_reader *reader);
+
+/* Forgets the extents that end at lba or before. */
+void map_reader_consume(struct map_reader *reader, uint64_t lba);
+
+/* The maps of both sides over the same blocks, handed out window by window in LBA order. */
+struct map_pair {
+    struct map_reader primary;
+    struct map_reader secondary;
+    uint64_t end;           /* blocks */
+    uint64_t planned;       /* windows up to here were taken */
+    uint64_t mapped_blocks; /* of the primary, up to planned */
+    uint64_t extents;       /* mapped ones of the primary, up to planned */
+    uint64_t mapped_end;    /* where the last of them ended */
+};
+
+int map_pair_init(struct map_pair *pair, struct endpoint *primary, enum map_source primary_source,
+                  struct endpoint *secondary, enum map_source secondary_source);
+void map_pair_free(struct map_pair *pair);
+void map_pair_pump(struct map_pair *pair);
+/* False: both sides have not told more yet. The window is [pair->planned, *ret_end). */
+bool map_pair_window(const struct map_pair *pair, uint64_t *ret_end);
+/* The window up to end is dealt with. */
+void map_pair_take(struct map_pair *pair, uint64_t end);
+
+static inline bool map_pair_finished(const struct map_pair *pair)
+{
+    return pair->planned == pair->end;
+}
+
+static inline bool map_pair_busy(const struct map_pair *pair)
+{
+    return pair->primary.busy || pair->secondary.busy;
+}
+
+#endif

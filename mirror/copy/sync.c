@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sync.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "copy_wait.h"
+#include "map_reader.h"
+#include "mover.h"
+#include "plan.h"
+
+struct sync {
+    const struct sync_params *params;
+    struct map_pair maps;
+    struct mover mover;
+    struct job_list jobs; /* of one window */
+    uint64_t block_size;
+    uint64_t copy_blocks;  /* planned */
+    uint64_t empty_blocks; /* planned */
+    double started;
+    double reported;
+    int error; /* the first */
+    struct errmsg *err;
+};
+
+static void fail(struct sync *sync, int error, const char *message)
+{
+    if (!sync->error)
+        sync->error = errmsg_set(sync->err, error, "%s", message);
+}
+
+static int plan_next(struct sync *sync, uint64_t end)
+{
+    const struct endpoint_info *secondary = &sync->params->secondary->info;
+    const struct plan_params params = {
+        .secondary_reads_zeros = secondary->unmapped_reads_zeros || sync->params->secondary_is_zero,
+        .secondary_can_unmap = secondary->can_unmap,
+    };
+    int r;
+
+    sync->jobs.count = 0;
+    r = plan_window(&sync->maps.primary.list, &sync->maps.secondary.list, sync->maps.planned, end,
+                    &params, &sync->jobs);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < sync->jobs.count; i++) {
+        if (sync->jobs.items[i].kind == JOB_COPY)
+            sync->copy_blocks += sync->jobs.items[i].blocks;
+        else
+            sync->empty_blocks += sync->jobs.items[i].blocks;
+    }
+    map_pair_take(&sync->maps, end);
+    return sync->params->dry_run ? 0 : mover_add(&sync->mover, &sync->jobs);
+}
+
+/* Everything that can go on without waiting. */
+static void pump(struct sync *sync)
+{
+    bool begin = !sync->error && !copy_stopped(&sync->params->control);
+    uint64_t end;
+
+    if (begin && mover_hungry(&sync->mover))
+        map_pair_pump(&sync->maps);
+    while (begin && !sync->error && mover_hungry(&sync->mover) &&
+           map_pair_window(&sync->maps, &end)) {
+        int r = plan_next(sync, end);
+
+        if (r < 0)
+            fail(sync, r, strerror(-r));
+        map_pair_pump(&sync->maps);
+    }
+    mover_pump(&sync->mover, begin);
+    if (sync->mover.error)
+        fail(sync, sync->mover.error, sync->mover.message.text);
+    if (sync->maps.primary.error)
+        fail(sync, sync->maps.primary.error, sync->maps.primary.message.text);
+    if (sync->maps.secondary.error)
+        fail(sync, sync->maps.secondary.error, sync->maps.secondary.message.text);
+    if (sync->maps.primary.gave_up && sync->params->need_map)
+        fail(sync, -EOPNOTSUPP, sync->maps.primary.message.text);
+}
+
+static bool finished(const struct sync *sync)
+{
+    if (map_pair_busy(&sync->maps) || !mover_idle(&sync->mover))
+        return false;
+    if (sync->error || copy_stopped(&sync->params->control))
+        return true;
+    return map_pair_finished(&sync->maps) && mover_done(&sync->mover);
+}
+
+static void wait_for_progress(struct sync *sync)
+{
+    const struct copy_side sides[2] = {
+        {sync->params->primary, sync->mover.reading > 0 || sync->maps.primary.busy},
+        {sync->params->secondary, sync->mover.writing > 0 || sync->maps.secondary.busy},
+    };
+    struct errmsg message;
+    int r = copy_wait(sides, sync->error != 0, mover_delay(&sync->mover), &message);
+
+    /* A dead endpoint has failed its requests, whose sentences say more than this one. */
+    if (r < 0 && !sync->mover.error && !sync->maps.primary.error && !sync->maps.secondary.error)
+        fail(sync, r, message.text);
+}
+
+static void report(struct sync *sync, bool force)
+{
+    const struct copy_status status = {
+        .phase = PHASE_SYNC,
+        .lun_bytes = sync->maps.end * sync->block_size,
+        .scanned_bytes = sync->maps.planned * sync->block_size,
+        .todo_bytes = sync->copy_blocks * sync->block_size,
+        .done_bytes = sync->mover.written_bytes,
+        .seconds = copy_now() - sync->started,
+    };
+
+    copy_report(&sync->params->control, &status, force, &sync->reported);
+}
+
+static int flush(struct sync *sync)
+{
+    struct endpoint_request request = {.op = ENDPOINT_FLUSH};
+    int r = endpoint_run(sync->params->secondary, &request);
+
+    if (r < 0)
+        errmsg_set(sync->err, r, "%s", request.error.text[0] ? request.error.text : strerror(-r));
+    return r;
+}
+
+static void fill_result(struct sync *sync, struct sync_result *ret)
+{
+    uint64_t block_size = sync->block_size;
+
+    *ret = (struct sync_result){
+        .interrupted = copy_stopped(&sync->params->control) &&
+                       !(map_pair_finished(&sync->maps) && mover_done(&sync->mover)),
+        .lun_bytes = sync->maps.end * block_size,
+        .mapped_bytes = sync->maps.mapped_blocks * block_size,
+        .extents = sync->maps.extents,
+        .read_bytes = sync->mover.read_bytes,
+        .written_bytes = sync->mover.written_bytes,
+        .unmapped_bytes = sync->mover.unmapped_bytes,
+        .zeroed_bytes = sync->mover.zeroed_bytes,
+        .to_copy_bytes = sync->copy_blocks * block_size,
+        .to_empty_bytes = sync->empty_blocks * block_size,
+        .map_gave_up = sync->maps.primary.gave_up,
+        .note = sync->maps.primary.message,
+        .seconds = copy_now() - sync->started,
+    };
+}
+
+/* What the secondary's map is worth. Known zeros save the zeroing only where nothing can be given
+ * back anyway. */
+static enum map_source secondary_map(const struct sync_params *params)
+{
+    if (params->secondary_is_zero && !params->secondary->info.can_unmap)
+        return MAP_ALL_ZEROS;
+    return params->secondary->info.can_map ? MAP_ASK : MAP_ALL_MAPPED;
+}
+
+int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err)
+{
+    struct sync sync = {.params = params,
+                        .block_size = params->primary->info.block_size,
+                        .started = copy_now(),
+                        .err = err};
+    int r;
+
+    *ret = (struct sync_result){0};
+    r = mover_init(&sync.mover, params->primary, params->secondary, &params->control);
+    if (r < 0)
+        return errmsg_set(err, r, "cannot set up the buffers: %s", strerror(-r));
+    r = map_pair_init(&sync.maps, params->primary, params->copy_all ? MAP_ALL_MAPPED : MAP_ASK,
+                      params->secondary, secondary_map(params));
+    if (r < 0) {
+        mover_free(&sync.mover);
+        return errmsg_set(err, r, "%s", strerror(-r));
+    }
+    for (pump(&sync); !finished(&sync); pump(&sync)) {
+        report(&sync, false);
+        wait_for_progress(&sync);
+    }
+    report(&sync, true);
+    if (!sync.error && !params->dry_run)
+        sync.error = flush(&sync);
+    fill_result(&sync, ret);
+    job_list_free(&sync.jobs);
+    map_pair_free(&sync.maps);
+    mover_free(&sync.mover);
+    return sync.error;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_SYNC_H
+#define THINMIRROR_SYNC_H
+
+/* Makes the secondary read as the primary reads: mapped blocks are copied, the rest is emptied. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control.h"
+#include "endpoint.h"
+
+struct sync_params {
+    struct endpoint *primary;
+    /* Of the same block size, at least as large, writable unless dry_run. What it has beyond the
+     * primary's end is left alone. */
+    struct endpoint *secondary;
+    bool copy_all; /* don't ask the primary for its map: every block is copied */
+    /* An error of the primary's map is an error of the sync. Otherwise what comes after it is
+     * copied as if it were mapped. */
+    bool need_map;
+    bool secondary_is_zero; /* it was read, and there is nothing but zeros on it */
+    bool dry_run;           /* plan only; nothing is read or written */
+    struct copy_control control;
+};
+
+struct sync_result {
+    bool interrupted; /* control.stop was seen before the end */
+    uint64_t lun_bytes;
+    uint64_t mapped_bytes; /* on the primary; of what was scanned, when it did not get to the end */
+    uint64_t extents;      /* mapped ones on the primary */
+    uint64_t read_bytes;
+    uint64_t written_bytes;  /* copied to the secondary */
+    uint64_t unmapped_bytes; /* deallocated on the secondary */
+    uint64_t zeroed_bytes;   /* written with zeros on the secondary, which could not deallocate */
+    uint64_t to_copy_bytes;  /* planned */
+    uint64_t to_empty_bytes; /* planned */
+    bool map_gave_up;        /* the primary's map ended early: note says why */
+    struct errmsg note;
+    double seconds;
+};
+
+/* Copies, and flushes the secondary. 0 also when interrupted: what was written is durable then.
+ * -errno with a sentence that names the LUN: nothing may be taken as copied. */
+int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err);
+
+#endif

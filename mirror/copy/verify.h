@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_VERIFY_H
+#define THINMIRROR_VERIFY_H
+
+/* Proves, or disproves, that the secondary reads as the primary reads. Everything that either side
+ * has mapped is read on both sides. Blocks that are unmapped on the primary must read as zeros on
+ * the secondary: they are read there, unless its own map calls them unmapped and it promises zeros
+ * for that. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "comparer.h"
+#include "control.h"
+#include "endpoint.h"
+
+struct verify_params {
+    struct endpoint *primary;
+    struct endpoint *secondary; /* of the same block size, at least as large */
+    bool copy_all;              /* don't ask the primary for its map: everything is compared */
+    bool need_map;              /* an error of the primary's map is an error */
+    struct copy_control control;
+};
+
+struct verify_result {
+    bool interrupted;
+    uint64_t lun_bytes;
+    uint64_t compared_bytes; /* of the LUN, by reading */
+    uint64_t read_bytes;     /* of both sides together */
+    struct differences differences;
+    bool map_gave_up;
+    struct errmsg note;
+    double seconds;
+};
+
+/* 0 also when they differ (result->differences.blocks) or when interrupted. -errno with a sentence
+ * that names the LUN. */
+int verify_run(const struct verify_params *params, struct verify_result *ret, struct errmsg *err);
+
+/* Reads the endpoint until the first block that is not zeros. *ret_found says whether there is one,
+ * *ret_lba which. 0, -EINTR when stopped, -errno with a sentence. */
+int verify_find_data(struct endpoint *endpoint, const struct copy_control *control, bool *ret_found,
+                     uint64_t *ret_lba, struct errmsg *err);
+
+#endif
