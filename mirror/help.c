@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#define ENDPOINTS                                                                      \
+    "\n"                                                                               \
+    "A LUN or file is named as\n"                                                      \
+    "  iscsi://[user@]host[:port]/target-iqn/lun   over the network, no kernel needed\n" \
+    "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"      \
+    "  thin:PATH                                   a thin volume that nobody serves\n" \
+    "  PATH                                        a raw file, best a sparse one\n"
+
+#define AUTH                                                                             \
+    "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \
+    "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET\n"
+
+#define MOVING                                                                          \
+    "  --progress=auto|bar|json|none\n"                                                 \
+    "                      on stderr; auto: a bar when that is a terminal\n"            \
+    "  --source-map=lba-status|full\n"                                                  \
+    "                      what tells which blocks of PRIMARY are used. lba-status asks\n" \
+    "                      the target, full takes all of them. Without it: lba-status when\n" \
+    "                      the target is thin and answers\n"                            \
+    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G)\n" \
+    "  --queue-depth=N     requests in flight on each side (default 32)\n"
+
+static const char general[] =
+    "usage: thinmirror COMMAND [OPTION]... LUN...\n"
+    "\n"
+    "Copies a thin LUN to another one and moves only the blocks that are in use.\n"
+    "\n"
+    "  thinmirror sync PRIMARY SECONDARY     make SECONDARY read as PRIMARY reads\n"
+    "  thinmirror verify PRIMARY SECONDARY   compare them, block by block\n"
+    "  thinmirror map PRIMARY                list which blocks are in use\n"
+    "  thinmirror probe LUN                  say what a target is and can do\n"
+    "  thinmirror COMMAND --help             options and examples\n"
+    "  thinmirror --version\n" ENDPOINTS
+    "\n"
+    "Exit status: 0 done, 1 an I/O or target error, 2 wrong usage, 3 refused by a safety\n"
+    "check, 4 verify found a difference, 5 interrupted.\n";
+
+static const char sync_help[] =
+    "usage: thinmirror sync [OPTION]... PRIMARY SECONDARY\n"
+    "\n"
+    "Copies the mapped blocks of PRIMARY to SECONDARY. Blocks that are not mapped on PRIMARY\n"
+    "are unmapped on SECONDARY, or zeroed where it cannot unmap. SECONDARY is flushed before\n"
+    "it says done.\n"
+    "\n"
+    "Refused, with exit status 3 and before anything is written: a SECONDARY that is smaller,\n"
+    "has other blocks, is PRIMARY itself, is read-only, is mounted or in use, or holds data\n"
+    "that was not copied from this PRIMARY.\n"
+    "\n"
+    "  --dry-run           make all checks, say what would be copied, write nothing\n"
+    "  --overwrite         the data that SECONDARY holds may be lost\n"
+    "  --verify            compare both sides afterwards\n"
+    "  --json              the result as one JSON object on stdout\n" MOVING
+    "  --ledger=FILE       where it is noted what was copied here and from where; without it\n"
+    "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror)\n" AUTH
+        ENDPOINTS
+    "\n"
+    "Examples:\n"
+    "  thinmirror sync --verify iscsi://san1/iqn.2024-01.org.example:vol1/0 \\\n"
+    "                           iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
+    "  thinmirror sync --dry-run --json /dev/sdb /dev/sdc\n"
+    "  truncate -s 100G copy.img && thinmirror sync /dev/sdb copy.img\n";
+
+static const char map_help[] =
+    "usage: thinmirror map [OPTION]... PRIMARY\n"
+    "\n"
+    "Lists the extents of PRIMARY in LBA order as its target tells them: mapped, deallocated\n"
+    "or anchored. A target that does not answer GET LBA STATUS counts as mapped everywhere.\n"
+    "\n"
+    "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN\n" AUTH
+        ENDPOINTS
+    "\n"
+    "Examples:\n"
+    "  thinmirror map /dev/sdb\n"
+    "  thinmirror map --json thin:/srv/vol1 | jq 'map(select(.status==\"mapped\").blocks) | add'\n";
+
+static const char verify_help[] =
+    "usage: thinmirror verify [OPTION]... PRIMARY SECONDARY\n"
+    "\n"
+    "Reads on both sides everything that either of them has mapped. What is not mapped on\n"
+    "PRIMARY must read as zeros on SECONDARY. Exit status 4, and the first blocks that differ,\n"
+    "when they are not alike. Nothing is written.\n"
+    "\n"
+    "  --json              the result as one JSON object on stdout\n" MOVING AUTH ENDPOINTS
+    "\n"
+    "Examples:\n"
+    "  thinmirror verify /dev/sdb iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
+    "  thinmirror verify --source-map=full --progress=none thin:/srv/vol1 /mnt/vol1.img\n";
+
+static const char probe_help[] =
+    "usage: thinmirror probe [OPTION]... LUN\n"
+    "\n"
+    "Says what a target is and what it can do that matters here: its identity, its size,\n"
+    "whether it is thin, answers GET LBA STATUS, promises zeros for unmapped blocks, and its\n"
+    "limits. Nothing is written.\n"
+    "\n"
+    "  --json              as one JSON object on stdout\n" AUTH ENDPOINTS
+    "\n"
+    "Examples:\n"
+    "  thinmirror probe /dev/sdb\n"
+    "  thinmirror probe --json iscsi://127.0.0.1:3260/iqn.2024-01.org.example:vol1/0\n";
+
+const char *options_help(enum command command)
+{
+    switch (command) {
+    case COMMAND_SYNC:
+        return sync_help;
+    case COMMAND_MAP:
+        return map_help;
+    case COMMAND_VERIFY:
+        return verify_help;
+    case COMMAND_PROBE:
+        return probe_help;
+    case COMMAND_NONE:
+        break;
+    }
+    return general;
+}

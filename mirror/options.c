@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "control.h"
+#include "size.h"
+
+#define SYNC   (1U << COMMAND_SYNC)
+#define MAP    (1U << COMMAND_MAP)
+#define VERIFY (1U << COMMAND_VERIFY)
+#define PROBE  (1U << COMMAND_PROBE)
+#define ALL    (SYNC | MAP | VERIFY | PROBE)
+#define ANY    (ALL | 1U << COMMAND_NONE)
+
+static const struct {
+    const char *name;
+    size_t endpoints;
+    const char *wanted;
+} commands[] = {
+    [COMMAND_SYNC] = {"sync", 2, "PRIMARY and SECONDARY"},
+    [COMMAND_MAP] = {"map", 1, "PRIMARY"},
+    [COMMAND_VERIFY] = {"verify", 2, "PRIMARY and SECONDARY"},
+    [COMMAND_PROBE] = {"probe", 1, "LUN"},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+const char *options_command_name(enum command command)
+{
+    return command < COMMAND_COUNT ? commands[command].name : NULL;
+}
+
+/* One of the words, by its index. */
+static int set_word(const char *value, const char *const *words, int *ret)
+{
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(value, words[i]) == 0) {
+            *ret = i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static int set_progress(struct options *options, const char *value, struct errmsg *err)
+{
+    static const char *const words[] = {"auto", "bar", "json", "none", NULL};
+    int index;
+
+    if (set_word(value, words, &index) < 0)
+        return errmsg_set(err, -EINVAL, "--progress is auto, bar, json or none, not '%s'", value);
+    options->progress = (enum progress_mode)index;
+    return 0;
+}
+
+static int set_source(struct options *options, const char *value, struct errmsg *err)
+{
+    if (strcmp(value, "lba-status") == 0) {
+        options->source = SOURCE_LBA_STATUS;
+    } else if (strcmp(value, "full") == 0) {
+        options->source = SOURCE_FULL;
+    } else if (strcmp(value, "analyse") == 0) {
+        return errmsg_set(err, -EINVAL,
+                          "--source-map=analyse (reading the volume's own table of contents) is "
+                          "not in this version; there are lba-status and full");
+    } else {
+        return errmsg_set(err, -EINVAL, "--source-map is lba-status or full, not '%s'", value);
+    }
+    return 0;
+}
+
+static int set_rate(struct options *options, const char *value, struct errmsg *err)
+{
+    if (size_parse(value, &options->rate_bytes) < 0 || options->rate_bytes == 0)
+        return errmsg_set(err, -EINVAL,
+                          "--rate is a number of bytes per second like 500K, 20M or 1G, not '%s'",
+                          value);
+    return 0;
+}
+
+static int set_queue_depth(struct options *options, const char *value, struct errmsg *err)
+{
+    uint64_t depth;
+
+    if (size_parse(value, &depth) < 0 || depth == 0 || depth > COPY_QUEUE_DEPTH_MAX)
+        return errmsg_set(err, -EINVAL, "--queue-depth is a number from 1 to %d, not '%s'",
+                          COPY_QUEUE_DEPTH_MAX, value);
+    options->queue_depth = (unsigned)depth;
+    return 0;
+}
+
+static int set_path(const char **to, const char *option, const char *value, struct errmsg *err)
+{
+    if (*value == '\0')
+        return errmsg_set(err, -EINVAL, "--%s needs the name of a file", option);
+    *to = value;
+    return 0;
+}
+
+static int set_ledger(struct options *options, const char *value, struct errmsg *err)
+{
+    return set_path(&options->ledger, "ledger", value, err);
+}
+
+static int set_auth_file(struct options *options, const char *value, struct errmsg *err)
+{
+    return set_path(&options->auth_file, "auth-file", value, err);
+}
+
+/* Either flag (the offset of a bool) or set takes the option. */
+static const struct option {
+    const char *name;
+    unsigned commands;
+    size_t flag;
+    int (*set)(struct options *options, const char *value, struct errmsg *err);
+} option_table[] = {
+    {"help", ANY, offsetof(struct options, help), NULL},
+    {"version", ANY, offsetof(struct options, version), NULL},
+    {"json", ALL, offsetof(struct options, json), NULL},
+    {"auth-file", ALL, 0, set_auth_file},
+    {"progress", SYNC | VERIFY, 0, set_progress},
+    {"queue-depth", SYNC | VERIFY, 0, set_queue_depth},
+    {"rate", SYNC | VERIFY, 0, set_rate},
+    {"source-map", SYNC | VERIFY, 0, set_source},
+    {"dry-run", SYNC, offsetof(struct options, dry_run), NULL},
+    {"overwrite", SYNC, offsetof(struct options, overwrite), NULL},
+    {"verify", SYNC, offsetof(struct options, verify), NULL},
+    {"ledger", SYNC, 0, set_ledger},
+};
+
+static const struct option *find_option(const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof(option_table) / sizeof(option_table[0]); i++)
+        if (strlen(option_table[i].name) == length &&
+            strncmp(option_table[i].name, name, length) == 0)
+            return &option_table[i];
+    return NULL;
+}
+
+/* argv[*at] begins with "--"; its value may be the next argument. */
+static int parse_option(int argc, char *const argv[], int *at, struct options *options,
+                        struct errmsg *err)
+{
+    const char *name = argv[*at] + 2, *value = strchr(name, '=');
+    size_t length = value ? (size_t)(value - name) : strlen(name);
+    const struct option *option = find_option(name, length);
+    const char *command = options_command_name(options->command);
+
+    if (!option || !(option->commands & 1U << options->command))
+        return errmsg_set(err, -EINVAL, "%s%shas no option --%.*s; thinmirror %s%s--help lists them",
+                          command ? command : "thinmirror", " ", (int)length, name,
+                          command ? command : "", command ? " " : "");
+    if (!option->set) {
+        if (value)
+            return errmsg_set(err, -EINVAL, "--%s takes no value", option->name);
+        *(bool *)((char *)options + option->flag) = true;
+        return 0;
+    }
+    if (value)
+        return option->set(options, value + 1, err);
+    if (*at + 1 >= argc)
+        return errmsg_set(err, -EINVAL, "--%s needs a value", option->name);
+    return option->set(options, argv[++*at], err);
+}
+
+static int take_command(const char *word, struct options *options, struct errmsg *err)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(word, commands[i].name) == 0) {
+            options->command = (enum command)i;
+            return 0;
+        }
+    }
+    return errmsg_set(err, -EINVAL, "there is no command '%s': sync, map, verify or probe", word);
+}
+
+static int take_name(const char *name, struct options *options, struct errmsg *err)
+{
+    size_t most = commands[options->command].endpoints;
+
+    if (*name == '\0')
+        return errmsg_set(err, -EINVAL, "the name of a LUN or file is empty");
+    if (options->name_count == most)
+        return errmsg_set(err, -EINVAL, "%s takes %s only; '%s' is too many",
+                          commands[options->command].name, commands[options->command].wanted, name);
+    options->names[options->name_count++] = name;
+    return 0;
+}
+
+static int take_word(const char *word, struct options *options, struct errmsg *err)
+{
+    if (options->command == COMMAND_NONE)
+        return take_command(word, options, err);
+    return take_name(word, options, err);
+}
+
+static int check_complete(const struct options *options, struct errmsg *err)
+{
+    if (options->help || options->version)
+        return 0;
+    if (options->command == COMMAND_NONE)
+        return errmsg_set(err, -EINVAL, "what is to be done? sync, map, verify or probe; "
+                                        "thinmirror --help says more");
+    if (options->name_count < commands[options->command].endpoints)
+        return errmsg_set(err, -EINVAL, "%s needs %s; thinmirror %s --help shows examples",
+                          commands[options->command].name, commands[options->command].wanted,
+                          commands[options->command].name);
+    if (options->dry_run && options->verify)
+        return errmsg_set(err, -EINVAL, "--dry-run writes nothing that --verify could check; "
+                                        "thinmirror verify compares what is there");
+    return 0;
+}
+
+int options_parse(int argc, char *const argv[], struct options *ret, struct errmsg *err)
+{
+    bool words_only = false;
+
+    *ret = (struct options){.command = COMMAND_NONE};
+    for (int at = 1; at < argc; at++) {
+        const char *word = argv[at];
+        int r;
+
+        if (!words_only && strcmp(word, "--") == 0) {
+            words_only = true;
+            continue;
+        }
+        if (!words_only && strcmp(word, "-h") == 0) {
+            ret->help = true;
+            continue;
+        }
+        if (!words_only && strncmp(word, "--", 2) == 0)
+            r = parse_option(argc, argv, &at, ret, err);
+        else if (!words_only && word[0] == '-')
+            r = errmsg_set(err, -EINVAL, "there is no option %s; thinmirror --help lists them", word);
+        else
+            r = take_word(word, ret, err);
+        if (r < 0)
+            return r;
+    }
+    return check_complete(ret, err);
+}

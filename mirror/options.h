@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_OPTIONS_H
+#define THINMIRROR_OPTIONS_H
+
+/* The command line. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "errmsg.h"
+
+enum command { COMMAND_SYNC, COMMAND_MAP, COMMAND_VERIFY, COMMAND_PROBE, COMMAND_NONE };
+
+enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_JSON, PROGRESS_NONE };
+
+/* Where the primary's map comes from. */
+enum source_choice {
+    SOURCE_BEST, /* LBA status when the primary is thin and answers, otherwise everything */
+    SOURCE_LBA_STATUS,
+    SOURCE_FULL,
+};
+
+struct options {
+    enum command command;
+    bool help;    /* print options_help(command) and end */
+    bool version; /* print the version and end */
+    const char *names[2]; /* the endpoints, in order */
+    size_t name_count;
+    bool dry_run;
+    bool json;
+    bool overwrite;
+    bool verify;
+    enum progress_mode progress;
+    enum source_choice source;
+    unsigned queue_depth; /* 0: the default */
+    uint64_t rate_bytes;  /* per second; 0: no limit */
+    const char *ledger;
+    const char *auth_file;
+};
+
+/* Strings stay argv's. -EINVAL with a sentence. */
+int options_parse(int argc, char *const argv[], struct options *ret, struct errmsg *err);
+
+/* What --help prints. */
+const char *options_help(enum command command);
+
+/* "sync", "map", ...; NULL for COMMAND_NONE. */
+const char *options_command_name(enum command command);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "progress.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define DEFAULT_COLUMNS 80
+#define SHORTEST_BAR    8
+#define LONGEST_BAR     40
+#define RATE_MEMORY     3.0 /* seconds */
+
+static const char *const phase_words[] = {
+    [PHASE_LOOK] = "looking", [PHASE_SYNC] = "copying", [PHASE_VERIFY] = "verifying"};
+static const char *const phase_names[] = {
+    [PHASE_LOOK] = "look", [PHASE_SYNC] = "sync", [PHASE_VERIFY] = "verify"};
+
+void progress_init(struct progress *progress, enum progress_mode wanted)
+{
+    if (wanted == PROGRESS_AUTO)
+        wanted = isatty(STDERR_FILENO) ? PROGRESS_BAR : PROGRESS_NONE;
+    *progress = (struct progress){.mode = wanted};
+}
+
+uint64_t progress_expected_bytes(const struct copy_status *status)
+{
+    double rest;
+
+    if (status->scanned_bytes == 0)
+        return status->lun_bytes;
+    rest = (double)(status->lun_bytes - status->scanned_bytes) / (double)status->scanned_bytes;
+    return status->todo_bytes + (uint64_t)((double)status->todo_bytes * rest);
+}
+
+static bool is_finished(const struct copy_status *status)
+{
+    return status->scanned_bytes == status->lun_bytes && status->done_bytes == status->todo_bytes;
+}
+
+/* 0 to 1, and 1 only at the very end. */
+static double share_of(const struct copy_status *status)
+{
+    uint64_t expected = progress_expected_bytes(status);
+
+    if (is_finished(status))
+        return 1;
+    if (expected == 0)
+        return 0;
+    return fmin((double)status->done_bytes / (double)expected, 0.99);
+}
+
+static void measure_rate(struct progress *progress, const struct copy_status *status)
+{
+    double elapsed = status->seconds - progress->rate_seconds;
+    double now, weight;
+
+    if (elapsed < 0.05)
+        return;
+    now = (double)(status->done_bytes - progress->rate_bytes) / elapsed;
+    weight = progress->rate_seconds > 0 ? 1 - exp(-elapsed / RATE_MEMORY) : 1;
+    progress->rate += (now - progress->rate) * weight;
+    progress->rate_seconds = status->seconds;
+    progress->rate_bytes = status->done_bytes;
+}
+
+static double seconds_left(const struct progress *progress, const struct copy_status *status)
+{
+    uint64_t expected = progress_expected_bytes(status);
+
+    if (is_finished(status))
+        return 0;
+    if (progress->rate < 1 || status->scanned_bytes == 0)
+        return -1;
+    return expected > status->done_bytes
+               ? (double)(expected - status->done_bytes) / progress->rate
+               : 0;
+}
+
+static void format_time(double seconds, char *to, size_t size)
+{
+    uint64_t whole = seconds < 0 || seconds > 359999 ? 359999 : (uint64_t)(seconds + 0.5);
+
+    if (seconds < 0)
+        snprintf(to, size, "-:--");
+    else if (whole >= 3600)
+        snprintf(to, size, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, whole / 3600, whole / 60 % 60,
+                 whole % 60);
+    else
+        snprintf(to, size, "%" PRIu64 ":%02" PRIu64, whole / 60, whole % 60);
+}
+
+/* Always nine characters, so that the line does not jump about: " 12.5 MiB". */
+static void format_size(double bytes, char to[static 32])
+{
+    static const char *const units[] = {"B  ", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    unsigned unit = 0;
+
+    while (bytes >= 999.95 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+        bytes /= 1024;
+        unit++;
+    }
+    snprintf(to, 32, "%5.1f %s", bytes, units[unit]);
+}
+
+/* The text behind the bar, the longest of four that leaves room for a bar. */
+static void choose_tail(const struct copy_status *status, double share, double rate, double left,
+                        size_t room, char to[static PROGRESS_LINE_BYTES])
+{
+    char done[32], all[32], speed[32], time[16];
+    double mapped = status->scanned_bytes > 0
+                        ? 100 * (double)status->todo_bytes / (double)status->scanned_bytes
+                        : 0;
+    int percent = (int)(share * 100);
+
+    format_size((double)status->done_bytes, done);
+    format_size((double)progress_expected_bytes(status), all);
+    format_size(rate, speed);
+    format_time(left, time, sizeof(time));
+    for (int length = 0; length < 4; length++) {
+        switch (length) {
+        case 0:
+            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s of %s  %s/s  ETA %s  mapped %.0f%%",
+                     percent, done, all, speed, time, mapped);
+            break;
+        case 1:
+            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s/s  ETA %s  mapped %.0f%%", percent, speed,
+                     time, mapped);
+            break;
+        case 2:
+            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s/s  %s", percent, speed, time);
+            break;
+        default:
+            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%", percent);
+        }
+        if (strlen(to) + SHORTEST_BAR + 3 <= room)
+            return;
+    }
+}
+
+void progress_line(const struct copy_status *status, double share, double rate, double left,
+                   size_t columns, char to[static PROGRESS_LINE_BYTES])
+{
+    const char *word = phase_words[status->phase];
+    char tail[PROGRESS_LINE_BYTES], bar[LONGEST_BAR + 1];
+    size_t room, width, filled;
+
+    if (columns > PROGRESS_LINE_BYTES)
+        columns = PROGRESS_LINE_BYTES;
+    /* One column stays free: some terminals wrap when the last one is written. */
+    room = columns > strlen(word) + 2 ? columns - strlen(word) - 2 : 0;
+    choose_tail(status, share, rate, left, room, tail);
+    width = room > strlen(tail) + 3 ? room - strlen(tail) - 3 : 0;
+    width = width > LONGEST_BAR ? LONGEST_BAR : width;
+    filled = (size_t)((double)width * share);
+    memset(bar, '.', width);
+    memset(bar, '#', filled);
+    bar[width] = '\0';
+    snprintf(to, columns > 0 ? columns : 1, "%s [%s] %s", word, bar, tail);
+}
+
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        return DEFAULT_COLUMNS;
+    return size.ws_col;
+}
+
+static void show_json(struct progress *progress, const struct copy_status *status, double left)
+{
+    if (!is_finished(status) && status->seconds - progress->printed_seconds < 1)
+        return;
+    progress->printed_seconds = status->seconds;
+    fprintf(stderr,
+            "{\"phase\": \"%s\", \"lun_bytes\": %" PRIu64 ", \"scanned_bytes\": %" PRIu64
+            ", \"todo_bytes\": %" PRIu64 ", \"done_bytes\": %" PRIu64
+            ", \"bytes_per_second\": %.0f, \"seconds\": %.3f",
+            phase_names[status->phase], status->lun_bytes, status->scanned_bytes,
+            status->todo_bytes, status->done_bytes, progress->rate, status->seconds);
+    if (left >= 0)
+        fprintf(stderr, ", \"seconds_left\": %.0f", left);
+    fputs("}\n", stderr);
+}
+
+void progress_show(void *opaque, const struct copy_status *status)
+{
+    struct progress *progress = opaque;
+    char line[PROGRESS_LINE_BYTES];
+    double left;
+
+    if (progress->mode == PROGRESS_NONE)
+        return;
+    if (status->phase != progress->phase || status->seconds < progress->rate_seconds)
+        *progress = (struct progress){
+            .mode = progress->mode, .drawn = progress->drawn, .phase = status->phase};
+    measure_rate(progress, status);
+    left = seconds_left(progress, status);
+    if (progress->mode == PROGRESS_JSON) {
+        show_json(progress, status, left);
+        return;
+    }
+    progress->share = fmax(progress->share, share_of(status));
+    progress_line(status, progress->share, progress->rate, left, terminal_columns(), line);
+    /* In one write, and only the rest of the line is wiped: no flicker. */
+    fprintf(stderr, "\r%s\033[K", line);
+    fflush(stderr);
+    progress->drawn = true;
+}
+
+void progress_clear(struct progress *progress)
+{
+    if (!progress->drawn)
+        return;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+    progress->drawn = false;
+}

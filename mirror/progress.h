@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_PROGRESS_H
+#define THINMIRROR_PROGRESS_H
+
+/* Shows on stderr how far a run has come. The bar is one line that is drawn over in place, as wide
+ * as the terminal is at that moment; JSON is one object a line, once a second. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "control.h"
+#include "options.h"
+
+struct progress {
+    enum progress_mode mode; /* never PROGRESS_AUTO */
+    bool drawn;              /* there is a bar to wipe off */
+    enum copy_phase phase;
+    double share; /* shown last in this phase; never goes back */
+    /* For a rate that forgets: bytes per second, and where it was last looked at. */
+    double rate;
+    double rate_seconds;
+    uint64_t rate_bytes;
+    double printed_seconds; /* JSON */
+};
+
+void progress_init(struct progress *progress, enum progress_mode wanted);
+
+/* For struct copy_control; opaque is the struct progress. */
+void progress_show(void *opaque, const struct copy_status *status);
+
+/* Wipes the bar off, so that the next message has the line to itself. */
+void progress_clear(struct progress *progress);
+
+/* What all that is mapped will come to: what was found so far, and as much again per byte for the
+ * part of the LUN that no map has told about yet. */
+uint64_t progress_expected_bytes(const struct copy_status *status);
+
+#define PROGRESS_LINE_BYTES 512
+
+/* The bar's line for a terminal of this many columns, one column short of it at most. seconds_left
+ * below 0: not known. */
+void progress_line(const struct copy_status *status, double share, double rate,
+                   double seconds_left, size_t columns, char to[static PROGRESS_LINE_BYTES]);
+
+#endif

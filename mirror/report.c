@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "json_out.h"
+#include "size.h"
+
+static const char *const result_words[] = {
+    [STATUS_DONE] = "done",
+    [STATUS_FAILED] = "failed",
+    [STATUS_USAGE] = "failed",
+    [STATUS_REFUSED] = "refused",
+    [STATUS_DIFFERENT] = "different",
+    [STATUS_INTERRUPTED] = "interrupted",
+};
+
+static bool is_verified(const struct report *report)
+{
+    return report->compared && !report->verify.interrupted &&
+           report->verify.differences.blocks == 0 && report->status == STATUS_DONE;
+}
+
+static uint64_t maps_asked(const struct endpoint *endpoint)
+{
+    return endpoint ? endpoint->counters.maps : 0;
+}
+
+static struct json_object *begin_json(const struct report *report)
+{
+    const struct session *session = report->session;
+    struct json_object *object = json_new();
+    struct json_object *notes;
+
+    json_add_text(object, "primary", session->options->names[0]);
+    json_add_text(object, "secondary", session->options->names[1]);
+    json_add_text(object, "result", result_words[report->status]);
+    if (report->status != STATUS_DONE)
+        json_add_text(object, "error", session->error.text);
+    notes = json_add_array(object, "notes");
+    for (size_t i = 0; i < session->notes.count; i++)
+        json_append(notes, json_text(session->notes.texts[i]));
+    if (report->source_map)
+        json_add_text(object, "source_map", report->source_map);
+    return object;
+}
+
+static void add_differences(struct json_object *object, const struct report *report)
+{
+    const struct differences *differences = &report->verify.differences;
+    struct json_object *array;
+
+    json_add_flag(object, "verified", is_verified(report));
+    if (!report->compared)
+        return;
+    json_add_number(object, "compared_bytes", report->verify.compared_bytes);
+    json_add_number(object, "different_blocks", differences->blocks);
+    array = json_add_array(object, "first_differences");
+    for (size_t i = 0; i < differences->count; i++) {
+        struct json_object *range = json_new();
+
+        json_add_number(range, "lba", differences->first[i].start);
+        json_add_number(range, "blocks", differences->first[i].length);
+        json_append(array, range);
+    }
+}
+
+static uint64_t lun_bytes(const struct report *report)
+{
+    const struct endpoint *primary = report->session->primary;
+
+    return primary ? primary->info.blocks * primary->info.block_size : 0;
+}
+
+static void sync_json(const struct report *report)
+{
+    const struct sync_result *sync = &report->sync;
+    struct json_object *object = begin_json(report);
+
+    json_add_flag(object, "dry_run", report->dry_run);
+    json_add_number(object, "lun_bytes", lun_bytes(report));
+    json_add_number(object, "mapped_bytes", sync->mapped_bytes);
+    json_add_number(object, "extents", sync->extents);
+    json_add_number(object, "to_copy_bytes", sync->to_copy_bytes);
+    json_add_number(object, "to_empty_bytes", sync->to_empty_bytes);
+    json_add_number(object, "read_bytes", sync->read_bytes);
+    json_add_number(object, "written_bytes", sync->written_bytes);
+    json_add_number(object, "unmapped_bytes", sync->unmapped_bytes);
+    json_add_number(object, "zeroed_bytes", sync->zeroed_bytes);
+    json_add_number(object, "status_queries", maps_asked(report->session->primary));
+    json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
+    json_add_seconds(object, "seconds", sync->seconds);
+    add_differences(object, report);
+    json_print(object);
+}
+
+static void row(const char *name, uint64_t bytes, const char *more)
+{
+    char text[SIZE_TEXT_BYTES];
+
+    printf("%-12s %12s%s\n", name, size_text(bytes, text, sizeof(text)), more);
+}
+
+static void speed_row(const char *name, double seconds, uint64_t bytes)
+{
+    char text[SIZE_TEXT_BYTES];
+    double rate = seconds > 0 ? (double)bytes / seconds : 0;
+
+    printf("%-12s %10.1f s", name, seconds);
+    if (rate >= 1)
+        printf("  (%s/s)", size_text((uint64_t)rate, text, sizeof(text)));
+    putchar('\n');
+}
+
+static void mapped_row(const struct sync_result *sync)
+{
+    char more[96];
+
+    snprintf(more, sizeof(more), "  (%.1f%%, %" PRIu64 " extent%s)",
+             sync->lun_bytes ? 100 * (double)sync->mapped_bytes / (double)sync->lun_bytes : 0,
+             sync->extents, sync->extents == 1 ? "" : "s");
+    row("mapped", sync->mapped_bytes, more);
+}
+
+static void sync_table(const struct report *report)
+{
+    const struct sync_result *sync = &report->sync;
+
+    if (!report->synced)
+        return;
+    row("LUN", sync->lun_bytes, "");
+    mapped_row(sync);
+    if (report->dry_run) {
+        row("to copy", sync->to_copy_bytes, "");
+        row("to empty", sync->to_empty_bytes, "  (dry run: nothing was written)");
+        return;
+    }
+    row("copied", sync->written_bytes, "");
+    row("unmapped", sync->unmapped_bytes, "");
+    if (sync->zeroed_bytes > 0)
+        row("zeroed", sync->zeroed_bytes, "");
+    speed_row("time", sync->seconds, sync->written_bytes);
+    if (is_verified(report))
+        speed_row("verified", report->verify.seconds, report->verify.compared_bytes);
+}
+
+void report_sync(const struct report *report)
+{
+    if (report->session->options->json)
+        sync_json(report);
+    else
+        sync_table(report);
+}
+
+static void verify_json(const struct report *report)
+{
+    struct json_object *object = begin_json(report);
+
+    json_add_number(object, "lun_bytes", lun_bytes(report));
+    json_add_number(object, "read_bytes", report->verify.read_bytes);
+    json_add_number(object, "status_queries", maps_asked(report->session->primary));
+    json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
+    json_add_seconds(object, "seconds", report->verify.seconds);
+    add_differences(object, report);
+    json_print(object);
+}
+
+void report_verify(const struct report *report)
+{
+    if (report->session->options->json) {
+        verify_json(report);
+        return;
+    }
+    if (!is_verified(report))
+        return;
+    row("LUN", report->verify.lun_bytes, "");
+    row("compared", report->verify.compared_bytes, "  (the rest is unmapped on both sides)");
+    speed_row("time", report->verify.seconds, report->verify.compared_bytes);
+    puts("No difference.");
+}
+
+void report_differences(const struct report *report)
+{
+    const struct differences *differences = &report->verify.differences;
+
+    for (size_t i = 0; i < differences->count; i++) {
+        const struct extent *range = &differences->first[i];
+
+        if (range->length == 1)
+            fprintf(stderr, "  block %" PRIu64 " differs\n", range->start);
+        else
+            fprintf(stderr, "  blocks %" PRIu64 " to %" PRIu64 " differ\n", range->start,
+                    range->start + range->length - 1);
+    }
+    if (differences->count == DIFFERENCES_KEPT)
+        fputs("  only the first ranges are listed\n", stderr);
+}

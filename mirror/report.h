@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_REPORT_H
+#define THINMIRROR_REPORT_H
+
+/* What is printed on stdout at the end: a short table, or one JSON object. */
+
+#include <stdbool.h>
+
+#include "endpoint.h"
+#include "exit_status.h"
+#include "session.h"
+#include "sync.h"
+#include "verify.h"
+
+struct report {
+    const struct session *session;
+    enum exit_status status;
+    const char *source_map; /* NULL: it did not get so far */
+    bool dry_run;
+    bool synced; /* sync is filled */
+    struct sync_result sync;
+    bool compared; /* verify is filled: a comparison was begun */
+    struct verify_result verify;
+};
+
+void report_sync(const struct report *report);
+void report_verify(const struct report *report);
+
+/* The first ranges that differ, on stderr. */
+void report_differences(const struct report *report);
+
+void report_probe(const struct endpoint *endpoint, bool json);
+
+#endif

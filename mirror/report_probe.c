@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "json_out.h"
+#include "size.h"
+
+static void probe_json(const struct endpoint_info *info)
+{
+    struct json_object *object = json_new();
+
+    json_add_text(object, "name", info->name);
+    json_add_text(object, "kind", info->kind);
+    json_add_text(object, "vendor", info->vendor);
+    json_add_text(object, "product", info->product);
+    json_add_text(object, "serial", info->serial);
+    json_add_text(object, "identity", info->identity);
+    json_add_number(object, "bytes", info->blocks * info->block_size);
+    json_add_number(object, "blocks", info->blocks);
+    json_add_number(object, "block_size", info->block_size);
+    json_add_flag(object, "thin", info->thin);
+    json_add_flag(object, "unmapped_reads_zeros", info->unmapped_reads_zeros);
+    json_add_flag(object, "answers_lba_status", info->can_map);
+    json_add_flag(object, "can_unmap", info->can_unmap);
+    json_add_flag(object, "writable", info->writable);
+    json_add_number(object, "max_transfer_blocks", info->max_transfer_blocks);
+    json_add_number(object, "max_zero_blocks", info->max_zero_blocks);
+    json_add_number(object, "unmap_granularity_blocks", info->unmap_granularity_blocks);
+    json_add_number(object, "unmap_alignment_blocks", info->unmap_alignment_blocks);
+    json_print(object);
+}
+
+static void text_row(const char *name, const char *text)
+{
+    if (text[0])
+        printf("%-22s %s\n", name, text);
+}
+
+static void flag_row(const char *name, bool flag)
+{
+    printf("%-22s %s\n", name, flag ? "yes" : "no");
+}
+
+static void blocks_row(const char *name, uint64_t blocks, const struct endpoint_info *info)
+{
+    char text[SIZE_TEXT_BYTES];
+    uint64_t most = UINT64_MAX / info->block_size;
+
+    printf("%-22s %s (%" PRIu64 " block%s)\n", name,
+           size_text((blocks > most ? most : blocks) * info->block_size, text, sizeof(text)),
+           blocks, blocks == 1 ? "" : "s");
+}
+
+static void probe_table(const struct endpoint_info *info)
+{
+    text_row("name", info->name);
+    text_row("kind", info->kind);
+    text_row("vendor", info->vendor);
+    text_row("product", info->product);
+    text_row("serial", info->serial);
+    text_row("identity", info->identity[0] ? info->identity : "none (it cannot be told apart)");
+    blocks_row("capacity", info->blocks, info);
+    printf("%-22s %u bytes\n", "block size", info->block_size);
+    flag_row("thin", info->thin);
+    flag_row("answers GET LBA STATUS", info->can_map);
+    flag_row("unmapped reads zeros", info->unmapped_reads_zeros);
+    flag_row("can unmap", info->can_unmap);
+    flag_row("writable", info->writable);
+    blocks_row("largest transfer", info->max_transfer_blocks, info);
+    blocks_row("largest unmap or zero", info->max_zero_blocks, info);
+    blocks_row("unmap granularity", info->unmap_granularity_blocks, info);
+}
+
+void report_probe(const struct endpoint *endpoint, bool json)
+{
+    if (json)
+        probe_json(&endpoint->info);
+    else
+        probe_table(&endpoint->info);
+}

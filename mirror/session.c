@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+void session_catch_signals(void)
+{
+    /* No SA_RESTART: the wait for the LUNs has to end. */
+    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* Something that holds or protects the LUN is a refusal; a URL that can't be read is wrong usage. */
+static enum exit_status open_status(const char *name, int r)
+{
+    if (r == -EBUSY || r == -EROFS)
+        return STATUS_REFUSED;
+    if (r == -EINVAL && strncmp(name, "iscsi://", strlen("iscsi://")) == 0)
+        return STATUS_USAGE;
+    return STATUS_FAILED;
+}
+
+enum exit_status session_open(struct session *session, const struct options *options,
+                              bool secondary_writable)
+{
+    int r;
+
+    *session = (struct session){.options = options};
+    progress_init(&session->progress, options->progress);
+    session->notes.progress = &session->progress;
+    r = auth_table_load(options->auth_file, &session->auth, &session->error);
+    if (r < 0)
+        return STATUS_FAILED;
+    r = endpoint_open(options->names[0], 0, session->auth, &session->primary, &session->error);
+    if (r < 0)
+        return open_status(options->names[0], r);
+    if (options->name_count < 2)
+        return STATUS_DONE;
+    r = endpoint_open(options->names[1], secondary_writable ? ENDPOINT_WRITABLE : 0, session->auth,
+                      &session->secondary, &session->error);
+    return r < 0 ? open_status(options->names[1], r) : STATUS_DONE;
+}
+
+void session_close(struct session *session)
+{
+    progress_clear(&session->progress);
+    endpoint_close(session->secondary);
+    endpoint_close(session->primary);
+    auth_table_free(session->auth);
+    notes_free(&session->notes);
+}
+
+struct copy_control session_control(struct session *session)
+{
+    return (struct copy_control){.queue_depth = session->options->queue_depth,
+                                 .rate_bytes = session->options->rate_bytes,
+                                 .stop = &stop_requested,
+                                 .progress = progress_show,
+                                 .opaque = &session->progress};
+}
+
+enum exit_status session_choose_source(struct session *session, bool *ret_copy_all)
+{
+    const struct endpoint_info *info = &session->primary->info;
+
+    *ret_copy_all = session->options->source == SOURCE_FULL;
+    if (session->options->source == SOURCE_LBA_STATUS && !info->can_map) {
+        errmsg_set(&session->error, 0,
+                   "%s does not answer GET LBA STATUS: leave --source-map out to copy all of it",
+                   info->name);
+        return STATUS_FAILED;
+    }
+    if (session->options->source != SOURCE_BEST || (info->can_map && info->thin))
+        return STATUS_DONE;
+    *ret_copy_all = true;
+    message_note(&session->notes,
+                 info->can_map
+                     ? "%s is not thin: all of its blocks are taken (source map: full)"
+                     : "%s does not tell which of its blocks are in use: all of them are taken "
+                       "(source map: full)",
+                 info->name);
+    return STATUS_DONE;
+}
+
+const char *session_source_name(bool copy_all)
+{
+    return copy_all ? "full" : "lba-status";
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_SESSION_H
+#define THINMIRROR_SESSION_H
+
+/* What the commands share: the endpoints, what is said, and how a run ends. */
+
+#include "auth.h"
+#include "control.h"
+#include "endpoint.h"
+#include "exit_status.h"
+#include "messages.h"
+#include "options.h"
+#include "progress.h"
+
+struct session {
+    const struct options *options;
+    struct auth_table *auth;
+    struct endpoint *primary;
+    struct endpoint *secondary;
+    struct progress progress;
+    struct notes notes;
+    struct errmsg error; /* why it did not end with STATUS_DONE */
+};
+
+/* Opens the endpoints that were named, the secondary writable when asked. STATUS_DONE, or what the
+ * program has to end with; session->error says why. */
+enum exit_status session_open(struct session *session, const struct options *options,
+                              bool secondary_writable);
+void session_close(struct session *session);
+
+/* Watched by SIGINT and SIGTERM, shown by session->progress. */
+struct copy_control session_control(struct session *session);
+
+/* Whether the primary's blocks are all taken. STATUS_FAILED when the LBA status that was asked for
+ * can't be had. Notes why when the choice was not the user's. */
+enum exit_status session_choose_source(struct session *session, bool *ret_copy_all);
+
+/* "lba-status" or "full". */
+const char *session_source_name(bool copy_all);
+
+/* From now on SIGINT and SIGTERM only ask for an end; the second one kills. */
+void session_catch_signals(void);
+
+#endif
