@@ -28,12 +28,16 @@ struct endpoint_info {
     /* "naa.6...", "t10....", "serial.VENDOR.PRODUCT.NUMBER", "file.DEV.INODE". Equal for two paths
      * to one LUN. Empty when the target tells nothing. */
     char identity[ENDPOINT_IDENTITY_BYTES];
-    bool writable;
+    /* INQUIRY and VPD 80h, without padding; empty when there is no such thing. For people. */
+    char vendor[9];
+    char product[17];
+    char serial[256];
+    bool writable;             /* opened so, and not protected */
     bool any_block_size;       /* a raw file: see endpoint_match_block_size */
     bool thin;                 /* LBPME, or a sparse file */
     bool unmapped_reads_zeros; /* LBPRZ: deallocated blocks are promised to read as zeros */
     bool can_map;   /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
-    bool can_unmap; /* ENDPOINT_ZERO deallocates */
+    bool can_unmap; /* ENDPOINT_ZERO deallocates; told also when opened read-only */
     uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
     uint32_t unmap_granularity_blocks; /* never 0 */

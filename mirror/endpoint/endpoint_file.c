@@ -370,7 +370,7 @@ static int open_regular(struct file_endpoint *file, const struct stat *st, struc
     info->any_block_size = true;
     info->block_size = FILE_BLOCK_SIZE;
     info->can_map = lseek(file->fd, 0, SEEK_DATA) >= 0 || errno == ENXIO;
-    info->can_unmap = info->writable;
+    info->can_unmap = true;
     info->thin = true;
     info->unmapped_reads_zeros = true;
     file->bytes = (uint64_t)st->st_size;
@@ -413,7 +413,7 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
         ioctl(file->fd, BLKFLSBUF, 0);
     info->kind = "block";
     info->block_size = (uint32_t)block_size;
-    info->can_unmap = info->writable && max_discard_bytes(st->st_rdev) > 0;
+    info->can_unmap = max_discard_bytes(st->st_rdev) > 0;
     info->thin = info->can_unmap;
     file->is_block_device = true;
     file->granularity_bytes = info->block_size;

@@ -131,7 +131,7 @@ static void info_of_a_raw_file(void **state)
     assert_int_equal(info->block_size, 512);
     assert_int_equal(info->blocks, FILE_BYTES / 512);
     assert_true(info->thin && info->unmapped_reads_zeros && info->can_map);
-    assert_false(info->writable || info->can_unmap);
+    assert_true(!info->writable && info->can_unmap);
     assert_int_equal(stat(fixture->path, &st), 0);
     snprintf(identity, sizeof(identity), "file.%llx.%llu", (unsigned long long)st.st_dev,
              (unsigned long long)st.st_ino);
