@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runner_host.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* libtcmu's struct tcmu_device, which its exported functions read and write. */
+#define TCMU_DEVICE_BYTES 4360
+
+struct host_device {
+    _Alignas(16) unsigned char tcmu_device[TCMU_DEVICE_BYTES];
+    void *handler_data;
+    uint64_t configured_bytes;
+    pthread_t *workers;
+    pthread_mutex_t lock;
+    pthread_cond_t queued;
+    pthread_cond_t completed;
+    struct host_command *head, **tail;
+};
+
+void tcmu_dev_set_block_size(struct tcmu_device *dev, uint32_t block_size);
+void tcmu_dev_set_num_lbas(struct tcmu_device *dev, uint64_t num_lbas);
+
+static struct tcmur_handler *handler;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+static char log_text[16384];
+
+/* The runner's side of the interface. */
+
+int tcmur_register_handler(struct tcmur_handler *registered)
+{
+    handler = registered;
+    return 0;
+}
+
+void *tcmur_dev_get_private(struct tcmu_device *dev)
+{
+    return ((struct host_device *)dev)->handler_data;
+}
+
+void tcmur_dev_set_private(struct tcmu_device *dev, void *handler_data)
+{
+    ((struct host_device *)dev)->handler_data = handler_data;
+}
+
+/* These stand in for libtcmu's, which read configfs and write files. */
+
+uint64_t tcmu_cfgfs_dev_get_info_u64(struct tcmu_device *dev, const char *name, int *ret)
+{
+    *ret = strcmp(name, "Size") == 0 ? 0 : -1;
+    return ((struct host_device *)dev)->configured_bytes;
+}
+
+static void append_to_log(const char *format, va_list args)
+{
+    char piece[256];
+    size_t length, used;
+
+    vsnprintf(piece, sizeof(piece), format, args);
+    length = strcspn(piece, "\n");
+    pthread_mutex_lock(&log_lock);
+    used = strlen(log_text);
+    if (used + length + 2 < sizeof(log_text))
+        snprintf(log_text + used, sizeof(log_text) - used, "%.*s ", (int)length, piece);
+    pthread_mutex_unlock(&log_lock);
+}
+
+#define LOG_FUNCTION(name)                                                                      \
+    void name(struct tcmu_device *dev, const char *function, int line, const char *format, ...) \
+    {                                                                                           \
+        va_list args;                                                                           \
+                                                                                                \
+        (void)dev;                                                                              \
+        (void)function;                                                                         \
+        (void)line;                                                                             \
+        va_start(args, format);                                                                 \
+        append_to_log(format, args);                                                            \
+        va_end(args);                                                                           \
+    }
+
+LOG_FUNCTION(tcmu_err_message)
+LOG_FUNCTION(tcmu_warn_message)
+LOG_FUNCTION(tcmu_info_message)
+LOG_FUNCTION(tcmu_dbg_message)
+
+const char *host_log(void)
+{
+    return log_text;
+}
+
+void host_log_clear(void)
+{
+    log_text[0] = '\0';
+}
+
+struct tcmur_handler *host_load(const char *path)
+{
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    int (*init)(void);
+
+    if (!module) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(1);
+    }
+    init = (int (*)(void))dlsym(module, "handler_init");
+    if (!init || init() != 0 || !handler) {
+        fprintf(stderr, "%s registers no handler\n", path);
+        exit(1);
+    }
+    return handler;
+}
+
+static void unlock(void *mutex)
+{
+    pthread_mutex_unlock(mutex);
+}
+
+static struct host_command *next_command(struct host_device *device)
+{
+    struct host_command *command;
+
+    pthread_testcancel();
+    pthread_mutex_lock(&device->lock);
+    pthread_cleanup_push(unlock, &device->lock);
+    while (!device->head)
+        pthread_cond_wait(&device->queued, &device->lock);
+    command = device->head;
+    device->head = command->next;
+    if (!device->head)
+        device->tail = &device->head;
+    pthread_cleanup_pop(1);
+    return command;
+}
+
+static void run_command(struct host_device *device, struct host_command *command)
+{
+    struct iovec iov[4];
+    struct tcmulib_cmd lib_cmd = {.cdb = command->cdb, .iovec = iov, .iov_cnt = command->iov_count};
+    struct tcmur_cmd cmd = {.lib_cmd = &lib_cmd};
+    int status;
+
+    memcpy(iov, command->iov, sizeof(iov));
+    memset(lib_cmd.sense_buf, 0xa5, sizeof(lib_cmd.sense_buf));
+    status = handler->handle_cmd((struct tcmu_device *)device, &cmd);
+    pthread_mutex_lock(&device->lock);
+    command->status = status;
+    memcpy(command->sense, lib_cmd.sense_buf, sizeof(command->sense));
+    command->done = true;
+    pthread_cond_broadcast(&device->completed);
+    pthread_mutex_unlock(&device->lock);
+}
+
+static void *work(void *data)
+{
+    for (;;)
+        run_command(data, next_command(data));
+    return NULL;
+}
+
+static void free_device(struct host_device *device)
+{
+    pthread_cond_destroy(&device->completed);
+    pthread_cond_destroy(&device->queued);
+    pthread_mutex_destroy(&device->lock);
+    free(device->workers);
+    free(device);
+}
+
+int host_add(const char *cfgstring, uint32_t block_size, uint64_t bytes, struct host_device **ret)
+{
+    struct host_device *device = calloc(1, sizeof(*device));
+    struct tcmu_device *dev = (struct tcmu_device *)device;
+    int error;
+
+    pthread_mutex_init(&device->lock, NULL);
+    pthread_cond_init(&device->queued, NULL);
+    pthread_cond_init(&device->completed, NULL);
+    device->tail = &device->head;
+    device->configured_bytes = bytes;
+    tcmu_dev_set_block_size(dev, block_size);
+    tcmu_dev_set_num_lbas(dev, bytes / block_size);
+    strcpy(tcmu_dev_get_cfgstring(dev), cfgstring);
+    device->workers = calloc((size_t)handler->nr_threads, sizeof(*device->workers));
+    for (int i = 0; i < handler->nr_threads; i++)
+        pthread_create(&device->workers[i], NULL, work, device);
+    error = handler->open(dev, false);
+    if (error) {
+        for (int i = 0; i < handler->nr_threads; i++) {
+            pthread_cancel(device->workers[i]);
+            pthread_join(device->workers[i], NULL);
+        }
+        free_device(device);
+        return error;
+    }
+    *ret = device;
+    return 0;
+}
+
+void host_remove(struct host_device *device)
+{
+    for (int i = 0; i < handler->nr_threads; i++) {
+        pthread_cancel(device->workers[i]);
+        pthread_join(device->workers[i], NULL);
+    }
+    handler->close((struct tcmu_device *)device);
+    free_device(device);
+}
+
+int host_reconfig(struct host_device *device, struct tcmulib_cfg_info *info)
+{
+    return handler->reconfig((struct tcmu_device *)device, info);
+}
+
+int host_resize(struct host_device *device, uint64_t bytes)
+{
+    struct tcmulib_cfg_info info = {.type = TCMULIB_CFG_DEV_SIZE, .data.dev_size = bytes};
+
+    return host_reconfig(device, &info);
+}
+
+void host_submit(struct host_device *device, struct host_command *command)
+{
+    command->done = false;
+    command->next = NULL;
+    pthread_mutex_lock(&device->lock);
+    *device->tail = command;
+    device->tail = &command->next;
+    pthread_cond_signal(&device->queued);
+    pthread_mutex_unlock(&device->lock);
+}
+
+void host_wait(struct host_device *device, struct host_command *command)
+{
+    pthread_mutex_lock(&device->lock);
+    while (!command->done)
+        pthread_cond_wait(&device->completed, &device->lock);
+    pthread_mutex_unlock(&device->lock);
+}
+
+int host_execute(struct host_device *device, struct host_command *command, void *buffer,
+                 size_t bytes)
+{
+    command->iov[0] = (struct iovec){.iov_base = buffer, .iov_len = bytes};
+    command->iov_count = buffer ? 1 : 0;
+    host_submit(device, command);
+    host_wait(device, command);
+    return command->status;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_RUNNER_HOST_H
+#define THINMIRROR_RUNNER_HOST_H
+
+/* Plays tcmu-runner for a handler module, without a kernel: loads it, opens devices, runs their
+ * commands on nr_threads workers and takes devices away under load, in the runner's order. The
+ * program must be linked with its symbols exported, and with libtcmu.so.2. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "tcmur_abi.h"
+
+struct host_device;
+
+/* Loads the module and returns the handler it registered; ends the program when it can't. */
+struct tcmur_handler *host_load(const char *path);
+
+/* What the handler logged since host_log_clear, pieces joined. */
+const char *host_log(void);
+void host_log_clear(void);
+
+/* As for a new device: configured like this, opened, its workers started. 0 or the handler's
+ * error. */
+int host_add(const char *cfgstring, uint32_t block_size, uint64_t bytes, struct host_device **ret);
+
+/* As for a removed device: cancels the workers, closes. Commands not yet begun are dropped, with
+ * done left false. */
+void host_remove(struct host_device *device);
+
+/* A change of configuration, as the runner passes it on. */
+int host_reconfig(struct host_device *device, struct tcmulib_cfg_info *info);
+int host_resize(struct host_device *device, uint64_t bytes);
+
+/* One command. The caller owns it until done, or until host_remove returned. */
+struct host_command {
+    uint8_t cdb[32];
+    struct iovec iov[4];
+    size_t iov_count;
+    int status; /* enum tcmu_status */
+    uint8_t sense[TCMULIB_SENSE_BYTES];
+    bool done;
+    struct host_command *next; /* the host's */
+};
+
+void host_submit(struct host_device *device, struct host_command *command);
+/* Waits for one command. */
+void host_wait(struct host_device *device, struct host_command *command);
+
+/* Submits a command with one buffer (may be NULL) and waits; the status. */
+int host_execute(struct host_device *device, struct host_command *command, void *buffer,
+                 size_t bytes);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "module_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cdb.h"
+#include "volume.h"
+
+struct tcmur_handler *handler;
+char folder[] = "/tmp/test_module.XXXXXX";
+char volume_path[64];
+char cfgstring[128];
+
+void make_volume(uint32_t block_size)
+{
+    struct volume *volume;
+    struct errmsg err = {0};
+    char description[96];
+
+    snprintf(description, sizeof(description), "%s" VOLUME_META_SUFFIX, volume_path);
+    unlink(volume_path);
+    unlink(description);
+    if (volume_create(volume_path, block_size, VOLUME_BYTES, &volume, &err) != 0)
+        fail_msg("%s", err.text);
+    volume_close(volume);
+    snprintf(cfgstring, sizeof(cfgstring), "thin/%s", volume_path);
+}
+
+int fresh_volume(void **state)
+{
+    (void)state;
+    make_volume(512);
+    host_log_clear();
+    return 0;
+}
+
+struct host_device *serve(const char *config, uint32_t block_size)
+{
+    struct host_device *device;
+    int error = host_add(config, block_size, VOLUME_BYTES, &device);
+
+    if (error)
+        fail_msg("'%s' does not open: %d, %s", config, error, host_log());
+    return device;
+}
+
+void read_blocks(struct host_device *device, uint64_t lba, void *to, uint32_t blocks,
+                 uint32_t block_size)
+{
+    struct host_command command = {0};
+
+    cdb_read_16(command.cdb, lba, blocks);
+    assert_int_equal(host_execute(device, &command, to, (size_t)blocks * block_size), 0);
+}
+
+void write_blocks(struct host_device *device, uint64_t lba, void *from, uint32_t blocks,
+                  uint32_t block_size)
+{
+    struct host_command command = {0};
+
+    cdb_write_16(command.cdb, lba, blocks, false);
+    assert_int_equal(host_execute(device, &command, from, (size_t)blocks * block_size), 0);
+}
+
+int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(volume_path, sizeof(volume_path), "%s/volume", folder);
+    return 0;
+}
+
+int tear_down(void **state)
+{
+    char description[96];
+
+    (void)state;
+    snprintf(description, sizeof(description), "%s" VOLUME_META_SUFFIX, volume_path);
+    unlink(volume_path);
+    unlink(description);
+    return rmdir(folder);
+}
