@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A thin LUN for large requests. TCMU tells initiators of 128 sectors (64 KiB with 512-byte blocks)
-# a command unless hw_max_sectors says more. 4 MiB suits copies and backups; there is nothing to gain
-# beyond the initiator's own limit (/sys/block/sdX/queue/max_sectors_kb).
+# A thin LUN whose configuration names large commands. The kernel notes down 128 blocks (64 KiB) as
+# the largest command unless hw_max_sectors says more. Initiators of a thin LUN go by what the LUN
+# itself reports, 8 MiB; hw_max_sectors is for whatever else reads the kernel's figure.
 # Run as root. The volume is made when it is missing.
 #
 # Change these here, or set them in the environment:
