@@ -29,7 +29,7 @@ declare -A packages=(
   # A machine whose own kernel serves the LUNs, as in targetcli-examples/.
   [serve]="tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi sg3-utils kmod"
 
-  [bench]="tgt qemu-utils libiscsi-bin fio jq util-linux procps"
+  [bench]="tgt qemu-utils qemu-block-extra libiscsi-bin fio jq util-linux procps"
 
   [lint]="clang-format clang-tidy shellcheck"
 )
