@@ -177,7 +177,7 @@ static int map(const struct file_endpoint *file, struct endpoint_request *reques
 {
     const uint64_t block_size = file->base.info.block_size;
     const uint64_t limit = (request->lba + request->blocks) * block_size;
-    uint64_t start = request->lba * block_size, end;
+    uint64_t start = request->lba * block_size, end = limit;
     enum extent_status status = EXTENT_MAPPED;
 
     if (!file->base.info.can_map)
