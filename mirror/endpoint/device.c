@@ -189,7 +189,7 @@ static void describe_lock_holder(int fd, char *text, size_t size)
     }
 }
 
-int file_lock(int fd, bool exclusive, char *text, size_t size)
+int lock_whole_file(int fd, bool exclusive, char *text, size_t size)
 {
     text[0] = '\0';
     if (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)

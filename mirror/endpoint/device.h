@@ -29,6 +29,6 @@ bool file_find_user(const struct stat *file, char *text, size_t size);
 
 /* Takes a lock (flock) on the file: exclusive or shared, without waiting. 0 or -errno; for -EBUSY
  * text names the holder as "process 123 (tcmu-runner)" or "another process". */
-int file_lock(int fd, bool exclusive, char *text, size_t size);
+int lock_whole_file(int fd, bool exclusive, char *text, size_t size);
 
 #endif

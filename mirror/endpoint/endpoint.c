@@ -8,19 +8,67 @@
 #include "checked.h"
 #include "device.h"
 #include "endpoint_kinds.h"
+#include "target_url.h"
+#include "transport.h"
 
+#define LOCAL_PREFIX        "thin:"
 #define RAW_FILE_BLOCK_SIZE 512
+
+static int open_iscsi(const char *name, unsigned flags, const struct auth_table *auth,
+                      struct endpoint **ret, struct errmsg *err)
+{
+    const struct iscsi_credentials *credentials;
+    struct transport *transport;
+    struct target_url url;
+    int r = target_url_parse(name, &url, err);
+
+    if (r < 0)
+        return r;
+    credentials = auth_table_find(auth, url.target, url.user[0] ? url.user : NULL);
+    if (url.user[0] && !credentials)
+        return errmsg_set(err, -EACCES,
+                          "%s: no secret is known for the user %s: give it in a file (--auth-file) "
+                          "or in THINMIRROR_CHAP_USER and THINMIRROR_CHAP_SECRET",
+                          name, url.user);
+    r = transport_iscsi_open(name, credentials, &transport, err);
+    return r < 0 ? r : endpoint_scsi_open(name, "iscsi", transport, flags, ret, err);
+}
+
+static int open_sg(const char *name, unsigned flags, struct endpoint **ret, struct errmsg *err)
+{
+    struct transport *transport;
+    int r = transport_sg_open(name, flags & ENDPOINT_WRITABLE, &transport, err);
+
+    return r < 0 ? r : endpoint_scsi_open(name, "sg", transport, flags, ret, err);
+}
+
+static int open_local(const char *name, unsigned flags, struct endpoint **ret, struct errmsg *err)
+{
+    struct transport *transport;
+    int r = transport_local_open(name + strlen(LOCAL_PREFIX), flags & ENDPOINT_WRITABLE, &transport,
+                                 err);
+
+    return r < 0 ? r : endpoint_scsi_open(name, "thin", transport, flags, ret, err);
+}
 
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
                   struct endpoint **ret, struct errmsg *err)
 {
-    (void)auth;
+    if (strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) == 0)
+        return open_iscsi(name, flags, auth, ret, err);
+    if (strncmp(name, LOCAL_PREFIX, strlen(LOCAL_PREFIX)) == 0)
+        return open_local(name, flags, ret, err);
     switch (device_kind_of(name)) {
+    case DEVICE_SCSI_DISK:
+    case DEVICE_SCSI_GENERIC:
+        return open_sg(name, flags, ret, err);
     case DEVICE_OTHER:
         return errmsg_set(err, -EINVAL, "%s: neither a disk nor a file", name);
-    default:
-        return endpoint_file_open(name, flags, ret, err);
+    case DEVICE_NONE:
+    case DEVICE_BLOCK:
+        break;
     }
+    return endpoint_file_open(name, flags, ret, err);
 }
 
 void endpoint_close(struct endpoint *endpoint)
@@ -57,16 +105,28 @@ int endpoint_match_block_size(struct endpoint *a, struct endpoint *b, struct err
                       a->info.name, a->info.block_size, b->info.name, b->info.block_size);
 }
 
+/* Equal, or equal up to a way that one of them does not know (see scsi_identity.c). */
+static bool may_be_one(const char *x, const char *y)
+{
+    const char *x_way = strrchr(x, '@'), *y_way = strrchr(y, '@');
+
+    if (strcmp(x, y) == 0)
+        return true;
+    if (!x_way || !y_way || (strcmp(x_way, "@?") != 0 && strcmp(y_way, "@?") != 0))
+        return false;
+    return x_way - x == y_way - y && strncmp(x, y, (size_t)(x_way - x)) == 0;
+}
+
 int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err)
 {
     const struct endpoint_info *x = &a->info, *y = &b->info;
 
-    if (strcmp(x->identity, y->identity) != 0)
+    if (!may_be_one(x->identity, y->identity))
         return 0;
     if (x->identity[0])
         return errmsg_set(err, -ENOTUNIQ,
                           "%s and %s are the same (%s); if they are not, give one of the LUNs a "
-                          "designator or serial number of its own",
+                          "designator and a serial number of its own (tgt: scsi_id and scsi_sn)",
                           x->name, y->name, x->identity);
     if (x->blocks * x->block_size != y->blocks * y->block_size)
         return 0;

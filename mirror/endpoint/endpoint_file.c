@@ -358,7 +358,7 @@ static int open_regular(struct file_endpoint *file, const struct stat *st, struc
 {
     struct endpoint_info *info = &file->base.info;
     char user[256];
-    int r = file_lock(file->fd, info->writable, user, sizeof(user));
+    int r = lock_whole_file(file->fd, info->writable, user, sizeof(user));
 
     if (r == -EBUSY)
         return errmsg_set(err, r, "%s: locked by %s, which serves or copies it", file->name, user);

@@ -80,6 +80,12 @@ int transport_local_open(const char *path, bool writable, struct transport **ret
 void transport_close(struct transport *transport);
 int transport_submit(struct transport *transport, struct transport_request *request);
 
+/* For implementations: the request is filled, calls done(). */
+void transport_complete(struct transport *transport, struct transport_request *request);
+
+/* The length of all buffers of the request together. */
+uint64_t transport_data_bytes(const struct transport_request *request);
+
 /* Submits and waits for it while servicing everything in flight. request->result. */
 int transport_run(struct transport *transport, struct transport_request *request);
 

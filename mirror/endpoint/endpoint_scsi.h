@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_ENDPOINT_SCSI_H
+#define THINMIRROR_ENDPOINT_SCSI_H
+
+/* What the files of the SCSI endpoint share:
+ *   endpoint_scsi_open.c   asks the logical unit who and what it is
+ *   endpoint_scsi.c        requests: READ, WRITE, MAP, FLUSH
+ *   endpoint_scsi_zero.c   ENDPOINT_ZERO and the ways to do it
+ *   endpoint_scsi_io.c     one command after another for a request; retries; the recheck
+ *
+ * A request owns one scsi_command, which sends one CDB at a time. Each CDB's end calls step(),
+ * which sends the next one or finishes the request. A CDB that met a unit attention or a busy
+ * target is not shown to step() but waits in endpoint->waiting and is sent again.
+ *
+ * After a unit attention nothing is sent to the unit before its capacity and identity have been
+ * read again (the recheck): another unit may be there now. */
+
+#include "endpoint.h"
+#include "scsi_outcome.h"
+#include "transport.h"
+#include "vpd.h"
+
+#define SCSI_VPD_BYTES 1024 /* allocation length for VPD pages */
+
+/* How ENDPOINT_ZERO is done; a way that the target refuses makes place for the next one. */
+enum zero_method {
+    ZERO_BY_WRITE_SAME_UNMAP, /* zeros promised, deallocated where possible */
+    ZERO_BY_UNMAP,            /* UNMAP, then a look at what it has left mapped, which is written */
+    ZERO_BY_WRITE_SAME,
+    ZERO_BY_WRITE, /* every target can */
+};
+
+#define SCSI_ZERO_IOV 64
+
+struct scsi_endpoint;
+
+struct scsi_command {
+    struct transport_request request;
+    struct scsi_endpoint *endpoint;
+    struct endpoint_request *user; /* NULL: the recheck */
+    void (*step)(struct scsi_command *command, const struct outcome *outcome);
+    uint64_t *counter; /* of this CDB in endpoint->base.counters, or NULL */
+
+    unsigned attempts;         /* of the CDB in hand */
+    uint64_t first_attempt_ms; /* when it was sent first */
+    uint64_t retry_at_ms;      /* while waiting */
+    struct scsi_command *next; /* while waiting */
+
+    /* ZERO: what is left to do; UNMAP: the range unmapped last whose check is not complete */
+    uint64_t zero_lba, zero_end;
+    uint64_t check_lba, check_end;
+    enum zero_method method; /* of the CDB in hand */
+    uint32_t step_blocks;    /* of the CDB in hand */
+    bool wrote_zeros;
+
+    /* Buffers of the CDB in hand; libiscsi wants an iovec array for each command in flight. */
+    struct iovec iov[SCSI_ZERO_IOV];
+    uint8_t small[32];
+    uint8_t *reply; /* owned */
+    size_t reply_bytes;
+};
+
+/* What makes a unit the one that was opened. */
+struct scsi_unit {
+    uint64_t blocks;
+    uint32_t block_size;
+    bool capacity_10;      /* READ CAPACITY(16) is not known to the target */
+    uint8_t identity_page; /* VPD_DEVICE_IDENTIFICATION, VPD_UNIT_SERIAL_NUMBER or 0 */
+    char identity_key[VPD_DESIGNATOR_TEXT_BYTES]; /* what that page says */
+};
+
+struct scsi_endpoint {
+    struct endpoint base;
+    struct transport *transport;
+    struct scsi_unit unit;
+    char *name;
+
+    int failed; /* -errno: nothing is sent any more; failure says why */
+    struct errmsg failure;
+
+    struct scsi_command *waiting; /* to be sent again, in no order */
+    bool rechecking;              /* what is submitted meanwhile waits */
+    bool unflushed_writes;
+    bool lost_writes; /* the unit was reset with writes not flushed: a flush cannot promise them */
+
+    uint32_t map_allocation_length;
+    bool map_defect_told;
+    bool flush_by_10;
+
+    enum zero_method zero_method;
+    bool may_unmap;                   /* UNMAP and a look at the map would do */
+    uint64_t write_same_unmap_blocks; /* at once */
+    uint64_t write_same_blocks;
+    uint64_t unmap_blocks;
+    uint8_t *zeros;
+    uint32_t zeros_blocks;
+};
+
+/* endpoint_scsi_io.c */
+
+struct scsi_command *scsi_command_new(struct scsi_endpoint *endpoint,
+                                      struct endpoint_request *user);
+/* Sends the CDB that has been put into command->request. -errno when it was not taken. */
+int scsi_command_start(struct scsi_command *command);
+/* The same in the midst of a request, which fails when the CDB is not taken. */
+void scsi_command_next(struct scsi_command *command);
+/* Calls step() with a good outcome from the next service, without a CDB. */
+void scsi_command_defer(struct scsi_command *command);
+/* Ends the request: done() is called and the command freed. */
+void scsi_command_finish(struct scsi_command *command);
+void scsi_command_fail(struct scsi_command *command, const struct outcome *outcome);
+void scsi_command_free(struct scsi_command *command);
+/* Marks the endpoint as of no more use. */
+void scsi_endpoint_fail(struct scsi_endpoint *endpoint, int error, const char *why);
+
+int scsi_endpoint_poll(struct endpoint *base, struct pollfd *ret);
+int scsi_endpoint_service(struct endpoint *base, short revents);
+void scsi_endpoint_close(struct endpoint *base);
+
+/* Data that one CDB moves, in command->iov[0]. */
+void scsi_command_data(struct scsi_command *command, enum transport_direction direction, void *data,
+                       size_t length);
+
+/* endpoint_scsi.c */
+extern const struct endpoint_ops scsi_endpoint_ops;
+/* Room for a reply of length bytes, zeroed. False: no memory. */
+bool scsi_command_reply(struct scsi_command *command, size_t length);
+/* Sends GET LBA STATUS(16) for lba, answered in command->reply. */
+int scsi_command_map_cdb(struct scsi_command *command, uint64_t lba);
+/* Decodes the reply into list; ret_end: the first LBA not covered, past lba in any case: a reply
+ * without use makes a stretch of limit - lba blocks, at most, mapped. 0 or -ENOMEM. */
+int scsi_command_map_decode(struct scsi_command *command, uint64_t lba, uint64_t limit,
+                            struct extent_list *list, uint64_t *ret_end);
+
+/* Begins a request; on failure the command is freed and user->error filled. */
+int scsi_command_begin(struct scsi_command *command);
+
+/* endpoint_scsi_zero.c */
+
+/* Chooses the way and its limits from what the unit says of itself. -ENOMEM. */
+int scsi_zero_setup(struct scsi_endpoint *endpoint, bool lbprz,
+                    const struct vpd_provisioning *provisioning,
+                    const struct vpd_block_limits *limits);
+/* 0 or -errno when the request was not taken. */
+int scsi_zero_submit(struct scsi_endpoint *endpoint, struct endpoint_request *user);
+
+/* scsi_identity.c */
+struct inquiry;
+/* The text for scsi_unit.identity_key in a page as received; false when it says nothing. */
+bool scsi_identity_key(uint8_t page, const uint8_t *data, size_t length, char *to, size_t size);
+/* The identity text of endpoint_info. serial may be empty; target as in struct transport. */
+void scsi_identity_text(const struct scsi_unit *unit, const char *serial,
+                        const struct inquiry *inquiry, const char *target, char *to, size_t size);
+
+#endif

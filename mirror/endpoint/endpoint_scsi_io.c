@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "endpoint_scsi.h"
+
+/* One CDB after another for a request; sending again; the recheck after a unit attention. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capacity.h"
+#include "cdb.h"
+#include "log.h"
+#include "monotonic.h"
+#include "vpd.h"
+
+#define MAX_ATTENTIONS   16
+#define MAX_REFUSALS     16
+#define FIRST_RETRY_MS   10
+#define LONGEST_RETRY_MS 1000
+#define RETRY_FOR_MS     30000
+#define ASC_POWER_ON     0x29 /* power on, reset or bus device reset occurred */
+
+static void command_done(struct transport_request *request);
+static void start_recheck(struct scsi_endpoint *endpoint);
+
+struct scsi_command *scsi_command_new(struct scsi_endpoint *endpoint, struct endpoint_request *user)
+{
+    struct scsi_command *command = calloc(1, sizeof(*command));
+
+    if (!command)
+        return NULL;
+    command->endpoint = endpoint;
+    command->user = user;
+    command->request.done = command_done;
+    command->request.opaque = command;
+    command->request.iov = command->iov;
+    return command;
+}
+
+void scsi_command_free(struct scsi_command *command)
+{
+    free(command->reply);
+    free(command);
+}
+
+void scsi_command_data(struct scsi_command *command, enum transport_direction direction, void *data,
+                       size_t length)
+{
+    command->request.direction = direction;
+    command->request.iov = command->iov;
+    command->request.iov_count = length ? 1 : 0;
+    command->iov[0] = (struct iovec){data, length};
+}
+
+void scsi_command_finish(struct scsi_command *command)
+{
+    struct endpoint_request *user = command->user;
+
+    scsi_command_free(command);
+    if (user)
+        user->done(user);
+}
+
+void scsi_command_fail(struct scsi_command *command, const struct outcome *outcome)
+{
+    struct endpoint_request *user = command->user;
+    struct scsi_endpoint *endpoint = command->endpoint;
+    char text[512];
+
+    scsi_outcome_describe(outcome, &command->request, text, sizeof(text));
+    if (user) {
+        user->result = outcome->error;
+        errmsg_set(&user->error, outcome->error, "%s: %s", endpoint->name, text);
+        if (outcome->has_sense && outcome->sense.information_valid &&
+            outcome->sense.information >= user->lba &&
+            outcome->sense.information - user->lba < user->blocks)
+            user->error_lba = outcome->sense.information;
+    }
+    scsi_command_finish(command);
+}
+
+/* Ends a command that was not sent because the endpoint is of no more use. */
+static void fail_with_endpoint(struct scsi_command *command)
+{
+    struct scsi_endpoint *endpoint = command->endpoint;
+
+    if (command->user) {
+        command->user->result = endpoint->failed;
+        command->user->error = endpoint->failure;
+    }
+    scsi_command_finish(command);
+}
+
+void scsi_endpoint_fail(struct scsi_endpoint *endpoint, int error, const char *why)
+{
+    if (endpoint->failed)
+        return;
+    endpoint->failed = error;
+    errmsg_set(&endpoint->failure, error, "%s: %s", endpoint->name, why);
+}
+
+static void fail_waiting(struct scsi_endpoint *endpoint)
+{
+    while (endpoint->waiting) {
+        struct scsi_command *command = endpoint->waiting;
+
+        endpoint->waiting = command->next;
+        fail_with_endpoint(command);
+    }
+}
+
+static void wait_until(struct scsi_command *command, uint64_t when_ms)
+{
+    command->retry_at_ms = when_ms;
+    command->next = command->endpoint->waiting;
+    command->endpoint->waiting = command;
+}
+
+/* Any error but those that are about this one command. */
+static bool is_end_of_transport(int result)
+{
+    return result < 0 && result != -ENOMEM && result != -EINVAL && result != -EPERM;
+}
+
+static int send(struct scsi_command *command)
+{
+    struct scsi_endpoint *endpoint = command->endpoint;
+    int r;
+
+    if (endpoint->failed)
+        return endpoint->failed;
+    if (command->request.cdb_length == 0) {
+        const struct outcome good = {.verdict = VERDICT_GOOD};
+
+        command->step(command, &good);
+        return 0;
+    }
+    if (endpoint->rechecking && command->user) {
+        wait_until(command, 0);
+        return 0;
+    }
+    command->attempts++;
+    r = transport_submit(endpoint->transport, &command->request);
+    if (r == 0 && command->counter)
+        ++*command->counter;
+    if (is_end_of_transport(r))
+        scsi_endpoint_fail(endpoint, r, "the connection to the target is lost");
+    return r;
+}
+
+int scsi_command_start(struct scsi_command *command)
+{
+    command->attempts = 0;
+    command->first_attempt_ms = monotonic_ms();
+    return send(command);
+}
+
+/* A CDB that was not taken goes to the waiting list all the same: there it is sent again, or failed
+ * with the endpoint, but never from within endpoint_submit, where nobody expects done(). */
+static void not_sent(struct scsi_command *command, int error)
+{
+    struct scsi_endpoint *endpoint = command->endpoint;
+
+    if (endpoint->failed || command->attempts < MAX_REFUSALS) {
+        wait_until(command, monotonic_ms() + FIRST_RETRY_MS);
+        return;
+    }
+    if (command->user) {
+        command->user->result = error;
+        errmsg_set(&command->user->error, error, "%s: %s", endpoint->name, strerror(-error));
+    }
+    scsi_command_finish(command);
+}
+
+void scsi_command_next(struct scsi_command *command)
+{
+    int r = scsi_command_start(command);
+
+    if (r < 0)
+        not_sent(command, r);
+}
+
+void scsi_command_defer(struct scsi_command *command)
+{
+    command->request.cdb_length = 0;
+    wait_until(command, 0);
+}
+
+/* Puts the command on the waiting list when it is worth another attempt. */
+static bool retry_later(struct scsi_command *command, const struct outcome *outcome)
+{
+    uint64_t now = monotonic_ms(), delay = FIRST_RETRY_MS;
+
+    if (outcome->verdict == VERDICT_ATTENTION) {
+        if (command->attempts >= MAX_ATTENTIONS)
+            return false;
+        wait_until(command, now);
+        return true;
+    }
+    if (now - command->first_attempt_ms >= RETRY_FOR_MS)
+        return false;
+    for (unsigned i = 1; i < command->attempts && delay < LONGEST_RETRY_MS; i++)
+        delay *= 2;
+    wait_until(command, now + (delay < LONGEST_RETRY_MS ? delay : LONGEST_RETRY_MS));
+    return true;
+}
+
+/* Less data than asked for is no read and no write, whatever the status says. */
+static void check_length(const struct scsi_command *command, struct outcome *outcome)
+{
+    const struct transport_request *request = &command->request;
+
+    if (outcome->verdict != VERDICT_GOOD || !command->user || request->iov != command->user->iov)
+        return;
+    if (request->transferred >= transport_data_bytes(request))
+        return;
+    outcome->verdict = VERDICT_FAILED;
+    outcome->error = -EIO;
+    outcome->has_sense = false;
+}
+
+static void note_attention(struct scsi_endpoint *endpoint, const struct sense *sense)
+{
+    log_info("%s: unit attention %02X/%02X", endpoint->name, sense->asc_ascq >> 8,
+             sense->asc_ascq & 0xFF);
+    if (sense->asc_ascq >> 8 == ASC_POWER_ON && endpoint->unflushed_writes)
+        endpoint->lost_writes = true;
+    if (!endpoint->rechecking)
+        start_recheck(endpoint);
+}
+
+static void command_done(struct transport_request *request)
+{
+    struct scsi_command *command = request->opaque;
+    struct scsi_endpoint *endpoint = command->endpoint;
+    struct outcome outcome = scsi_outcome(request);
+
+    check_length(command, &outcome);
+    if (is_end_of_transport(request->result)) {
+        char text[256];
+
+        scsi_endpoint_fail(endpoint, request->result,
+                           scsi_outcome_describe(&outcome, request, text, sizeof(text)));
+    } else if (!endpoint->failed) {
+        if (outcome.verdict == VERDICT_ATTENTION && command->user)
+            note_attention(endpoint, &outcome.sense);
+        if ((outcome.verdict == VERDICT_ATTENTION || outcome.verdict == VERDICT_BUSY) &&
+            retry_later(command, &outcome))
+            return;
+    }
+    command->step(command, &outcome);
+}
+
+/* The recheck. Its command has no user; its steps are READ CAPACITY, then INQUIRY. */
+
+static void end_recheck(struct scsi_command *command, const char *trouble)
+{
+    struct scsi_endpoint *endpoint = command->endpoint;
+
+    scsi_command_finish(command);
+    endpoint->rechecking = false;
+    if (!trouble)
+        return;
+    scsi_endpoint_fail(endpoint, -ENODEV, trouble);
+    log_error("%s", endpoint->failure.text);
+}
+
+static void identity_read(struct scsi_command *command, const struct outcome *outcome)
+{
+    const struct scsi_unit *unit = &command->endpoint->unit;
+    char key[VPD_DESIGNATOR_TEXT_BYTES];
+    char text[512];
+
+    if (outcome->verdict != VERDICT_GOOD) {
+        end_recheck(command, scsi_outcome_describe(outcome, &command->request, text, sizeof(text)));
+        return;
+    }
+    if (!scsi_identity_key(unit->identity_page, command->reply, command->request.transferred, key,
+                           sizeof(key)))
+        key[0] = '\0';
+    if (strcmp(key, unit->identity_key) == 0) {
+        end_recheck(command, NULL);
+        return;
+    }
+    snprintf(text, sizeof(text), "another logical unit answers now: it was %.200s, it is %.200s",
+             unit->identity_key, key[0] ? key : "one without a name");
+    end_recheck(command, text);
+}
+
+static void capacity_read(struct scsi_command *command, const struct outcome *outcome)
+{
+    const struct scsi_unit *unit = &command->endpoint->unit;
+    struct capacity capacity;
+    char text[512];
+    size_t length = command->request.transferred;
+    int r;
+
+    if (outcome->verdict != VERDICT_GOOD) {
+        end_recheck(command, scsi_outcome_describe(outcome, &command->request, text, sizeof(text)));
+        return;
+    }
+    r = unit->capacity_10 ? capacity_decode_10(command->reply, length, &capacity)
+                          : capacity_decode_16(command->reply, length, &capacity);
+    if (r < 0 || capacity.blocks != unit->blocks || capacity.block_size != unit->block_size) {
+        snprintf(text, sizeof(text),
+                 "its capacity has changed, from %llu blocks of %u bytes to %llu of %u",
+                 (unsigned long long)unit->blocks, unit->block_size,
+                 r < 0 ? 0 : (unsigned long long)capacity.blocks, r < 0 ? 0 : capacity.block_size);
+        end_recheck(command, text);
+        return;
+    }
+    if (unit->identity_page == 0) {
+        end_recheck(command, NULL);
+        return;
+    }
+    memset(command->reply, 0, SCSI_VPD_BYTES);
+    scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, SCSI_VPD_BYTES);
+    command->request.cdb_length =
+        cdb_inquiry_vpd(command->request.cdb, unit->identity_page, SCSI_VPD_BYTES);
+    command->step = identity_read;
+    if (scsi_command_start(command) < 0)
+        end_recheck(command, "the connection to the target is lost");
+}
+
+static void start_recheck(struct scsi_endpoint *endpoint)
+{
+    struct scsi_command *command = scsi_command_new(endpoint, NULL);
+
+    if (command)
+        command->reply = calloc(1, SCSI_VPD_BYTES);
+    if (!command || !command->reply) {
+        free(command);
+        scsi_endpoint_fail(endpoint, -ENOMEM, "out of memory");
+        return;
+    }
+    endpoint->rechecking = true;
+    command->step = capacity_read;
+    scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, READ_CAPACITY_16_BYTES);
+    command->request.cdb_length =
+        endpoint->unit.capacity_10
+            ? cdb_read_capacity_10(command->request.cdb)
+            : cdb_read_capacity_16(command->request.cdb, READ_CAPACITY_16_BYTES);
+    if (scsi_command_start(command) < 0)
+        end_recheck(command, "the connection to the target is lost");
+}
+
+/* The endpoint's clock. */
+
+static bool may_be_sent(const struct scsi_command *command)
+{
+    return !command->endpoint->rechecking || !command->user;
+}
+
+int scsi_endpoint_poll(struct endpoint *base, struct pollfd *ret)
+{
+    struct scsi_endpoint *endpoint = (struct scsi_endpoint *)base;
+    int timeout_ms = endpoint->transport->ops->poll(endpoint->transport, ret);
+    uint64_t now = monotonic_ms();
+
+    if (endpoint->failed && endpoint->waiting)
+        return 0;
+    for (const struct scsi_command *command = endpoint->waiting; command; command = command->next) {
+        int left = command->retry_at_ms <= now ? 0 : (int)(command->retry_at_ms - now);
+
+        if (may_be_sent(command) && (timeout_ms < 0 || left < timeout_ms))
+            timeout_ms = left;
+    }
+    return timeout_ms;
+}
+
+static void send_what_is_due(struct scsi_endpoint *endpoint)
+{
+    struct scsi_command *list = endpoint->waiting, *command;
+    uint64_t now = monotonic_ms();
+
+    endpoint->waiting = NULL;
+    while ((command = list)) {
+        int r;
+
+        list = command->next;
+        if (command->retry_at_ms > now || !may_be_sent(command)) {
+            wait_until(command, command->retry_at_ms);
+            continue;
+        }
+        r = send(command);
+        if (r < 0)
+            not_sent(command, r);
+    }
+}
+
+int scsi_endpoint_service(struct endpoint *base, short revents)
+{
+    struct scsi_endpoint *endpoint = (struct scsi_endpoint *)base;
+    int r = endpoint->transport->ops->service(endpoint->transport, revents);
+
+    if (r < 0)
+        scsi_endpoint_fail(endpoint, r, "the connection to the target is lost");
+    if (!endpoint->failed)
+        send_what_is_due(endpoint);
+    if (endpoint->failed)
+        fail_waiting(endpoint);
+    return endpoint->failed;
+}
+
+void scsi_endpoint_close(struct endpoint *base)
+{
+    struct scsi_endpoint *endpoint = (struct scsi_endpoint *)base;
+
+    scsi_endpoint_fail(endpoint, -ECANCELED, "closed");
+    transport_close(endpoint->transport);
+    fail_waiting(endpoint);
+    free(endpoint->zeros);
+    free(endpoint->name);
+    free(endpoint);
+}

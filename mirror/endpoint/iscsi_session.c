@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iscsi_session.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <iscsi/iscsi.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "auth.h"
+#include "cleanup.h"
+#include "monotonic.h"
+
+#define INITIATOR_FILE      "/etc/iscsi/initiatorname.iscsi"
+#define INITIATOR_PREFIX    "iqn.2026-11.org.thinmirror:"
+#define CONNECT_TIMEOUT_MS  10000
+#define LOGIN_TIMEOUT_MS    15000
+#define LOGOUT_TIMEOUT_MS   2000
+#define TCP_USER_TIMEOUT_MS 20000
+#define MAX_REDIRECTS       4
+#define PORTAL_BYTES        256
+
+/* One attempt: a context, and what has come of the step that is waited for. */
+struct attempt {
+    const char *shown;
+    struct iscsi_context *context;
+    bool done;
+    int status;
+};
+
+static void step_done(struct iscsi_context *context, int status, void *data, void *private_data)
+{
+    struct attempt *attempt = private_data;
+
+    (void)context;
+    (void)data;
+    attempt->done = true;
+    attempt->status = status;
+}
+
+static bool initiator_from_file(char *to, size_t size)
+{
+    static const char key[] = "InitiatorName=";
+    CLEANUP_FCLOSE FILE *file = fopen(INITIATOR_FILE, "re");
+    char line[512];
+
+    while (file && fgets(line, sizeof(line), file)) {
+        const char *name = line + strlen(key);
+        size_t length;
+
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        length = strcspn(name, " \t\r\n");
+        if (length == 0 || length >= ISCSI_NAME_BYTES)
+            continue;
+        snprintf(to, size, "%.*s", (int)length, name);
+        return true;
+    }
+    return false;
+}
+
+void session_initiator_name(char *to, size_t size)
+{
+    const char *given = getenv("THINMIRROR_INITIATOR");
+    char host[65] = "localhost";
+
+    if (given && given[0]) {
+        snprintf(to, size, "%s", given);
+        return;
+    }
+    if (initiator_from_file(to, size))
+        return;
+    gethostname(host, sizeof(host) - 1);
+    for (char *c = host; *c; c++)
+        *c = isalnum((unsigned char)*c) ? (char)tolower((unsigned char)*c) : '-';
+    snprintf(to, size, INITIATOR_PREFIX "%s", host);
+}
+
+/* Sessions of one initiator name are told apart by their ISID; the target ends the older one of two
+ * that share it. So each has its own: random by process, counted within. */
+static void set_isid(struct iscsi_context *context)
+{
+    static _Atomic unsigned next_qualifier;
+    static _Atomic uint32_t process_part;
+    uint32_t part = atomic_load(&process_part), random = 0;
+
+    if (part == 0) {
+        if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+            random = (uint32_t)getpid();
+        random |= 1;
+        if (atomic_compare_exchange_strong(&process_part, &part, random))
+            part = random;
+    }
+    iscsi_set_isid_random(context, part & 0xFFFFFF, atomic_fetch_add(&next_qualifier, 1) & 0xFFFF);
+}
+
+static struct iscsi_context *new_context(const struct target_url *url,
+                                         const struct iscsi_credentials *credentials)
+{
+    char initiator[ISCSI_NAME_BYTES];
+    struct iscsi_context *context;
+
+    session_initiator_name(initiator, sizeof(initiator));
+    context = iscsi_create_context(initiator);
+    if (!context)
+        return NULL;
+    iscsi_set_noautoreconnect(context, 1);
+    set_isid(context);
+    iscsi_set_targetname(context, url->target);
+    iscsi_set_session_type(context, ISCSI_SESSION_NORMAL);
+    iscsi_set_header_digest(context, ISCSI_HEADER_DIGEST_NONE);
+    iscsi_set_tcp_user_timeout(context, TCP_USER_TIMEOUT_MS);
+    if (credentials) {
+        iscsi_set_initiator_username_pwd(context, credentials->user, credentials->secret);
+        if (credentials->target_user)
+            iscsi_set_target_username_pwd(context, credentials->target_user,
+                                          credentials->target_secret);
+    }
+    return context;
+}
+
+/* The error of a connection attempt, asked for before libiscsi does, as asking clears it. */
+static int socket_error(int fd)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+        return -errno;
+    return -error;
+}
+
+/* Serves the context until the step is done. -ETIMEDOUT, or the socket's error. */
+static int wait_for_step(struct attempt *attempt, unsigned timeout_ms)
+{
+    uint64_t end = monotonic_ms() + timeout_ms;
+
+    while (!attempt->done) {
+        uint64_t now = monotonic_ms();
+        struct pollfd fd = {.fd = iscsi_get_fd(attempt->context),
+                            .events = (short)iscsi_which_events(attempt->context)};
+        int r;
+
+        if (now >= end)
+            return -ETIMEDOUT;
+        if (poll(&fd, 1, (int)(end - now)) < 0) {
+            if (errno == EINTR)
+                continue;
+            return -errno;
+        }
+        if (fd.revents & (POLLERR | POLLHUP)) {
+            r = socket_error(fd.fd);
+            return r < 0 ? r : -ECONNRESET;
+        }
+        if (iscsi_service(attempt->context, fd.revents) < 0)
+            return attempt->done ? 0 : -ECONNRESET;
+    }
+    return 0;
+}
+
+static int connect_portal(struct attempt *attempt, const char *portal, struct errmsg *err)
+{
+    int r;
+
+    attempt->done = false;
+    if (iscsi_connect_async(attempt->context, portal, step_done, attempt) != 0)
+        return errmsg_set(err, -EHOSTUNREACH, "%s: %s", attempt->shown,
+                          iscsi_get_error(attempt->context));
+    r = wait_for_step(attempt, CONNECT_TIMEOUT_MS);
+    if (r == 0 && attempt->status != 0)
+        r = -ECONNREFUSED;
+    if (r == -ECONNREFUSED)
+        return errmsg_set(err, r, "%s: nothing listens at %s (connection refused)", attempt->shown,
+                          portal);
+    if (r == -ETIMEDOUT)
+        return errmsg_set(err, r, "%s: %s does not answer", attempt->shown, portal);
+    return r < 0 ? errmsg_set(err, r, "%s: connecting to %s: %s", attempt->shown, portal,
+                              strerror(-r))
+                 : 0;
+}
+
+/* libiscsi tells the login status (RFC 7143 11.13.5) in words only. */
+static int explain_login(const struct attempt *attempt, const struct target_url *url,
+                         bool with_secret, struct errmsg *err)
+{
+    const char *why = iscsi_get_error(attempt->context);
+
+    if (strstr(why, "Target not found") || strstr(why, "Target removed"))
+        return errmsg_set(err, -ENODEV, "%s: this portal has no target named %s", attempt->shown,
+                          url->target);
+    if (strstr(why, "from the target"))
+        return errmsg_set(err, -EACCES,
+                          "%s: the target could not prove who it is (mutual CHAP): its secret is "
+                          "another one, or this is another target",
+                          attempt->shown);
+    if (strstr(why, "Authentication") || strstr(why, "AuthMethod") || strstr(why, "CHAP"))
+        return errmsg_set(err, -EACCES,
+                          with_secret ? "%s: the target refuses this user or CHAP secret"
+                                      : "%s: the target wants CHAP: give user and secret in a file "
+                                        "(--auth-file) or in THINMIRROR_CHAP_USER and "
+                                        "THINMIRROR_CHAP_SECRET",
+                          attempt->shown);
+    if (strstr(why, "Authorization")) {
+        char initiator[ISCSI_NAME_BYTES];
+
+        session_initiator_name(initiator, sizeof(initiator));
+        return errmsg_set(err, -EACCES,
+                          "%s: the target does not let the initiator %s in (access list); "
+                          "THINMIRROR_INITIATOR sets another name",
+                          attempt->shown, initiator);
+    }
+    return errmsg_set(err, -ECONNABORTED, "%s: login failed: %s", attempt->shown, why);
+}
+
+/* Connects and logs in at one portal. 1: the target points to another one, copied to portal. */
+static int try_portal(struct attempt *attempt, const struct target_url *url,
+                      const struct iscsi_credentials *credentials, char portal[PORTAL_BYTES],
+                      struct errmsg *err)
+{
+    const char *redirect;
+    int r;
+
+    attempt->context = new_context(url, credentials);
+    if (!attempt->context)
+        return errmsg_set(err, -ENOMEM, "%s: out of memory", attempt->shown);
+    r = connect_portal(attempt, portal, err);
+    if (r < 0)
+        return r;
+    attempt->done = false;
+    if (iscsi_login_async(attempt->context, step_done, attempt) != 0)
+        return errmsg_set(err, -EIO, "%s: login: %s", attempt->shown,
+                          iscsi_get_error(attempt->context));
+    r = wait_for_step(attempt, LOGIN_TIMEOUT_MS);
+    if (r == -ETIMEDOUT)
+        return errmsg_set(err, r, "%s: %s takes the connection but does not answer the login",
+                          attempt->shown, portal);
+    if (r < 0)
+        return errmsg_set(err, r, "%s: %s ended the connection during login", attempt->shown,
+                          portal);
+    redirect = iscsi_get_target_address(attempt->context);
+    if (attempt->status == SCSI_STATUS_REDIRECT && redirect && redirect[0]) {
+        snprintf(portal, PORTAL_BYTES, "%s", redirect);
+        return 1;
+    }
+    return attempt->status ? explain_login(attempt, url, credentials, err) : 0;
+}
+
+static int follow_portal(const char *shown, const struct target_url *url,
+                         const struct iscsi_credentials *credentials, char portal[PORTAL_BYTES],
+                         struct iscsi_context **ret, struct errmsg *err)
+{
+    for (int i = 0; i <= MAX_REDIRECTS; i++) {
+        struct attempt attempt = {.shown = shown};
+        int r = try_portal(&attempt, url, credentials, portal, err);
+
+        if (r == 0) {
+            *ret = attempt.context;
+            return 0;
+        }
+        if (attempt.context)
+            iscsi_destroy_context(attempt.context);
+        if (r < 0)
+            return r;
+    }
+    return errmsg_set(err, -ELOOP, "%s: sent from portal to portal without end", shown);
+}
+
+int session_login(const char *shown, const struct target_url *url,
+                  const struct iscsi_credentials *credentials, struct iscsi_context **ret,
+                  struct errmsg *err)
+{
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    int r = getaddrinfo(url->host, url->port, &hints, &list);
+
+    if (r != 0)
+        return errmsg_set(err, -EHOSTUNREACH, "%s: the host name %s is not known: %s", shown,
+                          url->host, gai_strerror(r));
+    r = -EHOSTUNREACH;
+    for (const struct addrinfo *address = list; address; address = address->ai_next) {
+        char host[NI_MAXHOST], portal[PORTAL_BYTES];
+        bool six = address->ai_family == AF_INET6;
+
+        if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof(host), NULL, 0,
+                        NI_NUMERICHOST) != 0)
+            continue;
+        snprintf(portal, sizeof(portal), "%s%.200s%s:%s", six ? "[" : "", host, six ? "]" : "",
+                 url->port);
+        r = follow_portal(shown, url, credentials, portal, ret, err);
+        /* Only a portal that could not be reached leaves hope for the next address. */
+        if (r == 0 || r == -EACCES || r == -ENODEV)
+            break;
+    }
+    freeaddrinfo(list);
+    return r;
+}
+
+void session_logout(struct iscsi_context *context)
+{
+    struct attempt attempt = {.context = context};
+
+    if (iscsi_logout_async(context, step_done, &attempt) == 0)
+        wait_for_step(&attempt, LOGOUT_TIMEOUT_MS);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_ISCSI_SESSION_H
+#define THINMIRROR_ISCSI_SESSION_H
+
+/* From a URL to a session in its full-feature phase, and a clean end of it. */
+
+#include "errmsg.h"
+#include "target_url.h"
+
+struct iscsi_context;
+struct iscsi_credentials;
+
+/* shown: the URL for messages. credentials may be NULL. The context is the caller's, who ends it
+ * with iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
+ * -ECONNREFUSED, -ETIMEDOUT, -EACCES (CHAP or access control), -ENODEV (no such target), ... */
+int session_login(const char *shown, const struct target_url *url,
+                  const struct iscsi_credentials *credentials, struct iscsi_context **ret,
+                  struct errmsg *err);
+
+/* Tells the target goodbye and waits a moment for its answer. */
+void session_logout(struct iscsi_context *context);
+
+/* The name this initiator goes by: THINMIRROR_INITIATOR, else the one open-iscsi uses on this
+ * machine (access lists know it) where its file can be read, else one made of the host name. */
+void session_initiator_name(char *to, size_t size);
+
+#endif

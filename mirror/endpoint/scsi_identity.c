@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "endpoint_scsi.h"
+
+/* An identity must be the same by every way to one logical unit and differ between any two. A
+ * world-wide name alone does. Two kinds of designators do not, and so get company:
+ *   NAA 3h is locally assigned by definition (SPC-4 7.8.6.6.4): unique on one target at best;
+ *   tgt ("IET") builds all it says of target and LUN numbers, so that the first LUNs of any two
+ *   tgtds are twins in every page (naa.3000000100000001, "IET 00010001", serial beaf11).
+ * They are joined by the serial number and, after the last @, by the iSCSI target name and LUN,
+ * which are world-wide unique and the same by whatever portal or driver the unit is reached; "@?"
+ * when the way is not known, which endpoint_check_distinct takes as any way. */
+
+#include <stdio.h>
+#include <string.h>
+
+#include "inquiry.h"
+#include "scsi_defs.h"
+#include "vpd.h"
+
+static bool is_unique(const char *designator, const struct inquiry *inquiry)
+{
+    return strncmp(designator, "naa.3", 5) != 0 && strcmp(inquiry->vendor, "IET") != 0;
+}
+
+bool scsi_identity_key(uint8_t page, const uint8_t *data, size_t length, char *to, size_t size)
+{
+    struct vpd_identity designator;
+
+    if (page == VPD_UNIT_SERIAL_NUMBER)
+        return vpd_decode_serial(data, length, to, size) == 0;
+    if (vpd_decode_identity(data, length, &designator) < 0)
+        return false;
+    snprintf(to, size, "%s", designator.text);
+    return true;
+}
+
+void scsi_identity_text(const struct scsi_unit *unit, const char *serial,
+                        const struct inquiry *inquiry, const char *target, char *to, size_t size)
+{
+    char text[ENDPOINT_IDENTITY_BYTES];
+
+    to[0] = '\0';
+    if (unit->identity_page == 0)
+        return;
+    if (unit->identity_page == VPD_DEVICE_IDENTIFICATION)
+        snprintf(text, sizeof(text), "%s", unit->identity_key);
+    else
+        snprintf(text, sizeof(text), "serial.%s.%s.%s", inquiry->vendor, inquiry->product,
+                 unit->identity_key);
+    if (is_unique(text, inquiry))
+        snprintf(to, size, "%s", text);
+    else
+        snprintf(to, size, "%.60s/%.20s@%s", text, serial, target[0] ? target : "?");
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_SG_DEVICE_H
+#define THINMIRROR_SG_DEVICE_H
+
+/* What sysfs knows of a SCSI device node. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SG_DEVICE_NAME_BYTES 64
+
+struct sg_device {
+    char disk[SG_DEVICE_NAME_BYTES]; /* "sda": the block device of the same unit; empty: none */
+    char target[256];                /* as in struct transport; empty when not by open-iscsi */
+    uint64_t max_transfer_bytes;     /* of one SG_IO; 0: not known */
+};
+
+/* path: /dev/sdX or /dev/sgN. What is not known stays empty or 0. sysfs: "/sys". */
+void sg_device_look_up(const char *sysfs, const char *path, struct sg_device *ret);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "target_url.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_PORT "3260"
+
+/* Copies [from, end) as a string; false when it is empty or does not fit. */
+static bool copy_part(char *to, size_t size, const char *from, const char *end)
+{
+    size_t length = (size_t)(end - from);
+
+    if (length == 0 || length >= size)
+        return false;
+    memcpy(to, from, length);
+    to[length] = '\0';
+    return true;
+}
+
+static bool all_digits(const char *from, const char *end)
+{
+    return from < end && strspn(from, "0123456789") >= (size_t)(end - from);
+}
+
+void target_url_without_secret(const char *text, char *to, size_t size)
+{
+    size_t prefix = strlen(TARGET_URL_PREFIX), shown;
+    const char *at = strrchr(text, '@');
+
+    if (strncmp(text, TARGET_URL_PREFIX, prefix) != 0 || !at) {
+        snprintf(to, size, "%s", text);
+        return;
+    }
+    shown = prefix + strcspn(text + prefix, "%:@");
+    snprintf(to, size, "%.*s%s", (int)shown, text, at);
+}
+
+static int parse_port(const char *from, const char *end, struct target_url *ret)
+{
+    long port;
+
+    if (!all_digits(from, end) || !copy_part(ret->port, sizeof(ret->port), from, end))
+        return -EINVAL;
+    port = strtol(ret->port, NULL, 10);
+    return port >= 1 && port <= 65535 ? 0 : -EINVAL;
+}
+
+static int parse_host(const char *from, const char *end, struct target_url *ret)
+{
+    const char *colon, *host = from, *host_end = end;
+
+    strcpy(ret->port, DEFAULT_PORT);
+    if (*from == '[') {
+        host = from + 1;
+        host_end = memchr(from, ']', (size_t)(end - from));
+        if (!host_end)
+            return -EINVAL;
+        colon = host_end + 1;
+        if (colon != end && *colon != ':')
+            return -EINVAL;
+    } else {
+        colon = memchr(from, ':', (size_t)(end - from));
+        if (!colon)
+            colon = end;
+        host_end = colon;
+    }
+    if (!copy_part(ret->host, sizeof(ret->host), host, host_end))
+        return -EINVAL;
+    return colon == end ? 0 : parse_port(colon + 1, end, ret);
+}
+
+static int parse_lun(const char *from, struct target_url *ret)
+{
+    const char *end = from + strlen(from);
+    unsigned long lun;
+
+    if (!all_digits(from, end) || end - from > 5)
+        return -EINVAL;
+    lun = strtoul(from, NULL, 10);
+    ret->lun = (unsigned)lun;
+    return lun <= ISCSI_LUN_MAX ? 0 : -EINVAL;
+}
+
+/* What is wrong, or NULL. */
+static const char *parse(const char *text, struct target_url *ret)
+{
+    const char *at, *slash, *second;
+
+    if (strncmp(text, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) != 0)
+        return "it does not begin with iscsi://";
+    text += strlen(TARGET_URL_PREFIX);
+    at = strrchr(text, '@'); /* the last: a secret may hold one, host and target cannot */
+    if (at) {
+        if (memchr(text, '%', (size_t)(at - text)) || memchr(text, ':', (size_t)(at - text)))
+            return "a secret in a URL can be seen by every user of this machine (ps): put it in a "
+                   "file (--auth-file) or in THINMIRROR_CHAP_SECRET";
+        if (!copy_part(ret->user, sizeof(ret->user), text, at))
+            return "the user name is empty or too long";
+        text = at + 1;
+    }
+    slash = strchr(text, '/');
+    second = slash ? strchr(slash + 1, '/') : NULL;
+    if (!second)
+        return "it must be iscsi://[user@]host[:port]/target-iqn/lun";
+    if (slash == text || parse_host(text, slash, ret) < 0)
+        return "host or port are wrong";
+    if (!copy_part(ret->target, sizeof(ret->target), slash + 1, second))
+        return "the target's name is empty or longer than 223 bytes";
+    if (parse_lun(second + 1, ret) < 0)
+        return "the LUN must be a number from 0 to 16383";
+    return NULL;
+}
+
+int target_url_parse(const char *text, struct target_url *ret, struct errmsg *err)
+{
+    char shown[512];
+    const char *wrong;
+
+    memset(ret, 0, sizeof(*ret));
+    wrong = parse(text, ret);
+    if (!wrong)
+        return 0;
+    target_url_without_secret(text, shown, sizeof(shown));
+    return errmsg_set(err, -EINVAL, "%s: %s", shown, wrong);
+}

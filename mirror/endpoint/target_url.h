@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_TARGET_URL_H
+#define THINMIRROR_TARGET_URL_H
+
+/* iscsi://[user@]host[:port]/target-iqn/lun, with an IPv6 address in brackets. */
+
+#include <stddef.h>
+
+#include "errmsg.h"
+
+#define TARGET_URL_PREFIX "iscsi://"
+#define ISCSI_HOST_BYTES  256
+#define ISCSI_PORT_BYTES  6
+#define ISCSI_NAME_BYTES  224 /* an iSCSI name has at most 223 bytes (RFC 7143 4.2.7.1) */
+#define ISCSI_USER_BYTES  256
+#define ISCSI_LUN_MAX     16383 /* what 14 bits of flat space addressing hold (SAM-5 4.7.7.3) */
+
+struct target_url {
+    char user[ISCSI_USER_BYTES]; /* empty: none given */
+    char host[ISCSI_HOST_BYTES]; /* without brackets */
+    char port[ISCSI_PORT_BYTES];
+    char target[ISCSI_NAME_BYTES];
+    unsigned lun;
+};
+
+/* -EINVAL with a sentence that says what is wrong and never repeats a secret: a URL that holds one
+ * (user%secret@ or user:secret@) is refused. */
+int target_url_parse(const char *text, struct target_url *ret, struct errmsg *err);
+
+/* The URL without anything that might be a secret: what stands between the first % or : of the
+ * user part and the @ is left out. Written to to, cut at size. */
+void target_url_without_secret(const char *text, char *to, size_t size);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport.h"
+
+/* One iSCSI session to one logical unit, by libiscsi. Its own reconnection is off: it would replay
+ * commands to whatever answers. A session that is lost stays lost, and everything in flight fails.
+ *
+ * A command that is not answered in time ends the session, because the target may still carry it
+ * out later: nothing else may be sent to blocks it was about. */
+
+#include <errno.h>
+#include <iscsi/iscsi.h>
+#include <iscsi/scsi-lowlevel.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "iscsi_session.h"
+#include "log.h"
+#include "monotonic.h"
+#include "target_url.h"
+
+#define COMMAND_TIMEOUT_MS 30000
+#define CDB_BYTES          16 /* longer ones need an additional header segment */
+
+struct iscsi_command {
+    struct transport_request *request;
+    struct scsi_task *task;
+    struct iscsi_transport *transport;
+    struct iscsi_command *next, *previous;
+    uint64_t deadline_ms;
+};
+
+struct iscsi_transport {
+    struct transport base;
+    struct iscsi_context *context;
+    int lun;
+    int dead;                    /* -errno once the session is lost, otherwise 0 */
+    struct iscsi_command *first; /* in flight, oldest first */
+    struct iscsi_command *last;
+};
+
+static void link_command(struct iscsi_transport *transport, struct iscsi_command *command)
+{
+    command->next = NULL;
+    command->previous = transport->last;
+    *(transport->last ? &transport->last->next : &transport->first) = command;
+    transport->last = command;
+}
+
+static void unlink_command(struct iscsi_transport *transport, struct iscsi_command *command)
+{
+    *(command->previous ? &command->previous->next : &transport->first) = command->next;
+    *(command->next ? &command->next->previous : &transport->last) = command->previous;
+}
+
+/* libiscsi hands sense data over as it came: two bytes of length, then the data (RFC 7143 11.4.7).
+ */
+static void take_sense(const struct scsi_task *task, struct transport_request *request)
+{
+    const unsigned char *data = task->datain.data;
+    size_t length;
+
+    if (!data || task->datain.size < 2)
+        return;
+    length = (size_t)data[0] << 8 | data[1];
+    if (length > (size_t)task->datain.size - 2)
+        length = (size_t)task->datain.size - 2;
+    if (length > sizeof(request->sense))
+        length = sizeof(request->sense);
+    memcpy(request->sense, data + 2, length);
+    request->sense_length = length;
+}
+
+static void take_result(const struct iscsi_command *command, int status)
+{
+    struct transport_request *request = command->request;
+    const struct scsi_task *task = command->task;
+    size_t expected = (size_t)task->expxferlen;
+
+    request->status = (uint8_t)status;
+    request->transferred = expected;
+    if (task->residual_status == SCSI_RESIDUAL_UNDERFLOW)
+        request->transferred = task->residual < expected ? expected - task->residual : 0;
+    if (status == SCSI_STATUS_CHECK_CONDITION) {
+        request->transferred = 0;
+        take_sense(task, request);
+    }
+}
+
+static void command_done(struct iscsi_context *context, int status, void *data, void *private_data)
+{
+    struct iscsi_command *command = private_data;
+    struct iscsi_transport *transport = command->transport;
+    struct transport_request *request = command->request;
+
+    (void)data;
+    (void)context;
+    if (status >= 0 && status <= UCHAR_MAX) {
+        take_result(command, status);
+    } else {
+        /* Cancelled, or a reply that cannot be understood: nothing is certain any more. */
+        if (!transport->dead)
+            transport->dead = -ENOTCONN;
+        request->result = transport->dead;
+    }
+    unlink_command(transport, command);
+    scsi_free_scsi_task(command->task);
+    free(command);
+    transport_complete(&transport->base, request);
+}
+
+static int transfer_direction(enum transport_direction direction)
+{
+    switch (direction) {
+    case TRANSPORT_DATA_IN:
+        return SCSI_XFER_READ;
+    case TRANSPORT_DATA_OUT:
+        return SCSI_XFER_WRITE;
+    case TRANSPORT_NO_DATA:
+        break;
+    }
+    return SCSI_XFER_NONE;
+}
+
+/* struct scsi_iovec is a struct iovec by contract. While a task runs libiscsi changes an entry for
+ * the time of a system call, so no two requests in flight may share an array. */
+static void attach_buffers(struct scsi_task *task, struct transport_request *request)
+{
+    struct scsi_iovec *iov = (struct scsi_iovec *)request->iov;
+
+    if (request->direction == TRANSPORT_DATA_IN)
+        scsi_task_set_iov_in(task, iov, request->iov_count);
+    else if (request->direction == TRANSPORT_DATA_OUT)
+        scsi_task_set_iov_out(task, iov, request->iov_count);
+}
+
+static int iscsi_submit(struct transport *base, struct transport_request *request)
+{
+    struct iscsi_transport *transport = (struct iscsi_transport *)base;
+    uint64_t bytes = transport_data_bytes(request);
+    struct iscsi_command *command;
+
+    if (transport->dead)
+        return transport->dead;
+    if (request->cdb_length > CDB_BYTES || bytes > INT_MAX)
+        return -EINVAL;
+    command = calloc(1, sizeof(*command));
+    if (!command)
+        return -ENOMEM;
+    command->task = scsi_create_task((int)request->cdb_length, request->cdb,
+                                     transfer_direction(request->direction), (int)bytes);
+    if (!command->task) {
+        free(command);
+        return -ENOMEM;
+    }
+    attach_buffers(command->task, request);
+    command->request = request;
+    command->transport = transport;
+    command->deadline_ms =
+        monotonic_ms() + (request->timeout_ms ? request->timeout_ms : COMMAND_TIMEOUT_MS);
+    link_command(transport, command);
+    if (iscsi_scsi_command_async(transport->context, transport->lun, command->task, command_done,
+                                 NULL, command) != 0) {
+        unlink_command(transport, command);
+        scsi_free_scsi_task(command->task);
+        free(command);
+        return -ENOTCONN;
+    }
+    return 0;
+}
+
+/* Ends the session; everything in flight is completed with this error. */
+static void give_up(struct iscsi_transport *transport, int error)
+{
+    struct iscsi_context *context = transport->context;
+
+    if (!transport->dead)
+        transport->dead = error;
+    transport->context = NULL;
+    if (context)
+        iscsi_destroy_context(context); /* cancels, so command_done is called for each */
+}
+
+/* Milliseconds until the first deadline, 0 when it has passed, -1 without any. */
+static int time_left(const struct iscsi_transport *transport)
+{
+    uint64_t now = monotonic_ms(), first = UINT64_MAX;
+
+    for (const struct iscsi_command *command = transport->first; command; command = command->next)
+        if (command->deadline_ms < first)
+            first = command->deadline_ms;
+    if (first == UINT64_MAX)
+        return -1;
+    return first <= now ? 0 : (int)(first - now);
+}
+
+static int iscsi_poll(struct transport *base, struct pollfd *ret)
+{
+    struct iscsi_transport *transport = (struct iscsi_transport *)base;
+
+    *ret = (struct pollfd){.fd = -1};
+    if (!transport->context)
+        return -1;
+    ret->fd = iscsi_get_fd(transport->context);
+    ret->events = (short)iscsi_which_events(transport->context);
+    return time_left(transport);
+}
+
+static int iscsi_transport_service(struct transport *base, short revents)
+{
+    struct iscsi_transport *transport = (struct iscsi_transport *)base;
+
+    if (!transport->context)
+        return transport->dead;
+    if (revents && iscsi_service(transport->context, revents) < 0 && !transport->dead)
+        transport->dead = -ENOTCONN;
+    if (!transport->dead && time_left(transport) == 0)
+        transport->dead = -ETIMEDOUT;
+    if (transport->dead)
+        give_up(transport, transport->dead);
+    return transport->dead;
+}
+
+static void iscsi_transport_close(struct transport *base)
+{
+    struct iscsi_transport *transport = (struct iscsi_transport *)base;
+
+    if (transport->context && !transport->dead && !transport->first)
+        session_logout(transport->context);
+    give_up(transport, -ECANCELED);
+    free(transport);
+}
+
+static const struct transport_ops iscsi_ops = {
+    .kind = "iscsi",
+    .close = iscsi_transport_close,
+    .submit = iscsi_submit,
+    .poll = iscsi_poll,
+    .service = iscsi_transport_service,
+};
+
+/* libiscsi writes with writev(2), which raises SIGPIPE when the target has gone. Left alone when
+ * the program has a handler of its own. */
+static void ignore_sigpipe(void)
+{
+    struct sigaction action;
+
+    if (sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
+int transport_iscsi_open(const char *text, const struct iscsi_credentials *credentials,
+                         struct transport **ret, struct errmsg *err)
+{
+    struct iscsi_transport *transport;
+    struct target_url url;
+    int r = target_url_parse(text, &url, err);
+
+    if (r < 0)
+        return r;
+    ignore_sigpipe();
+    transport = calloc(1, sizeof(*transport));
+    if (!transport)
+        return errmsg_set(err, -ENOMEM, "%s: out of memory", text);
+    r = session_login(text, &url, credentials, &transport->context, err);
+    if (r < 0) {
+        free(transport);
+        return r;
+    }
+    transport->base.ops = &iscsi_ops;
+    /* Above 255 by flat space addressing, which libiscsi leaves to its caller (SAM-5 4.7.7.3). */
+    transport->lun = url.lun < 256 ? (int)url.lun : (int)(url.lun | 0x4000);
+    snprintf(transport->base.target, sizeof(transport->base.target), "%s,L,0x%x", url.target,
+             url.lun);
+    *ret = &transport->base;
+    return 0;
+}
