@@ -78,7 +78,8 @@ int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err)
     uint64_t before = volume_bytes(lun->volume);
     int error = volume_resize(lun->volume, bytes, false, err);
 
-    if (!error && bytes != before)
+    /* Also when it failed afterwards, because the new size could not be made durable. */
+    if (volume_bytes(lun->volume) != before)
         atomic_fetch_or(&lun->attentions, LUN_ATTENTION_CAPACITY_CHANGED);
     return error;
 }

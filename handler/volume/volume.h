@@ -62,7 +62,8 @@ int volume_flush(struct volume *volume);
  * calls in a row may give the same status. */
 int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret);
 
-/* Shrinking over mapped blocks is refused with -EBUSY unless discard. */
+/* Shrinking over mapped blocks is refused with -EBUSY unless discard. When only the last step,
+ * making it durable, fails, the error is returned and the size is the new one all the same. */
 int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct errmsg *err);
 
 /* Storage really taken, in bytes. */

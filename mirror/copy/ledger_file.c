@@ -61,7 +61,7 @@ int ledger_file_read(const char *path, struct ledger *ret, struct errmsg *err)
 {
     CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     CLEANUP_FREE char *text = malloc(LEDGER_MAX_BYTES + 1);
-    size_t length;
+    size_t length = 0;
     int r;
 
     if (fd < 0 && errno == ENOENT)

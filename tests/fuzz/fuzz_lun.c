@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Any sequence of commands, faults, shortages and resizes against a logical unit over the memory
+ * store. After every command the whole volume is compared with a model, and what came back is
+ * checked: the Data-In buffer is zero where it was not filled, sense data is there exactly on CHECK
+ * CONDITION, nothing is touched outside the buffers (ASan). */
+
+#include <errno.h>
+
+#include "byteorder.h"
+#include "cdb.h"
+#include "checked.h"
+#include "cleanup.h"
+#include "fuzz.h"
+#include "lba_status.h"
+#include "log.h"
+#include "lun.h"
+#include "lun_model.h"
+#include "sense.h"
+#include "store_mem.h"
+#include "zeros.h"
+
+enum { MAX_COMMANDS = 48, MAX_BUFFER = 32 * 1024, MAX_PIECES = 3 };
+
+struct harness {
+    struct fuzz_input input;
+    struct lun *lun;
+    struct store *store;
+    struct lun_model model;
+    bool may_fail; /* a fault or a shortage is set: a write may break off in the middle */
+};
+
+/* One buffer in separate allocations, each of exactly its size. */
+struct buffer {
+    struct iovec pieces[MAX_PIECES];
+    int count;
+    size_t bytes;
+};
+
+static void buffer_make(struct buffer *buffer, size_t bytes, uint8_t cut)
+{
+    size_t left = bytes;
+
+    *buffer = (struct buffer){.bytes = bytes};
+    while (left > 0) {
+        bool last = buffer->count == MAX_PIECES - 1 || cut == 0;
+        size_t size = last ? left : min_u64(left, 1 + left * cut / 256);
+        struct iovec *piece = &buffer->pieces[buffer->count++];
+
+        *piece = (struct iovec){malloc(size), size};
+        FUZZ_CHECK(piece->iov_base);
+        left -= size;
+    }
+}
+
+static void buffer_free(struct buffer *buffer)
+{
+    for (int i = 0; i < buffer->count; i++)
+        free(buffer->pieces[i].iov_base);
+}
+
+static void buffer_set(struct buffer *buffer, const uint8_t *bytes)
+{
+    for (int i = 0; i < buffer->count; i++) {
+        memcpy(buffer->pieces[i].iov_base, bytes, buffer->pieces[i].iov_len);
+        bytes += buffer->pieces[i].iov_len;
+    }
+}
+
+static void buffer_get(const struct buffer *buffer, uint8_t *bytes)
+{
+    for (int i = 0; i < buffer->count; i++) {
+        memcpy(bytes, buffer->pieces[i].iov_base, buffer->pieces[i].iov_len);
+        bytes += buffer->pieces[i].iov_len;
+    }
+}
+
+static void check_sense(const struct lun_command *command, uint8_t status)
+{
+    struct sense sense;
+
+    FUZZ_CHECK(status == SCSI_STATUS_GOOD || status == SCSI_STATUS_CHECK_CONDITION);
+    if (status == SCSI_STATUS_GOOD) {
+        FUZZ_CHECK(bytes_are_zero(command->sense, sizeof(command->sense)));
+        return;
+    }
+    FUZZ_CHECK(sense_decode(command->sense, sizeof(command->sense), &sense) == 0);
+    FUZZ_CHECK(sense.key != SENSE_NO_SENSE && !sense.deferred);
+    FUZZ_CHECK(sense_asc_text(sense.asc_ascq) && sense.asc_ascq != ASC_NONE);
+    FUZZ_CHECK(command->data_in_bytes == 0);
+}
+
+/* The whole volume against the model; what is undefined after a failure is adopted first. */
+static void compare_volume(struct harness *harness, struct lun_model_range undefined)
+{
+    struct volume *volume = lun_volume(harness->lun);
+    struct lun_model *model = &harness->model;
+    static uint8_t now[LUN_MODEL_MAX_BYTES];
+    struct iovec iov = {now, model->size};
+
+    FUZZ_CHECK(volume_bytes(volume) == model->size);
+    for (int attempt = 0; volume_read(volume, &iov, 1, 0); attempt++) {
+        FUZZ_CHECK(attempt == 0 && harness->may_fail);
+        store_mem_set_fault(harness->store, "read", 0, 0);
+    }
+    if (harness->may_fail && undefined.length > 0)
+        memcpy(model->bytes + undefined.start, now + undefined.start, undefined.length);
+    FUZZ_CHECK(memcmp(now, model->bytes, model->size) == 0);
+}
+
+static bool sends_data(uint8_t opcode)
+{
+    struct cdb_block_fields fields;
+
+    switch (opcode) {
+    case SCSI_READ_6:
+    case SCSI_READ_10:
+    case SCSI_READ_12:
+    case SCSI_READ_16:
+        return false;
+    default:
+        return opcode == SCSI_UNMAP ||
+               cdb_decode_block_fields((const uint8_t[SCSI_CDB_MAX_BYTES]){opcode}, &fields) == 0;
+    }
+}
+
+/* Runs a command with data_out of out_bytes and a Data-In buffer of in_bytes. shared: as an adapter
+ * does that knows no directions, one buffer for both. */
+static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t cdb_bytes,
+                           const uint8_t *data_out, size_t out_bytes, size_t in_bytes, bool shared)
+{
+    struct lun_command command = {.cdb_length = cdb_bytes};
+    CLEANUP_FREE uint8_t *exact_cdb = malloc(cdb_bytes ? cdb_bytes : 1);
+    CLEANUP_FREE uint8_t *reply = NULL;
+    struct lun_model_range undefined;
+    struct lun_exchange exchange;
+    struct buffer out, in;
+    uint8_t cut = fuzz_byte(&harness->input);
+
+    FUZZ_CHECK(exact_cdb);
+    memcpy(exact_cdb, cdb, cdb_bytes);
+    buffer_make(&out, out_bytes, cut);
+    buffer_set(&out, data_out);
+    if (shared)
+        in_bytes = out_bytes;
+    buffer_make(&in, shared ? 0 : in_bytes, cut);
+    for (int i = 0; i < in.count; i++)
+        memset(in.pieces[i].iov_base, 0xA5, in.pieces[i].iov_len);
+    command.cdb = exact_cdb;
+    command.data_out = out.pieces;
+    command.data_out_count = out.count;
+    command.data_in = shared ? out.pieces : in.pieces;
+    command.data_in_count = shared ? out.count : in.count;
+    memset(command.sense, 0xA5, sizeof(command.sense));
+
+    exchange = (struct lun_exchange){.cdb = exact_cdb,
+                                     .cdb_length = cdb_bytes,
+                                     .data_out = data_out,
+                                     .data_out_bytes = out_bytes,
+                                     .data_in_bytes = in_bytes,
+                                     .status = lun_execute(harness->lun, &command)};
+    check_sense(&command, exchange.status);
+    FUZZ_CHECK(command.data_in_bytes <= in_bytes);
+    reply = malloc(in_bytes ? in_bytes : 1);
+    FUZZ_CHECK(reply);
+    buffer_get(shared ? &out : &in, reply);
+    if (!shared || cdb_bytes == 0 || !sends_data(cdb[0]))
+        FUZZ_CHECK(bytes_are_zero(reply + command.data_in_bytes, in_bytes - command.data_in_bytes));
+    exchange.data_in = reply;
+    exchange.data_in_filled = command.data_in_bytes;
+    lun_model_apply(&harness->model, &exchange, &undefined);
+    compare_volume(harness, undefined);
+    buffer_free(&out);
+    buffer_free(&in);
+    return exchange.status;
+}
+
+/* Mostly near the ends of the LUN; sometimes anything. */
+static uint64_t pick_lba(struct harness *harness)
+{
+    uint64_t blocks = harness->model.size / harness->model.block_size;
+    uint8_t choice = fuzz_byte(&harness->input);
+
+    if (choice == 0xFF)
+        return fuzz_number(&harness->input, 8);
+    if (choice >= 0xF0)
+        return blocks - 8 + (choice & 0x0F);
+    return fuzz_byte(&harness->input) % blocks;
+}
+
+static uint32_t pick_blocks(struct harness *harness)
+{
+    uint8_t choice = fuzz_byte(&harness->input);
+
+    return choice == 0xFF ? (uint32_t)fuzz_number(&harness->input, 4) : choice % 20u;
+}
+
+/* A CDB of one of the operation codes that move or describe blocks. Returns its length. */
+static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_BYTES])
+{
+    static const uint8_t opcodes[] = {
+        SCSI_READ_6,
+        SCSI_READ_10,
+        SCSI_READ_12,
+        SCSI_READ_16,
+        SCSI_WRITE_6,
+        SCSI_WRITE_10,
+        SCSI_WRITE_12,
+        SCSI_WRITE_16,
+        SCSI_VERIFY_10,
+        SCSI_VERIFY_12,
+        SCSI_VERIFY_16,
+        SCSI_UNMAP,
+        SCSI_WRITE_SAME_10,
+        SCSI_WRITE_SAME_16,
+        SCSI_SYNCHRONIZE_CACHE_10,
+        SCSI_SYNCHRONIZE_CACHE_16,
+        SCSI_SERVICE_ACTION_IN_16,
+    };
+    uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
+    uint64_t first = pick_lba(harness);
+    uint32_t count = pick_blocks(harness);
+    size_t length = cdb_read_16(cdb, first, count);
+
+    if (cdb_length(opcode) < length) {
+        /* The low halves of the long form's fields, where the shorter forms have theirs. */
+        uint8_t lba[4], blocks[4];
+
+        memcpy(lba, cdb + 6, 4);
+        memcpy(blocks, cdb + 10, 4);
+        memset(cdb, 0, SCSI_CDB_MAX_BYTES);
+        length = cdb_length(opcode);
+        if (length == 6) {
+            memcpy(cdb + 1, lba + 1, 3);
+            cdb[4] = blocks[3];
+        } else {
+            memcpy(cdb + 2, lba, 4);
+            memcpy(cdb + (length == 10 ? 7 : 6), length == 10 ? blocks + 2 : blocks,
+                   length == 10 ? 2 : 4);
+        }
+    }
+    cdb[0] = opcode;
+    if (length > 6)
+        cdb[1] = fuzz_byte(&harness->input) & (opcode == SCSI_SERVICE_ACTION_IN_16 ? 0x1F : 0x1B);
+    return length;
+}
+
+/* An UNMAP parameter list of up to 5 descriptors, sometimes with lengths that lie. */
+static size_t pick_unmap_list(struct harness *harness, uint8_t *cdb, uint8_t *list)
+{
+    uint8_t shape = fuzz_byte(&harness->input);
+    size_t count = shape % 6, length = 8 + 16 * count;
+
+    memset(list, 0, length);
+    list[1] = (uint8_t)(length - 2);
+    list[3] = (uint8_t)(length - 8);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t lba = pick_lba(harness);
+        uint32_t blocks = pick_blocks(harness);
+
+        put_be64(list + 8 + 16 * i, lba);
+        put_be32(list + 8 + 16 * i + 8, blocks);
+    }
+    if (shape >= 0xC0)
+        list[shape & 3] = fuzz_byte(&harness->input);
+    if (shape >= 0xE0)
+        length = fuzz_byte(&harness->input) % (length + 1);
+    cdb[7] = 0;
+    cdb[8] = (uint8_t)length;
+    return length;
+}
+
+/* Data-Out bytes for the CDB in data; returns how many, as often as not just what it takes. */
+static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[static MAX_BUFFER])
+{
+    struct cdb_block_fields fields = {0};
+    uint8_t shape = fuzz_byte(&harness->input);
+    size_t needed;
+
+    memset(data, shape & 0x40 ? 0 : shape, MAX_BUFFER);
+    if (cdb[0] == SCSI_UNMAP)
+        return pick_unmap_list(harness, cdb, data);
+    cdb_decode_block_fields(cdb, &fields);
+    needed = min_u64((uint64_t)fields.blocks * harness->model.block_size, MAX_BUFFER);
+    if (cdb[0] == SCSI_WRITE_SAME_10 || cdb[0] == SCSI_WRITE_SAME_16)
+        needed = harness->model.block_size;
+    if (shape & 0x80)
+        needed = min_u64(fuzz_number(&harness->input, 2), MAX_BUFFER);
+    if (needed > 0 && shape & 0x20) {
+        size_t at = fuzz_number(&harness->input, 2) % needed;
+
+        data[at] = fuzz_byte(&harness->input);
+    }
+    return needed;
+}
+
+static void run_picked(struct harness *harness, bool raw)
+{
+    static uint8_t data[MAX_BUFFER];
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {0};
+    size_t cdb_bytes, out_bytes, in_bytes;
+    uint8_t shape;
+
+    if (raw) {
+        cdb_bytes = fuzz_byte(&harness->input) % (SCSI_CDB_MAX_BYTES + 1);
+        fuzz_bytes(&harness->input, cdb, cdb_bytes);
+    } else {
+        cdb_bytes = pick_cdb(harness, cdb);
+    }
+    out_bytes = pick_data(harness, cdb, data);
+    shape = fuzz_byte(&harness->input);
+    in_bytes = shape & 0x80 ? fuzz_number(&harness->input, 2) % MAX_BUFFER : out_bytes;
+    run_command(harness, cdb, cdb_bytes, data, out_bytes, in_bytes, shape & 0x40);
+}
+
+/* GET LBA STATUS from the first block to the last, as the volume itself tells it. */
+static void scan(struct harness *harness)
+{
+    uint64_t blocks = harness->model.size / harness->model.block_size, lba = 0;
+    uint32_t allocation_length = 24 + fuzz_byte(&harness->input) % 128u;
+    CLEANUP(extent_list_free) struct extent_list list = {0};
+
+    while (lba < blocks) {
+        uint8_t cdb[SCSI_CDB_MAX_BYTES], reply[24 + 128];
+        struct iovec iov = {reply, allocation_length};
+        struct lun_command command = {.cdb = cdb, .data_in = &iov, .data_in_count = 1};
+        enum lba_status_defect defect;
+
+        command.cdb_length = cdb_get_lba_status_16(cdb, lba, allocation_length);
+        for (int attempt = 0; lun_execute(harness->lun, &command) != SCSI_STATUS_GOOD; attempt++)
+            FUZZ_CHECK(attempt < 2); /* a unit attention, at most one more */
+        FUZZ_CHECK(lba_status_decode(reply, command.data_in_bytes, lba, blocks, &list, &lba,
+                                     &defect) == 0);
+        FUZZ_CHECK(defect == LBA_STATUS_SOUND);
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        uint64_t start = list.items[i].start * harness->model.block_size;
+        uint64_t end = start + list.items[i].length * harness->model.block_size;
+        struct extent extent;
+
+        FUZZ_CHECK(volume_extent(lun_volume(harness->lun), start, end, &extent) == 0);
+        FUZZ_CHECK(extent.start == start && extent.start + extent.length == end);
+        FUZZ_CHECK(extent.status == list.items[i].status);
+    }
+}
+
+static void resize(struct harness *harness)
+{
+    uint64_t bytes = fuzz_number(&harness->input, 3) % (LUN_MODEL_MAX_BYTES + 1);
+    struct lun_model *model = &harness->model;
+    struct errmsg err = {""};
+
+    if (fuzz_byte(&harness->input) < 0xF0)
+        bytes = bytes / model->block_size * model->block_size;
+    if (lun_resize(harness->lun, bytes, &err)) {
+        FUZZ_CHECK(err.text[0] != 0);
+        /* Done, but perhaps not durable. */
+        if (!harness->may_fail || volume_bytes(lun_volume(harness->lun)) != bytes)
+            bytes = model->size;
+    } else {
+        FUZZ_CHECK(!model->read_only && bytes > 0 && bytes % model->block_size == 0);
+    }
+    if (bytes > model->size)
+        memset(model->bytes + model->size, 0, bytes - model->size);
+    model->size = bytes;
+    compare_volume(harness, (struct lun_model_range){0});
+}
+
+static void clear_faults(struct harness *harness)
+{
+    static const char *const ops[] = {"read", "write",  "flush", "punch",
+                                      "zero", "extent", "resize"};
+
+    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+        store_mem_set_fault(harness->store, ops[i], 0, 0);
+    store_mem_set_quota(harness->store, UINT64_MAX);
+    harness->may_fail = false;
+}
+
+static void set_fault(struct harness *harness)
+{
+    static const char *const ops[] = {"read", "write",  "flush", "punch",
+                                      "zero", "extent", "resize"};
+    static const int errors[] = {EIO, ENOSPC, ENOMEM, EROFS};
+    const char *op = ops[fuzz_byte(&harness->input) % (sizeof(ops) / sizeof(ops[0]))];
+    uint8_t shape = fuzz_byte(&harness->input);
+
+    store_mem_set_fault(harness->store, op, shape >> 6, errors[shape & 3]);
+    harness->may_fail = true;
+}
+
+static bool start(struct harness *harness)
+{
+    uint8_t shape = fuzz_byte(&harness->input);
+    uint32_t block_size = shape & 1 ? 4096 : 512;
+    uint32_t granularity = shape & 2 ? 16384 : shape & 4 ? 4096 : block_size;
+    uint64_t most = LUN_MODEL_MAX_BYTES / block_size;
+    uint64_t blocks = 1 + fuzz_byte(&harness->input) % most;
+    struct volume_meta meta = {.uuid = {1, 2, 3}, .block_size = block_size};
+    struct volume *volume;
+
+    harness->model.size = blocks * block_size;
+    harness->model.block_size = block_size;
+    harness->model.read_only = (shape & 0xF8) == 0xF8;
+    memset(harness->model.bytes, 0, harness->model.size);
+    if (store_mem_create(harness->model.size, granularity, &harness->store))
+        return false;
+    FUZZ_CHECK(volume_over_store(harness->store, &meta, harness->model.read_only, &volume, NULL) ==
+               0);
+    FUZZ_CHECK(lun_open(volume, &harness->lun) == 0);
+    return true;
+}
+
+/* Failures are what is wanted here. */
+static void drop_message(enum log_level level, const char *message)
+{
+    (void)level;
+    (void)message;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct harness harness;
+
+    log_set_sink(drop_message);
+    harness.input = (struct fuzz_input){data, size};
+    harness.may_fail = false;
+    if (!start(&harness))
+        return 0;
+    for (int i = 0; i < MAX_COMMANDS && harness.input.left > 0; i++) {
+        uint8_t action = fuzz_byte(&harness.input) % 16;
+
+        if (action == 0) {
+            resize(&harness);
+        } else if (action == 1) {
+            set_fault(&harness);
+        } else if (action == 2) {
+            store_mem_set_quota(harness.store, fuzz_number(&harness.input, 2));
+            harness.may_fail = true;
+        } else if (action == 3) {
+            clear_faults(&harness);
+        } else if (action == 4) {
+            clear_faults(&harness);
+            scan(&harness);
+        } else {
+            run_picked(&harness, action == 5);
+        }
+    }
+    clear_faults(&harness);
+    scan(&harness);
+    lun_close(harness.lun);
+    return 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_FUZZ_LUN_MODEL_H
+#define THINMIRROR_FUZZ_LUN_MODEL_H
+
+/* What a logical unit must hold and answer, told a second time and as simply as can be: an array of
+ * bytes, and what each command may do to it. Breaches end the program (FUZZ_CHECK). */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LUN_MODEL_MAX_BYTES (128 * 1024)
+
+struct lun_model {
+    uint8_t bytes[LUN_MODEL_MAX_BYTES];
+    uint64_t size; /* of the LUN, in bytes */
+    uint32_t block_size;
+    bool read_only;
+};
+
+/* One command as it was answered. */
+struct lun_exchange {
+    const uint8_t *cdb;
+    size_t cdb_length;
+    const uint8_t *data_out;
+    size_t data_out_bytes;
+    const uint8_t *data_in; /* after the command */
+    size_t data_in_bytes;   /* of the buffer */
+    size_t data_in_filled;  /* of the reply */
+    uint8_t status;
+};
+
+/* A range of bytes; length 0: none. */
+struct lun_model_range {
+    uint64_t start;
+    uint64_t length;
+};
+
+/* Checks the answer and does to the model what the command did. On a failed command that writes,
+ * *ret_undefined is what it may have changed before it failed: adopt it from the volume. */
+void lun_model_apply(struct lun_model *model, const struct lun_exchange *exchange,
+                     struct lun_model_range *ret_undefined);
+
+#endif
