@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
-#define ENDPOINTS                                                                      \
-    "\n"                                                                               \
-    "A LUN or file is named as\n"                                                      \
+#define ENDPOINTS                                                                        \
+    "\n"                                                                                 \
+    "A LUN or file is named as\n"                                                        \
     "  iscsi://[user@]host[:port]/target-iqn/lun   over the network, no kernel needed\n" \
-    "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"      \
-    "  thin:PATH                                   a thin volume that nobody serves\n" \
+    "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"        \
+    "  thin:PATH                                   a thin volume that nobody serves\n"   \
     "  PATH                                        a raw file, best a sparse one\n"
 
-#define AUTH                                                                             \
+#define AUTH                                                                                   \
     "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \
     "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET\n"
 
-#define MOVING                                                                          \
-    "  --progress=auto|bar|json|none\n"                                                 \
-    "                      on stderr; auto: a bar when that is a terminal\n"            \
-    "  --source-map=lba-status|full\n"                                                  \
-    "                      what tells which blocks of PRIMARY are used. lba-status asks\n" \
+#define MOVING                                                                                \
+    "  --progress=auto|bar|json|none\n"                                                       \
+    "                      on stderr; auto: a bar when that is a terminal\n"                  \
+    "  --source-map=lba-status|full\n"                                                        \
+    "                      what tells which blocks of PRIMARY are used. lba-status asks\n"    \
     "                      the target, full takes all of them. Without it: lba-status when\n" \
-    "                      the target is thin and answers\n"                            \
-    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G)\n" \
+    "                      the target is thin and answers\n"                                  \
+    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G)\n"    \
     "  --queue-depth=N     requests in flight on each side (default 32)\n"
 
 static const char general[] =
@@ -33,8 +33,7 @@ static const char general[] =
     "  thinmirror map PRIMARY                list which blocks are in use\n"
     "  thinmirror probe LUN                  say what a target is and can do\n"
     "  thinmirror COMMAND --help             options and examples\n"
-    "  thinmirror --version\n" ENDPOINTS
-    "\n"
+    "  thinmirror --version\n" ENDPOINTS "\n"
     "Exit status: 0 done, 1 an I/O or target error, 2 wrong usage, 3 refused by a safety\n"
     "check, 4 verify found a difference, 5 interrupted.\n";
 
@@ -55,8 +54,7 @@ static const char sync_help[] =
     "  --json              the result as one JSON object on stdout\n" MOVING
     "  --ledger=FILE       where it is noted what was copied here and from where; without it\n"
     "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror)\n" AUTH
-        ENDPOINTS
-    "\n"
+        ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror sync --verify iscsi://san1/iqn.2024-01.org.example:vol1/0 \\\n"
     "                           iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
@@ -70,8 +68,7 @@ static const char map_help[] =
     "or anchored. A target that does not answer GET LBA STATUS counts as mapped everywhere.\n"
     "\n"
     "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN\n" AUTH
-        ENDPOINTS
-    "\n"
+        ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror map /dev/sdb\n"
     "  thinmirror map --json thin:/srv/vol1 | jq 'map(select(.status==\"mapped\").blocks) | add'\n";
@@ -83,8 +80,7 @@ static const char verify_help[] =
     "PRIMARY must read as zeros on SECONDARY. Exit status 4, and the first blocks that differ,\n"
     "when they are not alike. Nothing is written.\n"
     "\n"
-    "  --json              the result as one JSON object on stdout\n" MOVING AUTH ENDPOINTS
-    "\n"
+    "  --json              the result as one JSON object on stdout\n" MOVING AUTH ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror verify /dev/sdb iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
     "  thinmirror verify --source-map=full --progress=none thin:/srv/vol1 /mnt/vol1.img\n";
@@ -96,8 +92,7 @@ static const char probe_help[] =
     "whether it is thin, answers GET LBA STATUS, promises zeros for unmapped blocks, and its\n"
     "limits. Nothing is written.\n"
     "\n"
-    "  --json              as one JSON object on stdout\n" AUTH ENDPOINTS
-    "\n"
+    "  --json              as one JSON object on stdout\n" AUTH ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror probe /dev/sdb\n"
     "  thinmirror probe --json iscsi://127.0.0.1:3260/iqn.2024-01.org.example:vol1/0\n";

@@ -149,7 +149,8 @@ static int parse_option(int argc, char *const argv[], int *at, struct options *o
     const char *command = options_command_name(options->command);
 
     if (!option || !(option->commands & 1U << options->command))
-        return errmsg_set(err, -EINVAL, "%s%shas no option --%.*s; thinmirror %s%s--help lists them",
+        return errmsg_set(err, -EINVAL,
+                          "%s%shas no option --%.*s; thinmirror %s%s--help lists them",
                           command ? command : "thinmirror", " ", (int)length, name,
                           command ? command : "", command ? " " : "");
     if (!option->set) {
@@ -201,15 +202,17 @@ static int check_complete(const struct options *options, struct errmsg *err)
     if (options->help || options->version)
         return 0;
     if (options->command == COMMAND_NONE)
-        return errmsg_set(err, -EINVAL, "what is to be done? sync, map, verify or probe; "
-                                        "thinmirror --help says more");
+        return errmsg_set(err, -EINVAL,
+                          "what is to be done? sync, map, verify or probe; "
+                          "thinmirror --help says more");
     if (options->name_count < commands[options->command].endpoints)
         return errmsg_set(err, -EINVAL, "%s needs %s; thinmirror %s --help shows examples",
                           commands[options->command].name, commands[options->command].wanted,
                           commands[options->command].name);
     if (options->dry_run && options->verify)
-        return errmsg_set(err, -EINVAL, "--dry-run writes nothing that --verify could check; "
-                                        "thinmirror verify compares what is there");
+        return errmsg_set(err, -EINVAL,
+                          "--dry-run writes nothing that --verify could check; "
+                          "thinmirror verify compares what is there");
     return 0;
 }
 
@@ -233,7 +236,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct errm
         if (!words_only && strncmp(word, "--", 2) == 0)
             r = parse_option(argc, argv, &at, ret, err);
         else if (!words_only && word[0] == '-')
-            r = errmsg_set(err, -EINVAL, "there is no option %s; thinmirror --help lists them", word);
+            r = errmsg_set(err, -EINVAL, "there is no option %s; thinmirror --help lists them",
+                           word);
         else
             r = take_word(word, ret, err);
         if (r < 0)

@@ -23,8 +23,8 @@ enum source_choice {
 
 struct options {
     enum command command;
-    bool help;    /* print options_help(command) and end */
-    bool version; /* print the version and end */
+    bool help;            /* print options_help(command) and end */
+    bool version;         /* print the version and end */
     const char *names[2]; /* the endpoints, in order */
     size_t name_count;
     bool dry_run;

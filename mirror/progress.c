@@ -74,9 +74,8 @@ static double seconds_left(const struct progress *progress, const struct copy_st
         return 0;
     if (progress->rate < 1 || status->scanned_bytes == 0)
         return -1;
-    return expected > status->done_bytes
-               ? (double)(expected - status->done_bytes) / progress->rate
-               : 0;
+    return expected > status->done_bytes ? (double)(expected - status->done_bytes) / progress->rate
+                                         : 0;
 }
 
 static void format_time(double seconds, char *to, size_t size)
@@ -158,7 +157,8 @@ void progress_line(const struct copy_status *status, double share, double rate, 
     memset(bar, '.', width);
     memset(bar, '#', filled);
     bar[width] = '\0';
-    snprintf(to, columns > 0 ? columns : 1, "%s [%s] %s", word, bar, tail);
+    if (snprintf(to, columns > 0 ? columns : 1, "%s [%s] %s", word, bar, tail) >= (int)columns)
+        to[columns > 0 ? columns - 1 : 0] = '\0'; /* cut: narrower than anything worth showing */
 }
 
 static size_t terminal_columns(void)
@@ -195,8 +195,9 @@ void progress_show(void *opaque, const struct copy_status *status)
     if (progress->mode == PROGRESS_NONE)
         return;
     if (status->phase != progress->phase || status->seconds < progress->rate_seconds)
-        *progress = (struct progress){
-            .mode = progress->mode, .drawn = progress->drawn, .phase = status->phase};
+        *progress = (struct progress){.mode = progress->mode,
+                                      .drawn = progress->drawn,
+                                      .phase = status->phase};
     measure_rate(progress, status);
     left = seconds_left(progress, status);
     if (progress->mode == PROGRESS_JSON) {

@@ -39,7 +39,7 @@ uint64_t progress_expected_bytes(const struct copy_status *status);
 
 /* The bar's line for a terminal of this many columns, one column short of it at most. seconds_left
  * below 0: not known. */
-void progress_line(const struct copy_status *status, double share, double rate,
-                   double seconds_left, size_t columns, char to[static PROGRESS_LINE_BYTES]);
+void progress_line(const struct copy_status *status, double share, double rate, double seconds_left,
+                   size_t columns, char to[static PROGRESS_LINE_BYTES]);
 
 #endif

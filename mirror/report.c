@@ -8,12 +8,9 @@
 #include "size.h"
 
 static const char *const result_words[] = {
-    [STATUS_DONE] = "done",
-    [STATUS_FAILED] = "failed",
-    [STATUS_USAGE] = "failed",
-    [STATUS_REFUSED] = "refused",
-    [STATUS_DIFFERENT] = "different",
-    [STATUS_INTERRUPTED] = "interrupted",
+    [STATUS_DONE] = "done",           [STATUS_FAILED] = "failed",
+    [STATUS_USAGE] = "failed",        [STATUS_REFUSED] = "refused",
+    [STATUS_DIFFERENT] = "different", [STATUS_INTERRUPTED] = "interrupted",
 };
 
 static bool is_verified(const struct report *report)

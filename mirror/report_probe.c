@@ -24,7 +24,6 @@ static void probe_json(const struct endpoint_info *info)
     json_add_flag(object, "unmapped_reads_zeros", info->unmapped_reads_zeros);
     json_add_flag(object, "answers_lba_status", info->can_map);
     json_add_flag(object, "can_unmap", info->can_unmap);
-    json_add_flag(object, "writable", info->writable);
     json_add_number(object, "max_transfer_blocks", info->max_transfer_blocks);
     json_add_number(object, "max_zero_blocks", info->max_zero_blocks);
     json_add_number(object, "unmap_granularity_blocks", info->unmap_granularity_blocks);
@@ -67,7 +66,6 @@ static void probe_table(const struct endpoint_info *info)
     flag_row("answers GET LBA STATUS", info->can_map);
     flag_row("unmapped reads zeros", info->unmapped_reads_zeros);
     flag_row("can unmap", info->can_unmap);
-    flag_row("writable", info->writable);
     blocks_row("largest transfer", info->max_transfer_blocks, info);
     blocks_row("largest unmap or zero", info->max_zero_blocks, info);
     blocks_row("unmap granularity", info->unmap_granularity_blocks, info);

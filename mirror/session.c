@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static volatile sig_atomic_t stop_requested;
 
@@ -24,7 +25,8 @@ void session_catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* Something that holds or protects the LUN is a refusal; a URL that can't be read is wrong usage. */
+/* Something that holds or protects the LUN is a refusal; a URL that can't be read is wrong usage.
+ */
 static enum exit_status open_status(const char *name, int r)
 {
     if (r == -EBUSY || r == -EROFS)
@@ -32,6 +34,23 @@ static enum exit_status open_status(const char *name, int r)
     if (r == -EINVAL && strncmp(name, "iscsi://", strlen("iscsi://")) == 0)
         return STATUS_USAGE;
     return STATUS_FAILED;
+}
+
+static const char *path_of(const char *name)
+{
+    return strncmp(name, "thin:", strlen("thin:")) == 0 ? name + strlen("thin:") : name;
+}
+
+/* Two names of one file or device node. */
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    if (stat(path_of(a), &x) < 0 || stat(path_of(b), &y) < 0)
+        return false;
+    if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
+        return x.st_rdev == y.st_rdev;
+    return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
 enum exit_status session_open(struct session *session, const struct options *options,
@@ -50,6 +69,11 @@ enum exit_status session_open(struct session *session, const struct options *opt
         return open_status(options->names[0], r);
     if (options->name_count < 2)
         return STATUS_DONE;
+    if (is_same_file(options->names[0], options->names[1])) {
+        errmsg_set(&session->error, 0, "%s and %s are the same: name another secondary",
+                   options->names[0], options->names[1]);
+        return STATUS_REFUSED;
+    }
     r = endpoint_open(options->names[1], secondary_writable ? ENDPOINT_WRITABLE : 0, session->auth,
                       &session->secondary, &session->error);
     return r < 0 ? open_status(options->names[1], r) : STATUS_DONE;

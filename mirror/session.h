@@ -38,6 +38,12 @@ enum exit_status session_choose_source(struct session *session, bool *ret_copy_a
 /* "lba-status" or "full". */
 const char *session_source_name(bool copy_all);
 
+struct verify_result;
+
+/* Compares the sides. STATUS_DONE: they are equal. */
+enum exit_status session_verify(struct session *session, bool copy_all,
+                                struct verify_result *ret_result);
+
 /* From now on SIGINT and SIGTERM only ask for an end; the second one kills. */
 void session_catch_signals(void);
 

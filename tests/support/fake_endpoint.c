@@ -183,15 +183,14 @@ static int fake_submit(struct endpoint *endpoint, struct endpoint_request *reque
 
     if (fake->pending_count == fake->pending_capacity) {
         fake->pending_capacity = fake->pending_capacity * 2 + 16;
-        fake->pending = checked(
-            reallocarray(fake->pending, fake->pending_capacity, sizeof(*fake->pending)));
+        fake->pending =
+            checked(reallocarray(fake->pending, fake->pending_capacity, sizeof(*fake->pending)));
     }
     if (fake->log_count == fake->log_capacity) {
         fake->log_capacity = fake->log_capacity * 2 + 64;
         fake->log = checked(reallocarray(fake->log, fake->log_capacity, sizeof(*fake->log)));
     }
-    fake->log[fake->log_count++] =
-        (struct fake_io){request->op, request->lba, request->blocks};
+    fake->log[fake->log_count++] = (struct fake_io){request->op, request->lba, request->blocks};
     fake->pending[fake->pending_count++] = request;
     if (++fake->in_flight[request->op] > fake->high_water[request->op])
         fake->high_water[request->op] = fake->in_flight[request->op];

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+
+#include "commands.h"
+#include "report.h"
+#include "safety.h"
+#include "session.h"
+#include "verify.h"
+
+enum exit_status session_verify(struct session *session, bool copy_all,
+                                struct verify_result *ret_result)
+{
+    const struct verify_params params = {.primary = session->primary,
+                                         .secondary = session->secondary,
+                                         .copy_all = copy_all,
+                                         .need_map = session->options->source == SOURCE_LBA_STATUS,
+                                         .control = session_control(session)};
+
+    if (verify_run(&params, ret_result, &session->error) < 0)
+        return STATUS_FAILED;
+    if (ret_result->map_gave_up)
+        message_note(&session->notes, "%s; the blocks after that were compared as if mapped",
+                     ret_result->note.text);
+    if (ret_result->differences.blocks > 0) {
+        errmsg_set(&session->error, 0,
+                   "%s differs from %s in %" PRIu64 " blocks, first at block %" PRIu64,
+                   session->secondary->info.name, session->primary->info.name,
+                   ret_result->differences.blocks, ret_result->differences.first[0].start);
+        return STATUS_DIFFERENT;
+    }
+    if (ret_result->interrupted) {
+        errmsg_set(&session->error, 0, "interrupted: the comparison of %s with %s is not complete",
+                   session->secondary->info.name, session->primary->info.name);
+        return STATUS_INTERRUPTED;
+    }
+    return STATUS_DONE;
+}
+
+static enum exit_status run(struct session *session, struct report *report)
+{
+    bool copy_all;
+    enum exit_status status;
+
+    if (safety_check_pair(session->primary, session->secondary, &session->error) != SAFETY_OK)
+        return STATUS_REFUSED;
+    status = session_choose_source(session, &copy_all);
+    if (status != STATUS_DONE)
+        return status;
+    report->source_map = session_source_name(copy_all);
+    report->compared = true;
+    return session_verify(session, copy_all, &report->verify);
+}
+
+enum exit_status command_verify(const struct options *options)
+{
+    struct session session;
+    struct report report = {.session = &session};
+
+    report.status = session_open(&session, options, false);
+    session_catch_signals();
+    if (report.status == STATUS_DONE)
+        report.status = run(&session, &report);
+    if (report.status != STATUS_DONE)
+        message_error(&session.notes, session.error.text);
+    progress_clear(&session.progress);
+    if (report.status == STATUS_DIFFERENT)
+        report_differences(&report);
+    report_verify(&report);
+    session_close(&session);
+    return report.status;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The maps of both sides, read ahead in bounded memory. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "buffers.h"
+#include "fake_endpoint.h"
+#include "job_queue.h"
+#include "map_reader.h"
+
+#define HUGE_BLOCKS (1ULL << 37)
+
+/* Extents of one MiB all over. */
+static void every_other_mib(uint64_t lba, struct extent *ret)
+{
+    uint64_t stretch = lba >> 11;
+
+    *ret =
+        (struct extent){stretch << 11, 1 << 11, stretch % 2 ? EXTENT_MAPPED : EXTENT_DEALLOCATED};
+}
+
+/* The same, in extents of 16 MiB. */
+static void every_other_16_mib(uint64_t lba, struct extent *ret)
+{
+    uint64_t stretch = lba >> 15;
+
+    *ret =
+        (struct extent){stretch << 15, 1 << 15, stretch % 2 ? EXTENT_MAPPED : EXTENT_DEALLOCATED};
+}
+
+static void what_is_known_ahead_is_bounded(void **state)
+{
+    enum { PAGE = 4096, WINDOWS = 300 };
+    struct fake_endpoint *primary = fake_create_huge("primary", HUGE_BLOCKS, every_other_mib);
+    struct fake_endpoint *secondary =
+        fake_create_huge("secondary", HUGE_BLOCKS, every_other_16_mib);
+    struct endpoint *both[] = {&primary->base, &secondary->base};
+    struct map_pair pair;
+    uint64_t end;
+
+    (void)state;
+    primary->extents_per_map = PAGE;
+    secondary->extents_per_map = PAGE;
+    assert_int_equal(map_pair_init(&pair, both[0], MAP_ASK, both[1], MAP_ASK), 0);
+    for (int windows = 0; windows < WINDOWS;) {
+        map_pair_pump(&pair);
+        if (map_pair_busy(&pair))
+            endpoint_wait(both, 2, -1);
+        assert_true(pair.primary.list.count <= MAP_READER_EXTENTS + PAGE);
+        assert_true(pair.secondary.list.count <= MAP_READER_EXTENTS + PAGE);
+        if (!map_pair_window(&pair, &end))
+            continue;
+        assert_true(end > pair.planned);
+        map_pair_take(&pair, end);
+        windows++;
+    }
+    while (map_pair_busy(&pair))
+        endpoint_wait(both, 2, -1);
+    map_pair_free(&pair);
+    endpoint_close(&primary->base);
+    endpoint_close(&secondary->base);
+}
+
+static void questions_stop_when_enough_is_known(void **state)
+{
+    struct fake_endpoint *fake = fake_create_huge("fake", HUGE_BLOCKS, every_other_mib);
+    struct endpoint *endpoint = &fake->base;
+    struct map_reader reader;
+
+    (void)state;
+    fake->extents_per_map = 1000;
+    assert_int_equal(map_reader_init(&reader, endpoint, HUGE_BLOCKS, MAP_ASK), 0);
+    for (map_reader_pump(&reader); reader.busy; map_reader_pump(&reader))
+        endpoint_wait(&endpoint, 1, -1);
+    assert_int_equal(fake_count(fake, ENDPOINT_MAP), MAP_READER_EXTENTS / 1000 + 1);
+    map_reader_consume(&reader, reader.covered);
+    assert_int_equal(reader.list.count, 0);
+    map_reader_pump(&reader);
+    assert_true(reader.busy);
+    endpoint_wait(&endpoint, 1, -1);
+    map_reader_free(&reader);
+    endpoint_close(endpoint);
+}
+
+static void jobs_come_out_in_pieces_in_the_order_they_went_in(void **state)
+{
+    struct job_queue queue = {0};
+    uint64_t next_in = 0, next_out = 0;
+
+    (void)state;
+    srandom(3);
+    while (next_out < 100000) {
+        if (random() % 2) {
+            struct job job = {JOB_COPY, next_in, 1 + (uint64_t)random() % 20};
+
+            assert_int_equal(job_queue_push(&queue, &job), 0);
+            next_in += job.blocks;
+        } else if (!job_queue_empty(&queue)) {
+            const struct job *first = job_queue_first(&queue);
+            uint64_t blocks = 1 + (uint64_t)random() % first->blocks;
+
+            assert_int_equal(first->lba, next_out);
+            job_queue_take(&queue, blocks);
+            next_out += blocks;
+        }
+    }
+    job_queue_free(&queue);
+}
+
+/* Jobs that do not touch each other stay apart, however the ring is turned. */
+static void jobs_that_do_not_touch_stay_apart(void **state)
+{
+    struct job_queue queue = {0};
+    uint64_t in = 0, out = 0;
+
+    (void)state;
+    srandom(4);
+    while (out < 20000) {
+        const struct job *first;
+
+        if (random() % 100 < 55) {
+            struct job job = {JOB_ZERO, in++ * 10, 5};
+
+            assert_int_equal(job_queue_push(&queue, &job), 0);
+        } else if ((first = job_queue_first(&queue))) {
+            assert_int_equal(first->lba, out++ * 10);
+            assert_int_equal(first->blocks, 5);
+            job_queue_take(&queue, 5);
+        }
+        assert_int_equal(queue.count, in - out);
+    }
+    job_queue_free(&queue);
+}
+
+static void pieces_end_on_boundaries(void **state)
+{
+    const struct job job = {JOB_COPY, 5, 1000};
+    const struct job at_the_top = {JOB_ZERO, UINT64_MAX - 1000, 1000};
+
+    (void)state;
+    assert_int_equal(job_piece_blocks(&job, 2000, 16, 0), 1000);
+    assert_int_equal(job_piece_blocks(&job, 16, 16, 0), 11);
+    assert_int_equal(job_piece_blocks(&job, 100, 16, 0), 91);
+    assert_int_equal(job_piece_blocks(&job, 100, 16, 7), 98);
+    assert_int_equal(job_piece_blocks(&job, 100, 16, 23), 98);
+    assert_int_equal(job_piece_blocks(&job, 3, 16, 0), 3);
+    assert_int_equal(job_piece_blocks(&job, 100, 1, 0), 100);
+    assert_int_equal((at_the_top.lba + job_piece_blocks(&at_the_top, 100, 8, 0)) % 8, 0);
+}
+
+static void chunks_keep_to_every_limit(void **state)
+{
+    (void)state;
+    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX), 1024);
+    assert_int_equal(buffers_chunk_blocks(4096, UINT32_MAX, UINT32_MAX), 128);
+    assert_int_equal(buffers_chunk_blocks(512, 64, 128), 64);
+    assert_int_equal(buffers_chunk_blocks(512, 128, 1), 1);
+    assert_int_equal(buffers_chunk_blocks(1 << 20, 128, 128), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_known_ahead_is_bounded),
+        cmocka_unit_test(questions_stop_when_enough_is_known),
+        cmocka_unit_test(jobs_come_out_in_pieces_in_the_order_they_went_in),
+        cmocka_unit_test(jobs_that_do_not_touch_stay_apart),
+        cmocka_unit_test(pieces_end_on_boundaries),
+        cmocka_unit_test(chunks_keep_to_every_limit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The comparison over endpoints in memory: what is read, and what is found. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_endpoint.h"
+#include "verify.h"
+
+#define BLOCKS 4096
+
+struct fixture {
+    struct fake_endpoint *primary;
+    struct fake_endpoint *secondary;
+    struct verify_params params;
+    struct verify_result result;
+    struct errmsg error;
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+    fixture->primary = fake_create("primary", BLOCKS);
+    fixture->secondary = fake_create("secondary", BLOCKS);
+    fixture->params = (struct verify_params){.primary = &fixture->primary->base,
+                                             .secondary = &fixture->secondary->base};
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    endpoint_close(&fixture->primary->base);
+    endpoint_close(&fixture->secondary->base);
+    free(fixture);
+    return 0;
+}
+
+static int run(struct fixture *fixture)
+{
+    return verify_run(&fixture->params, &fixture->result, &fixture->error);
+}
+
+static void expect_reads(struct fixture *fixture, const char *primary, const char *secondary)
+{
+    assert_string_equal(fake_ranges(fixture->primary, ENDPOINT_READ), primary);
+    assert_string_equal(fake_ranges(fixture->secondary, ENDPOINT_READ), secondary);
+    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_WRITE), 0);
+    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_ZERO), 0);
+}
+
+static void fill_both(struct fixture *fixture, uint64_t lba, uint64_t blocks)
+{
+    fake_fill(fixture->primary, lba, blocks, 1);
+    fake_fill(fixture->secondary, lba, blocks, 1);
+}
+
+static void what_either_side_has_is_read_on_both(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fill_both(fixture, 100, 50);
+    fake_fill(fixture->secondary, 300, 10, 1);
+    memset(fixture->secondary->data + 300 * 512, 0, 10 * 512);
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 0);
+    expect_reads(fixture, "100+50 300+10", "100+50 300+10");
+    assert_int_equal(fixture->result.compared_bytes, 60 * 512);
+    assert_int_equal(fixture->result.read_bytes, 120 * 512);
+}
+
+static void a_secondary_that_promises_no_zeros_is_read_everywhere(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->secondary->base.info.unmapped_reads_zeros = false;
+    fill_both(fixture, 100, 50);
+    fixture->secondary->data[200 * 512] = 1;
+    assert_int_equal(run(fixture), 0);
+    expect_reads(fixture, "0+4096", "0+4096");
+    assert_int_equal(fixture->result.differences.blocks, 1);
+    assert_int_equal(fixture->result.differences.first[0].start, 200);
+}
+
+static void a_primary_that_promises_no_zeros_stands_for_zeros(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->base.info.unmapped_reads_zeros = false;
+    fake_set_status(fixture->primary, 0, BLOCKS, EXTENT_DEALLOCATED);
+    fill_both(fixture, 100, 50);
+    fake_fill(fixture->secondary, 300, 10, 1);
+    memset(fixture->secondary->data + 300 * 512, 0, 10 * 512);
+    fixture->secondary->data[305 * 512 + 17] = 1;
+    assert_int_equal(run(fixture), 0);
+    expect_reads(fixture, "100+50", "100+50 300+10");
+    assert_int_equal(fixture->result.differences.blocks, 1);
+    assert_int_equal(fixture->result.differences.first[0].start, 305);
+}
+
+static void a_broken_promise_of_the_primary_is_seen(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->data[300 * 512] = 1; /* deallocated, and yet not zeros */
+    fake_fill(fixture->secondary, 300, 1, 1);
+    memset(fixture->secondary->data + 300 * 512, 0, 512);
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 1);
+}
+
+static void what_is_missing_on_the_secondary_is_seen(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_fill(fixture->primary, 70, 3, 1);
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 3);
+    assert_int_equal(fixture->result.differences.first[0].start, 70);
+    assert_int_equal(fixture->result.differences.first[0].length, 3);
+}
+
+static void the_lowest_differences_are_kept(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->shuffle = fixture->secondary->shuffle = true;
+    fill_both(fixture, 0, BLOCKS);
+    for (uint64_t i = 0; i < 100; i++)
+        fixture->secondary->data[(10 + i * 40) * 512 + i] ^= 0x80;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 100);
+    assert_int_equal(fixture->result.differences.count, DIFFERENCES_KEPT);
+    for (uint64_t i = 0; i < DIFFERENCES_KEPT; i++) {
+        assert_int_equal(fixture->result.differences.first[i].start, 10 + i * 40);
+        assert_int_equal(fixture->result.differences.first[i].length, 1);
+    }
+}
+
+static void a_difference_over_many_reads_is_one_range(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->shuffle = fixture->secondary->shuffle = true;
+    fill_both(fixture, 0, BLOCKS);
+    fake_fill(fixture->secondary, 500, 1000, 2);
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.count, 1);
+    assert_int_equal(fixture->result.differences.first[0].start, 500);
+    assert_int_equal(fixture->result.differences.first[0].length, 1000);
+}
+
+static void a_full_comparison_asks_the_primary_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->params.copy_all = true;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fake_count(fixture->primary, ENDPOINT_MAP), 0);
+    expect_reads(fixture, "0+4096", "0+4096");
+}
+
+static void errors_of_either_side_are_errors(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fill_both(fixture, 0, BLOCKS);
+    fixture->primary->fault = (struct fake_fault){ENDPOINT_READ, 5, -EIO};
+    assert_int_equal(run(fixture), -EIO);
+    assert_non_null(strstr(fixture->error.text, "primary"));
+    fixture->primary->fault.error = 0;
+    fixture->secondary->fault = (struct fake_fault){ENDPOINT_READ, 5, -EIO};
+    assert_int_equal(run(fixture), -EIO);
+    assert_non_null(strstr(fixture->error.text, "secondary"));
+    fixture->secondary->fault.error = 0;
+    fixture->secondary->gone_after = 7;
+    assert_int_equal(run(fixture), -ENOTCONN);
+    assert_non_null(strstr(fixture->error.text, "secondary"));
+}
+
+static void a_stop_is_not_equality(void **state)
+{
+    struct fixture *fixture = *state;
+    const volatile sig_atomic_t stop = 1;
+
+    fixture->params.control.stop = &stop;
+    fill_both(fixture, 0, 8);
+    assert_int_equal(run(fixture), 0);
+    assert_true(fixture->result.interrupted);
+}
+
+static void random_sides_agree_with_a_plain_comparison(void **state)
+{
+    struct fixture *fixture = *state;
+
+    srandom(5);
+    for (int round = 0; round < 60; round++) {
+        uint64_t first = UINT64_MAX, count = 0;
+
+        fake_set_status(fixture->primary, 0, BLOCKS, EXTENT_DEALLOCATED);
+        fake_set_status(fixture->secondary, 0, BLOCKS, EXTENT_DEALLOCATED);
+        for (int i = 0; i < 10; i++) {
+            uint64_t lba = (uint64_t)random() % (BLOCKS - 300),
+                     blocks = 1 + (uint64_t)random() % 300;
+
+            fake_fill(fixture->primary, lba, blocks, 1);
+            if (random() % 8)
+                fake_fill(fixture->secondary, lba, blocks, random() % 8 ? 1 : 2);
+        }
+        for (uint64_t lba = 0; lba < BLOCKS; lba++) {
+            if (memcmp(fixture->primary->data + lba * 512, fixture->secondary->data + lba * 512,
+                       512) == 0)
+                continue;
+            first = count++ ? first : lba;
+        }
+        fixture->primary->shuffle = fixture->secondary->shuffle = true;
+        fixture->primary->answers_per_wait = (unsigned)random() % 4;
+        fixture->secondary->extents_per_map = (unsigned)random() % 4;
+        assert_int_equal(run(fixture), 0);
+        assert_int_equal(fixture->result.differences.blocks, count);
+        if (count > 0)
+            assert_int_equal(fixture->result.differences.first[0].start, first);
+    }
+}
+
+static void data_is_found_where_it_begins(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct copy_control control = {0};
+    bool found;
+    uint64_t lba;
+
+    fixture->secondary->shuffle = true;
+    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL), 0);
+    assert_false(found);
+    assert_string_equal(fake_ranges(fixture->secondary, ENDPOINT_READ), "0+4096");
+    fixture->secondary->data[4000 * 512 + 511] = 1;
+    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL), 0);
+    assert_true(found);
+    assert_int_equal(lba, 4000);
+}
+
+static void looking_for_data_can_fail_and_be_stopped(void **state)
+{
+    struct fixture *fixture = *state;
+    const volatile sig_atomic_t stop = 1;
+    struct copy_control control = {0};
+    bool found;
+    uint64_t lba;
+
+    fixture->secondary->fault = (struct fake_fault){ENDPOINT_READ, 3, -EIO};
+    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL),
+                     -EIO);
+    fixture->secondary->fault.error = 0;
+    control.stop = &stop;
+    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL),
+                     -EINTR);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_either_side_has_is_read_on_both),
+        TEST(a_secondary_that_promises_no_zeros_is_read_everywhere),
+        TEST(a_primary_that_promises_no_zeros_stands_for_zeros),
+        TEST(a_broken_promise_of_the_primary_is_seen),
+        TEST(what_is_missing_on_the_secondary_is_seen),
+        TEST(the_lowest_differences_are_kept),
+        TEST(a_difference_over_many_reads_is_one_range),
+        TEST(a_full_comparison_asks_the_primary_nothing),
+        TEST(errors_of_either_side_are_errors),
+        TEST(a_stop_is_not_equality),
+        TEST(random_sides_agree_with_a_plain_comparison),
+        TEST(data_is_found_where_it_begins),
+        TEST(looking_for_data_can_fail_and_be_stopped),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
