@@ -60,9 +60,23 @@ static int usage_error(const char *verb, const char *format, ...)
     return EXIT_USAGE;
 }
 
+/* The same where a size came from the command line: one that no volume can have is wrong use. */
+static int size_failed(const char *verb, int error, const struct errmsg *err)
+{
+    return error == -EINVAL ? usage_error(verb, "%s", err->text) : failed(error, err);
+}
+
 static void uuid_text(const struct volume *volume, char text[static UUID_STR_LEN])
 {
     uuid_unparse_lower(volume_get_meta(volume)->uuid, text);
+}
+
+/* Takes the object over. */
+static void print_json(struct json_object *object)
+{
+    puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                    JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(object);
 }
 
 /* What create, info and resize tell of a volume. */
@@ -90,15 +104,13 @@ static int print_volume(struct volume *volume, const struct arguments *arguments
         json_object_object_add(object, "allocated_bytes", json_object_new_uint64(allocated));
         json_object_object_add(object, "granularity_bytes",
                                json_object_new_int64(volume_granularity(volume)));
-        puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
-                                                        JSON_C_TO_STRING_NOSLASHESCAPE));
-        json_object_put(object);
+        print_json(object);
         return EXIT_DONE;
     }
     printf("volume:       %s\n", arguments->path);
     printf("uuid:         %s\n", uuid);
-    printf("size:         %s (%" PRIu64 " bytes, %" PRIu64 " blocks of %u)\n",
-           size_text(bytes, size, sizeof(size)), bytes, volume_blocks(volume),
+    printf("size:         %s, %" PRIu64 " bytes\n", size_text(bytes, size, sizeof(size)), bytes);
+    printf("blocks:       %" PRIu64 " of %u bytes\n", volume_blocks(volume),
            volume_block_size(volume));
     printf("allocated:    %s (%.1f %%)\n", size_text(allocated, used, sizeof(used)),
            100.0 * (double)allocated / (double)bytes);
@@ -137,7 +149,7 @@ static int run_create(const struct arguments *arguments)
         error =
             volume_create(arguments->path, arguments->block_size, arguments->bytes, &volume, &err);
     if (error)
-        return failed(error, &err);
+        return arguments->adopt ? failed(error, &err) : size_failed("create", error, &err);
     return print_and_close(volume, arguments);
 }
 
@@ -150,67 +162,173 @@ static int run_info(const struct arguments *arguments)
     return error ? failed(error, &err) : print_and_close(volume, arguments);
 }
 
-/* One line of the map; all of it is one extent. */
-static void print_extent(const struct extent *extent, uint32_t block_size, bool json, bool first)
+/* Hands out the map extent by extent, neighbours of one status as one. */
+static int walk_map(struct volume *volume, int (*each)(const struct extent *extent, void *context),
+                    void *context)
 {
-    uint64_t lba = extent->start / block_size;
-    uint64_t blocks = extent->length / block_size;
-    const char *status = extent_status_name(extent->status);
-
-    if (json)
-        printf("%s\n  {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"}",
-               first ? "" : ",", lba, blocks, status);
-    else
-        printf("%16" PRIu64 " %16" PRIu64 "  %s\n", lba, blocks, status);
-}
-
-/* Prints extent by extent, neighbours of one status as one. */
-static int print_map(struct volume *volume, bool json)
-{
-    uint32_t block_size = volume_block_size(volume);
     uint64_t bytes = volume_bytes(volume);
     struct extent extent, pending = {0};
-    bool first = true;
 
     for (uint64_t at = 0; at < bytes; at += extent.length) {
         int error = volume_extent(volume, at, bytes, &extent);
 
+        if (!error && pending.length > 0 && pending.status != extent.status) {
+            error = each(&pending, context);
+            pending.length = 0;
+        }
         if (error)
             return error;
-        if (pending.length > 0 && pending.status == extent.status) {
-            pending.length += extent.length;
-            continue;
-        }
-        if (pending.length > 0) {
-            print_extent(&pending, block_size, json, first);
-            first = false;
-        }
-        pending = extent;
+        extent.start -= pending.length;
+        pending = (struct extent){.start = extent.start,
+                                  .length = pending.length + extent.length,
+                                  .status = extent.status};
     }
-    print_extent(&pending, block_size, json, first);
+    return each(&pending, context);
+}
+
+struct map_output {
+    uint32_t block_size;
+    bool json;
+    bool started;
+};
+
+static int print_extent(const struct extent *extent, void *context)
+{
+    struct map_output *output = context;
+    uint64_t lba = extent->start / output->block_size;
+    uint64_t blocks = extent->length / output->block_size;
+    const char *status = extent_status_name(extent->status);
+
+    if (output->json)
+        printf("%s\n  {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"}",
+               output->started ? "," : "", lba, blocks, status);
+    else
+        printf("%16" PRIu64 " %16" PRIu64 "  %s\n", lba, blocks, status);
+    output->started = true;
     return 0;
 }
 
 static int run_map(const struct arguments *arguments)
 {
+    struct map_output output = {.json = arguments->json};
     struct volume *volume;
     struct errmsg err;
     int error = volume_open(arguments->path, true, &volume, &err);
 
     if (error)
         return failed(error, &err);
-    if (arguments->json)
+    output.block_size = volume_block_size(volume);
+    if (output.json)
         putchar('[');
     else
         printf("%16s %16s  %s\n", "LBA", "BLOCKS", "STATUS");
-    error = print_map(volume, arguments->json);
+    error = walk_map(volume, print_extent, &output);
     if (error)
-        fprintf(stderr, "thinvol: the map of %s cannot be read: %s\n", arguments->path,
-                strerror(-error));
-    else if (arguments->json)
+        error = errmsg_set(&err, error, "the map of %s cannot be read: %s", arguments->path,
+                           strerror(-error));
+    else if (output.json)
         puts("\n]");
     volume_close(volume);
-    return error ? EXIT_ERROR : EXIT_DONE;
+    return error ? failed(error, &err) : EXIT_DONE;
+}
+
+/* What check found out. */
+struct findings {
+    uint64_t extents;
+    uint64_t bytes[EXTENT_ANCHORED + 1]; /* by status */
+    uint64_t allocated;
+    bool tried_holes;
+};
+
+static int add_finding(const struct extent *extent, void *context)
+{
+    struct findings *findings = context;
+
+    findings->extents++;
+    findings->bytes[extent->status] += extent->length;
+    return 0;
+}
+
+/* Opening for writing tries whether holes can be punched; who may not write is told the rest. */
+static int open_for_check(const char *path, struct volume **ret, bool *ret_tried_holes,
+                          struct errmsg *err)
+{
+    int error = volume_open(path, false, ret, err);
+
+    *ret_tried_holes = error == 0;
+    if (error == -EACCES || error == -EPERM || error == -EROFS)
+        error = volume_open(path, true, ret, err);
+    return error;
+}
+
+static void print_findings_json(const struct volume *volume, const char *path,
+                                const struct findings *findings)
+{
+    struct json_object *object = json_object_new_object();
+    char uuid[UUID_STR_LEN];
+
+    uuid_text(volume, uuid);
+    json_object_object_add(object, "path", json_object_new_string(path));
+    json_object_object_add(object, "ok", json_object_new_boolean(true));
+    json_object_object_add(object, "uuid", json_object_new_string(uuid));
+    json_object_object_add(object, "block_size", json_object_new_int64(volume_block_size(volume)));
+    json_object_object_add(object, "blocks", json_object_new_uint64(volume_blocks(volume)));
+    json_object_object_add(object, "holes_tried", json_object_new_boolean(findings->tried_holes));
+    json_object_object_add(object, "extents", json_object_new_uint64(findings->extents));
+    for (int status = 0; status <= EXTENT_ANCHORED; status++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "%s_bytes", extent_status_name((enum extent_status)status));
+        json_object_object_add(object, name, json_object_new_uint64(findings->bytes[status]));
+    }
+    json_object_object_add(object, "allocated_bytes", json_object_new_uint64(findings->allocated));
+    print_json(object);
+}
+
+static void print_findings(const struct volume *volume, const char *path,
+                           const struct findings *findings)
+{
+    char uuid[UUID_STR_LEN], mapped[SIZE_TEXT_BYTES], anchored[SIZE_TEXT_BYTES];
+    char deallocated[SIZE_TEXT_BYTES], allocated[SIZE_TEXT_BYTES];
+
+    uuid_text(volume, uuid);
+    printf("description:  %s.thin is sound, UUID %s, blocks of %u bytes\n", path, uuid,
+           volume_block_size(volume));
+    printf("size:         %" PRIu64 " bytes, which are whole blocks\n", volume_bytes(volume));
+    puts(findings->tried_holes
+             ? "holes:        the file system punches them and reports them"
+             : "holes:        not tried, for want of permission to write to the file");
+    printf("map:          %" PRIu64 " extents cover all blocks: %s mapped, %s anchored, "
+           "%s deallocated\n",
+           findings->extents, size_text(findings->bytes[EXTENT_MAPPED], mapped, sizeof(mapped)),
+           size_text(findings->bytes[EXTENT_ANCHORED], anchored, sizeof(anchored)),
+           size_text(findings->bytes[EXTENT_DEALLOCATED], deallocated, sizeof(deallocated)));
+    printf("storage:      %s taken\n",
+           size_text(findings->allocated, allocated, sizeof(allocated)));
+    puts("The volume is sound.");
+}
+
+static int run_check(const struct arguments *arguments)
+{
+    struct findings findings = {0};
+    struct volume *volume;
+    struct errmsg err;
+    int error = open_for_check(arguments->path, &volume, &findings.tried_holes, &err);
+
+    if (error)
+        return failed(error, &err);
+    error = walk_map(volume, add_finding, &findings);
+    if (!error)
+        error = volume_allocated(volume, &findings.allocated);
+    if (error)
+        error = errmsg_set(&err, error, "the map of %s cannot be read: %s", arguments->path,
+                           strerror(-error));
+    else if (arguments->json)
+        print_findings_json(volume, arguments->path, &findings);
+    else
+        print_findings(volume, arguments->path, &findings);
+    volume_close(volume);
+    return error ? failed(error, &err) : EXIT_DONE;
 }
 
 static int run_resize(const struct arguments *arguments)
@@ -227,7 +345,9 @@ static int run_resize(const struct arguments *arguments)
     error = volume_resize(volume, arguments->bytes, arguments->discard, &err);
     if (error) {
         volume_close(volume);
-        return failed(error, &err);
+        if (error == -EBUSY)
+            strncat(err.text, "; --discard gives them up", sizeof(err.text) - strlen(err.text) - 1);
+        return size_failed("resize", error, &err);
     }
     return print_and_close(volume, arguments);
 }
@@ -258,6 +378,10 @@ static const struct verb verbs[] = {
     {"map", run_map, "map [--json] PATH",
      "Lists which blocks have storage behind them: mapped (written), anchored (reserved, never\n"
      "written) or deallocated (none).\n",
+     1, info_options},
+    {"check", run_check, "check [--json] PATH",
+     "Verifies that the description is sound and fits the file, that the file system can punch\n"
+     "holes in it and reports them, and that the map covers every block. Changes nothing.\n",
      1, info_options},
     {"resize", run_resize, "resize [--discard] [--json] PATH SIZE",
      "Makes the volume longer or shorter. Blocks in use beyond the new end are a reason to "

@@ -351,7 +351,7 @@ static int refuse_losing_data(struct volume *volume, uint64_t bytes, struct errm
     if (found)
         return errmsg_set(err, -EBUSY,
                           "%s has blocks in use beyond its new end, the first at LBA %" PRIu64
-                          "; unmap them first",
+                          ", and would lose what is in them",
                           volume->name, at / volume->meta.block_size);
     return 0;
 }
