@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* MODE SENSE(6) and (10). */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "byteorder.h"
+#include "cdb.h"
+#include "scsi_rig.h"
+
+#define CACHING   0x08
+#define CONTROL   0x0A
+#define ALL_PAGES 0x3F
+
+#define DBD       0x08
+#define LLBAA     0x10
+
+static struct answer mode_sense_6(struct rig *rig, uint8_t flags, uint8_t page, uint8_t subpage,
+                                  uint8_t *reply, uint8_t size)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_MODE_SENSE_6, flags, page, subpage, size};
+
+    return rig_command_in(rig, cdb, reply, size);
+}
+
+static struct answer mode_sense_10(struct rig *rig, uint8_t flags, uint8_t page, uint8_t subpage,
+                                   uint8_t *reply, uint8_t size)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_MODE_SENSE_10, flags, page, subpage, 0, 0, 0, 0, size};
+
+    return rig_command_in(rig, cdb, reply, size);
+}
+
+static void the_short_header_and_descriptor_tell_the_geometry(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t reply[255];
+    struct answer answer = mode_sense_6(rig, 0, CACHING, 0, reply, sizeof(reply));
+
+    assert_good(answer);
+    assert_int_equal(answer.length, 4 + 8 + 20);
+    assert_int_equal(reply[0], answer.length - 1);
+    assert_int_equal(reply[1], 0);
+    assert_int_equal(reply[2], 0x10); /* DPOFUA, no WP */
+    assert_int_equal(reply[3], 8);
+    assert_int_equal(get_be32(reply + 4), rig->blocks);
+    assert_int_equal(get_be24(reply + 9), rig->block_size);
+    assert_int_equal(reply[12], CACHING);
+    assert_int_equal(reply[13], 18);
+    assert_int_equal(reply[14], 0x04); /* WCE */
+}
+
+static void dbd_leaves_the_descriptor_out(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t reply[255];
+
+    assert_good(mode_sense_6(rig, DBD, CONTROL, 0, reply, sizeof(reply)));
+    assert_int_equal(reply[0], 3 + 12);
+    assert_int_equal(reply[3], 0);
+    assert_int_equal(reply[4], CONTROL);
+    assert_int_equal(reply[5], 10);
+    assert_good(mode_sense_10(rig, DBD | LLBAA, CONTROL, 0, reply, sizeof(reply)));
+    assert_int_equal(get_be16(reply), 6 + 12);
+    assert_int_equal(reply[4], 0); /* LONGLBA */
+    assert_int_equal(get_be16(reply + 6), 0);
+    assert_int_equal(reply[8], CONTROL);
+}
+
+static void the_long_header_has_either_descriptor(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t reply[255];
+
+    assert_good(mode_sense_10(rig, 0, CACHING, 0, reply, sizeof(reply)));
+    assert_int_equal(get_be16(reply), 6 + 8 + 20);
+    assert_int_equal(reply[3], 0x10);
+    assert_int_equal(get_be16(reply + 6), 8);
+    assert_int_equal(get_be32(reply + 8), rig->blocks);
+    assert_int_equal(reply[16], CACHING);
+    assert_good(mode_sense_10(rig, LLBAA, CACHING, 0, reply, sizeof(reply)));
+    assert_int_equal(get_be16(reply), 6 + 16 + 20);
+    assert_int_equal(reply[4], 1); /* LONGLBA */
+    assert_int_equal(get_be16(reply + 6), 16);
+    assert_int_equal(get_be64(reply + 8), rig->blocks);
+    assert_int_equal(get_be32(reply + 20), rig->block_size);
+    assert_int_equal(reply[24], CACHING);
+}
+
+static void all_pages_are_the_single_ones_in_order(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t all[255], one[255];
+    size_t at = 4;
+
+    assert_good(mode_sense_6(rig, DBD, ALL_PAGES, 0, all, sizeof(all)));
+    for (uint8_t page = 0; page < ALL_PAGES; page++) {
+        struct answer answer = mode_sense_6(rig, DBD, page, 0, one, sizeof(one));
+
+        if (answer.status == SCSI_STATUS_GOOD) {
+            assert_memory_equal(all + at, one + 4, answer.length - 4);
+            at += answer.length - 4;
+        } else {
+            assert_check(answer, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+        }
+    }
+    assert_int_equal(all[0], at - 1);
+    assert_int_equal(at, 4 + 20 + 12);
+    assert_good(mode_sense_6(rig, DBD, ALL_PAGES, 0xFF, one, sizeof(one)));
+    assert_memory_equal(one, all, sizeof(all));
+    for (unsigned subpage = 1; subpage < 0xFF; subpage++)
+        assert_check(mode_sense_6(rig, DBD, ALL_PAGES, (uint8_t)subpage, one, sizeof(one)),
+                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+}
+
+static void nothing_is_changeable_and_nothing_is_saved(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t current[255], reply[255];
+
+    assert_good(mode_sense_6(rig, DBD, ALL_PAGES, 0, current, sizeof(current)));
+    assert_good(mode_sense_6(rig, DBD, 0x80 | ALL_PAGES, 0, reply, sizeof(reply)));
+    assert_memory_equal(reply, current, sizeof(current)); /* the defaults */
+    assert_good(mode_sense_6(rig, DBD, 0x40 | ALL_PAGES, 0, reply, sizeof(reply)));
+    assert_int_equal(reply[4], CACHING);
+    assert_int_equal(reply[5], 18);
+    for (size_t i = 6; i < 24; i++)
+        assert_int_equal(reply[i], 0);
+    assert_int_equal(reply[24], CONTROL);
+    for (size_t i = 26; i < 36; i++)
+        assert_int_equal(reply[i], 0);
+    assert_check(mode_sense_6(rig, DBD, 0xC0 | ALL_PAGES, 0, reply, sizeof(reply)),
+                 SENSE_ILLEGAL_REQUEST, ASC_SAVING_PARAMETERS_NOT_SUPPORTED);
+    assert_check(mode_sense_10(rig, DBD, 0xC0 | CACHING, 0, reply, sizeof(reply)),
+                 SENSE_ILLEGAL_REQUEST, ASC_SAVING_PARAMETERS_NOT_SUPPORTED);
+}
+
+static void any_allocation_length_cuts_the_reply(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t whole[64], reply[64];
+
+    assert_good(mode_sense_6(rig, 0, ALL_PAGES, 0, whole, sizeof(whole)));
+    for (uint8_t size = 0; size < 44; size++) {
+        struct answer answer = mode_sense_6(rig, 0, ALL_PAGES, 0, reply, size);
+
+        assert_good(answer);
+        assert_int_equal(answer.length, size);
+        assert_memory_equal(reply, whole, size);
+    }
+}
+
+static void a_read_only_lun_has_the_wp_bit(void **state)
+{
+    uint8_t reply[64];
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 512, 64, 4096, true);
+    assert_good(mode_sense_6(&rig, 0, CACHING, 0, reply, sizeof(reply)));
+    assert_int_equal(reply[2], 0x90);
+    assert_good(mode_sense_10(&rig, 0, CACHING, 0, reply, sizeof(reply)));
+    assert_int_equal(reply[3], 0x90);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(the_short_header_and_descriptor_tell_the_geometry),
+        BOTH(dbd_leaves_the_descriptor_out),
+        BOTH(the_long_header_has_either_descriptor),
+        BOTH(all_pages_are_the_single_ones_in_order),
+        BOTH(nothing_is_changeable_and_nothing_is_saved),
+        BOTH(any_allocation_length_cuts_the_reply),
+        cmocka_unit_test(a_read_only_lun_has_the_wp_bit),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
