@@ -39,8 +39,8 @@ static bool only_entry(const char *path, char *name, size_t size)
     bool found = false;
 
     while (dir && !found && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.') {
-            snprintf(name, size, "%s", entry->d_name);
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) < size) {
+            memcpy(name, entry->d_name, strlen(entry->d_name) + 1);
             found = true;
         }
     if (dir)
