@@ -79,6 +79,7 @@ struct scsi_endpoint {
     struct errmsg failure;
 
     struct scsi_command *waiting; /* to be sent again, in no order */
+    unsigned retry_for_ms;        /* how long a busy target is asked again */
     bool rechecking;              /* what is submitted meanwhile waits */
     bool unflushed_writes;
     bool lost_writes; /* the unit was reset with writes not flushed: a flush cannot promise them */

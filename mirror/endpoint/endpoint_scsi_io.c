@@ -18,7 +18,6 @@
 #define MAX_REFUSALS     16
 #define FIRST_RETRY_MS   10
 #define LONGEST_RETRY_MS 1000
-#define RETRY_FOR_MS     30000
 #define ASC_POWER_ON     0x29 /* power on, reset or bus device reset occurred */
 
 static void command_done(struct transport_request *request);
@@ -198,7 +197,7 @@ static bool retry_later(struct scsi_command *command, const struct outcome *outc
         wait_until(command, now);
         return true;
     }
-    if (now - command->first_attempt_ms >= RETRY_FOR_MS)
+    if (now - command->first_attempt_ms >= command->endpoint->retry_for_ms)
         return false;
     for (unsigned i = 1; i < command->attempts && delay < LONGEST_RETRY_MS; i++)
         delay *= 2;

@@ -18,7 +18,7 @@
 #include "scsi_defs.h"
 #include "vpd.h"
 
-#define PROBE_FOR_MS       30000 /* a target that is busy or becoming ready */
+#define RETRY_FOR_MS       30000 /* a target that is busy or becoming ready */
 #define PROBE_PAUSE_MS     100
 #define MAX_ATTENTIONS     16
 #define MAX_TRANSFER_BYTES (UINT64_C(16) << 20)
@@ -43,7 +43,7 @@ struct probe {
 static enum verdict run(struct probe *probe, size_t cdb_length, void *data, size_t length)
 {
     struct iovec iov = {data, length};
-    uint64_t end = monotonic_ms() + PROBE_FOR_MS;
+    uint64_t end = monotonic_ms() + RETRY_FOR_MS;
     unsigned attentions = 0;
 
     probe->request.cdb_length = cdb_length;
@@ -307,6 +307,7 @@ int endpoint_scsi_open(const char *name, const char *kind, struct transport *tra
     endpoint->base.info.kind = kind;
     endpoint->base.info.writable = flags & ENDPOINT_WRITABLE;
     endpoint->transport = transport;
+    endpoint->retry_for_ms = RETRY_FOR_MS;
     probe->endpoint = endpoint;
     probe->err = err;
     r = probe_unit(probe);

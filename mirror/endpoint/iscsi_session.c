@@ -192,10 +192,13 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
                          bool with_secret, struct errmsg *err)
 {
     const char *why = iscsi_get_error(attempt->context);
+    char initiator[ISCSI_NAME_BYTES];
 
+    session_initiator_name(initiator, sizeof(initiator));
     if (strstr(why, "Target not found") || strstr(why, "Target removed"))
-        return errmsg_set(err, -ENODEV, "%s: this portal has no target named %s", attempt->shown,
-                          url->target);
+        return errmsg_set(err, -ENODEV,
+                          "%s: this portal has no target named %s, or none for the initiator %s",
+                          attempt->shown, url->target, initiator);
     if (strstr(why, "from the target"))
         return errmsg_set(err, -EACCES,
                           "%s: the target could not prove who it is (mutual CHAP): its secret is "
@@ -208,15 +211,11 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
                                         "(--auth-file) or in THINMIRROR_CHAP_USER and "
                                         "THINMIRROR_CHAP_SECRET",
                           attempt->shown);
-    if (strstr(why, "Authorization")) {
-        char initiator[ISCSI_NAME_BYTES];
-
-        session_initiator_name(initiator, sizeof(initiator));
+    if (strstr(why, "Authorization"))
         return errmsg_set(err, -EACCES,
                           "%s: the target does not let the initiator %s in (access list); "
                           "THINMIRROR_INITIATOR sets another name",
                           attempt->shown, initiator);
-    }
     return errmsg_set(err, -ECONNABORTED, "%s: login failed: %s", attempt->shown, why);
 }
 

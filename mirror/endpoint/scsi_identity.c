@@ -2,10 +2,11 @@
 #include "endpoint_scsi.h"
 
 /* An identity must be the same by every way to one logical unit and differ between any two. A
- * world-wide name alone does. Two kinds of designators do not, and so get company:
+ * world-wide name alone does. Some designators only look like one, and so get company:
  *   NAA 3h is locally assigned by definition (SPC-4 7.8.6.6.4): unique on one target at best;
+ *   NAA 5h and 6h with an IEEE company identifier of zeros are nobody's;
  *   tgt ("IET") builds all it says of target and LUN numbers, so that the first LUNs of any two
- *   tgtds are twins in every page (naa.3000000100000001, "IET 00010001", serial beaf11).
+ *   tgtds are twins in every page (naa.60000000000000000e00000000010001, serial beaf11).
  * They are joined by the serial number and, after the last @, by the iSCSI target name and LUN,
  * which are world-wide unique and the same by whatever portal or driver the unit is reached; "@?"
  * when the way is not known, which endpoint_check_distinct takes as any way. */
@@ -19,7 +20,12 @@
 
 static bool is_unique(const char *designator, const struct inquiry *inquiry)
 {
-    return strncmp(designator, "naa.3", 5) != 0 && strcmp(inquiry->vendor, "IET") != 0;
+    static const char *const nobodys[] = {"naa.3", "naa.5000000", "naa.6000000"};
+
+    for (size_t i = 0; i < sizeof(nobodys) / sizeof(nobodys[0]); i++)
+        if (strncmp(designator, nobodys[i], strlen(nobodys[i])) == 0)
+            return false;
+    return strcmp(inquiry->vendor, "IET") != 0;
 }
 
 bool scsi_identity_key(uint8_t page, const uint8_t *data, size_t length, char *to, size_t size)
