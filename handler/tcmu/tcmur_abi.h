@@ -27,8 +27,9 @@ struct tcmulib_cmd {
 };
 
 /* The runner's record of a command. Only lib_cmd is of use to a passthrough handler; a handler
- * with worker threads completes by returning, and done is NULL. */
-struct tcmur_cmd {
+ * with worker threads completes by returning, and done is NULL. Packed, because the runner puts it
+ * right behind a CDB of 6 or 10 bytes, at any address. */
+struct __attribute__((packed)) tcmur_cmd {
     struct tcmulib_cmd *lib_cmd;
     unsigned char runner_private[80];
     void (*done)(struct tcmu_device *dev, struct tcmur_cmd *cmd, int status);

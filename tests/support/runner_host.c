@@ -140,12 +140,15 @@ static void run_command(struct host_device *device, struct host_command *command
 {
     struct iovec iov[4];
     struct tcmulib_cmd lib_cmd = {.cdb = command->cdb, .iovec = iov, .iov_cnt = command->iov_count};
-    struct tcmur_cmd cmd = {.lib_cmd = &lib_cmd};
+    _Alignas(8) unsigned char behind_cdb[6 + sizeof(struct tcmur_cmd)] = {
+        0}; /* where the runner has it */
+    struct tcmur_cmd *cmd = (struct tcmur_cmd *)(behind_cdb + 6);
     int status;
 
     memcpy(iov, command->iov, sizeof(iov));
     memset(lib_cmd.sense_buf, 0xa5, sizeof(lib_cmd.sense_buf));
-    status = handler->handle_cmd((struct tcmu_device *)device, &cmd);
+    cmd->lib_cmd = &lib_cmd;
+    status = handler->handle_cmd((struct tcmu_device *)device, cmd);
     pthread_mutex_lock(&device->lock);
     command->status = status;
     memcpy(command->sense, lib_cmd.sense_buf, sizeof(command->sense));
