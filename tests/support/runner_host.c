@@ -28,6 +28,7 @@ void tcmu_dev_set_num_lbas(struct tcmu_device *dev, uint64_t num_lbas);
 static struct tcmur_handler *handler;
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char log_text[16384];
+static size_t log_longest;
 
 /* The runner's side of the interface. */
 
@@ -63,6 +64,8 @@ static void append_to_log(const char *format, va_list args)
     vsnprintf(piece, sizeof(piece), format, args);
     length = strcspn(piece, "\n");
     pthread_mutex_lock(&log_lock);
+    if (length > log_longest)
+        log_longest = length;
     used = strlen(log_text);
     if (used + length + 2 < sizeof(log_text))
         snprintf(log_text + used, sizeof(log_text) - used, "%.*s ", (int)length, piece);
@@ -95,6 +98,12 @@ const char *host_log(void)
 void host_log_clear(void)
 {
     log_text[0] = '\0';
+    log_longest = 0;
+}
+
+size_t host_log_longest(void)
+{
+    return log_longest;
 }
 
 struct tcmur_handler *host_load(const char *path)

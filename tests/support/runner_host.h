@@ -20,6 +20,8 @@ struct tcmur_handler *host_load(const char *path);
 
 /* What the handler logged since host_log_clear, pieces joined. */
 const char *host_log(void);
+/* The longest piece since host_log_clear, in bytes. */
+size_t host_log_longest(void);
 void host_log_clear(void);
 
 /* As for a new device: configured like this, opened, its workers started. 0 or the handler's

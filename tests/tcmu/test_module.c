@@ -124,6 +124,21 @@ static void another_size_than_the_volumes_is_refused(void **state)
     assert_says(host_log(), "67108964 bytes is no multiple of the block size of 512 bytes");
 }
 
+/* The runner cuts lines at 255 bytes, and its own prefix may take 150 of them. */
+static void a_long_message_is_logged_in_pieces(void **state)
+{
+    struct host_device *device;
+    char config[256];
+
+    (void)state;
+    snprintf(config, sizeof(config), "thin/%s/%0*d", folder, 180, 0);
+    assert_int_equal(host_add(config, 512, VOLUME_BYTES, &device), -ENOENT);
+    assert_in_range(host_log_longest(), 20, 100);
+    assert_says(host_log(), "does not exist");
+    assert_says(host_log(), "thinvol create");
+    assert_says(host_log(), "SIZE");
+}
+
 static void another_block_size_than_the_volumes_is_refused(void **state)
 {
     struct host_device *device;
@@ -414,6 +429,7 @@ int main(int argc, char **argv)
         MODULE_TEST(a_bad_config_is_refused_with_a_sentence),
         MODULE_TEST(a_missing_volume_is_not_created),
         MODULE_TEST(another_size_than_the_volumes_is_refused),
+        MODULE_TEST(a_long_message_is_logged_in_pieces),
         MODULE_TEST(another_block_size_than_the_volumes_is_refused),
         MODULE_TEST(a_volume_is_served_once),
         MODULE_TEST(data_written_is_read_back_after_reopening),
