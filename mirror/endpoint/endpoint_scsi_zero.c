@@ -87,15 +87,22 @@ static void downgrade(struct scsi_command *command)
     endpoint->base.info.can_unmap = endpoint->zero_method <= ZERO_BY_UNMAP;
 }
 
+/* How far lba is into its unit of unmapping. */
+static uint64_t into_unit(const struct endpoint_info *info, uint64_t lba)
+{
+    uint64_t unit = info->unmap_granularity_blocks, alignment = info->unmap_alignment_blocks % unit;
+
+    return (lba % unit + unit - alignment) % unit;
+}
+
 /* Whether [lba, lba + blocks) consists of whole units of unmapping, the end of the LUN being the
  * end of a unit too. */
 static bool is_aligned(const struct scsi_endpoint *endpoint, uint64_t lba, uint64_t blocks)
 {
     const struct endpoint_info *info = &endpoint->base.info;
-    uint64_t unit = info->unmap_granularity_blocks, alignment = info->unmap_alignment_blocks % unit;
     uint64_t end = lba + blocks;
 
-    return lba % unit == alignment && (end % unit == alignment || end == info->blocks);
+    return into_unit(info, lba) == 0 && (into_unit(info, end) == 0 || end == info->blocks);
 }
 
 /* WRITE(16) of zeros to [lba, lba + blocks) at most; command->step_blocks says how many. */
@@ -228,24 +235,28 @@ static void unmapped(struct scsi_command *command, const struct outcome *outcome
     check_next(command);
 }
 
-/* The whole units of unmapping in what is left, after zeros in what stands before them. */
+/* Whole units are unmapped, as many as one command may; what stands before or after is written. */
 static void unmap(struct scsi_command *command)
 {
     struct scsi_endpoint *endpoint = command->endpoint;
     const struct endpoint_info *info = &endpoint->base.info;
-    uint64_t unit = info->unmap_granularity_blocks, alignment = info->unmap_alignment_blocks % unit;
-    uint64_t start = command->zero_lba, end = command->zero_end, first;
+    uint64_t start = command->zero_lba, end = command->zero_end;
+    uint64_t unit = info->unmap_granularity_blocks, most = endpoint->unmap_blocks;
+    uint64_t before = into_unit(info, start), after = into_unit(info, end);
     struct unmap_descriptor descriptor;
 
-    first = start + (unit - (start + unit - alignment) % unit) % unit;
-    if (end != info->blocks)
-        end -= (end + unit - alignment) % unit;
-    if (start < first || first >= end) {
-        write_zeros(command, start, min_u64(first, command->zero_end) - start, step_done);
+    if (before) {
+        write_zeros(command, start, min_u64(unit - before, end - start), step_done);
         return;
     }
-    if (end - start > endpoint->unmap_blocks)
-        end = start + max_u64(endpoint->unmap_blocks / unit * unit, 1);
+    if (end != info->blocks && after >= end - start) {
+        write_zeros(command, start, end - start, step_done);
+        return;
+    }
+    if (end != info->blocks)
+        end -= after;
+    if (end - start > most)
+        end = start + (most >= unit ? most / unit * unit : most);
     command->check_lba = start;
     command->check_end = end;
     descriptor = (struct unmap_descriptor){start, (uint32_t)(end - start)};

@@ -190,6 +190,8 @@ static void vpd(struct turn *turn, uint8_t page)
         .max_unmap_blocks = unit->max_unmap,
         .max_unmap_descriptors = 1,
         .optimal_unmap_granularity = unit->granularity,
+        .unmap_alignment_valid = unit->alignment != 0,
+        .unmap_alignment = unit->alignment,
         .max_transfer = unit->max_transfer,
     };
     const struct vpd_provisioning provisioning = {.lbpu = unit->lbpu,

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* ENDPOINT_ZERO: the exact commands of each way to do it, and how one makes place for the next. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "endpoint_kinds.h"
+#include "fake_unit.h"
+#include "scsi_defs.h"
+
+struct fixture {
+    struct fake_unit *unit;
+    struct endpoint *endpoint;
+    struct endpoint_request request;
+};
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+    assert_non_null(fixture);
+    fixture->unit = fake_unit_new();
+    fake_unit_fill(fixture->unit, 0, fixture->unit->blocks, 0x5A);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    endpoint_close(fixture->endpoint);
+    fake_unit_free(fixture->unit);
+    free(fixture);
+    return 0;
+}
+
+/* The unit is as the test wants it now. */
+static void open_unit(struct fixture *fixture)
+{
+    struct errmsg err;
+
+    if (endpoint_scsi_open("lun-a", "iscsi", &fixture->unit->transport, ENDPOINT_WRITABLE,
+                           &fixture->endpoint, &err) < 0)
+        fail_msg("%s", err.text);
+    fixture->unit->log[0] = '\0';
+}
+
+static int zero(struct fixture *fixture, uint64_t lba, uint64_t blocks)
+{
+    fixture->unit->log[0] = '\0';
+    fixture->request = (struct endpoint_request){.op = ENDPOINT_ZERO, .lba = lba, .blocks = blocks};
+    return endpoint_run(fixture->endpoint, &fixture->request);
+}
+
+/* Exactly this range is zero now, done by these commands. */
+static void zeroed(struct fixture *fixture, uint64_t lba, uint64_t blocks, bool deallocated,
+                   const char *log)
+{
+    struct fake_unit *unit = fixture->unit;
+
+    fake_unit_fill(unit, 0, unit->blocks, 0x5A);
+    assert_int_equal(zero(fixture, lba, blocks), 0);
+    assert_string_equal(unit->log, log);
+    assert_true(fixture->request.deallocated == deallocated);
+    assert_true(fake_unit_is(unit, lba, blocks, 0));
+    assert_true(fake_unit_is(unit, 0, lba, 0x5A));
+    assert_true(fake_unit_is(unit, lba + blocks, unit->blocks - lba - blocks, 0x5A));
+    if (deallocated)
+        for (uint64_t i = lba; i < lba + blocks; i++)
+            assert_false(unit->mapped[i]);
+}
+
+static void write_same_with_unmap_is_the_first_choice(void **state)
+{
+    struct fixture *fixture = *state;
+
+    open_unit(fixture);
+    zeroed(fixture, 100, 300, true, "WS 100+300 u");
+    assert_int_equal(fixture->endpoint->counters.zeros, 1);
+    assert_int_equal(fixture->endpoint->counters.zeroed_blocks, 300);
+    assert_int_equal(fixture->endpoint->counters.writes, 0);
+}
+
+static void what_is_no_whole_unit_is_not_called_deallocated(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->granularity = 8;
+    open_unit(fixture);
+    zeroed(fixture, 4, 16, false, "WS 4+16 u");
+    zeroed(fixture, 8, 12, false, "WS 8+12 u");
+    zeroed(fixture, 8, 16, true, "WS 8+16 u");
+}
+
+static void the_end_of_the_lun_ends_a_unit(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->blocks = 1001;
+    fake_unit_format(fixture->unit);
+    fixture->unit->granularity = 8;
+    open_unit(fixture);
+    zeroed(fixture, 992, 9, true, "WS 992+9 u");
+}
+
+static void without_lbprz_nothing_is_left_to_unmapping(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbprz = false;
+    open_unit(fixture);
+    assert_false(fixture->endpoint->info.can_unmap);
+    zeroed(fixture, 0, 64, false, "WS 0+64");
+}
+
+static void unmap_is_checked_by_the_map(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    open_unit(fixture);
+    assert_true(fixture->endpoint->info.can_unmap);
+    zeroed(fixture, 10, 64, true, "UN 10+64 MAP 10:65528");
+    assert_int_equal(fixture->endpoint->counters.zeros, 1);
+    assert_int_equal(fixture->endpoint->counters.maps, 1);
+}
+
+static void what_unmap_has_left_is_written(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->unmap_unit = 16; /* which it does not tell */
+    open_unit(fixture);
+    zeroed(fixture, 10, 64, false, "UN 10+64 MAP 10:65528 W 10+6 MAP 16:65528 W 64+10");
+    assert_false(fixture->unit->mapped[16] || fixture->unit->mapped[63]);
+    assert_int_equal(fixture->endpoint->counters.writes, 2);
+}
+
+static void ends_that_are_no_whole_unit_are_written(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->granularity = fixture->unit->unmap_unit = 8;
+    open_unit(fixture);
+    zeroed(fixture, 3, 20, false, "W 3+5 UN 8+8 MAP 8:65528 W 16+7");
+    zeroed(fixture, 3, 4, false, "W 3+4");
+    zeroed(fixture, 5, 6, false, "W 5+3 W 8+3");
+    zeroed(fixture, 16, 8, true, "UN 16+8 MAP 16:65528");
+    zeroed(fixture, 1000, 24, true, "UN 1000+24 MAP 1000:65528");
+}
+
+static void units_may_begin_anywhere(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->granularity = 8;
+    fixture->unit->alignment = 5;
+    open_unit(fixture);
+    zeroed(fixture, 0, 32, false, "W 0+5 UN 5+24 MAP 5:65528 W 29+3");
+    zeroed(fixture, 1, 3, false, "W 1+3");
+    zeroed(fixture, 13, 8, true, "UN 13+8 MAP 13:65528");
+}
+
+static void unmap_keeps_to_its_limit(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->granularity = fixture->unit->unmap_unit = 8;
+    fixture->unit->max_unmap = 20;
+    open_unit(fixture);
+    assert_int_equal(fixture->endpoint->info.max_zero_blocks, 20);
+    zeroed(fixture, 8, 20, false, "UN 8+16 MAP 8:65528 W 24+4");
+}
+
+static void a_map_that_lies_after_unmap_leads_to_writes(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    open_unit(fixture);
+    fake_unit_fault(fixture->unit, (struct fake_fault){.word = "MAP",
+                                                       .times = 1,
+                                                       .key = SENSE_ILLEGAL_REQUEST,
+                                                       .asc_ascq = ASC_INVALID_FIELD_IN_CDB});
+    zeroed(fixture, 0, 8, false, "UN 0+8 MAP 0:65528 W 0+8");
+}
+
+static void unmap_without_a_map_is_not_trusted(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->unknown = "MAP";
+    open_unit(fixture);
+    assert_false(fixture->endpoint->info.can_unmap);
+    zeroed(fixture, 0, 8, false, "WS 0+8");
+}
+
+static void each_refusal_leads_to_the_next_way(void **state)
+{
+    struct fixture *fixture = *state;
+
+    open_unit(fixture);
+    fixture->unit->lbpws = false; /* though it said so */
+    zeroed(fixture, 0, 8, true, "WS 0+8 u UN 0+8 MAP 0:65528");
+    zeroed(fixture, 0, 8, true, "UN 0+8 MAP 0:65528");
+    fixture->unit->lbpu = false;
+    zeroed(fixture, 0, 8, false, "UN 0+8 WS 0+8");
+    assert_false(fixture->endpoint->info.can_unmap);
+    zeroed(fixture, 0, 8, false, "WS 0+8");
+    fixture->unit->unknown = "WS";
+    zeroed(fixture, 0, 8, false, "WS 0+8 W 0+8");
+    zeroed(fixture, 0, 8, false, "W 0+8");
+}
+
+static void an_unmap_list_refused_leads_to_the_next_way(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    open_unit(fixture);
+    fixture->unit->max_unmap = 4; /* less than it said */
+    zeroed(fixture, 0, 8, false, "UN 0+8 WS 0+8");
+}
+
+static void one_limit_met_late_is_worked_around(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbprz = false;
+    open_unit(fixture);
+    fixture->unit->max_write_same = 4; /* not told */
+    zeroed(fixture, 0, 8, false, "WS 0+8 W 0+8");
+}
+
+static void long_ranges_take_many_writes(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbprz = false;
+    fixture->unit->unknown = "WS";
+    fixture->unit->max_transfer = 300;
+    open_unit(fixture);
+    zeroed(fixture, 1, 1000, false, "WS 1+1000 W 1+300 W 301+300 W 601+300 W 901+100");
+    assert_int_equal(fixture->endpoint->counters.writes, 4);
+}
+
+static void more_than_one_buffer_of_zeros(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->blocks = 12000;
+    fake_unit_format(fixture->unit);
+    fixture->unit->lbprz = false;
+    fixture->unit->unknown = "WS";
+    open_unit(fixture);
+    /* 64 pieces of 64 KiB at most: 8192 blocks. */
+    zeroed(fixture, 7, 9000, false, "WS 7+9000 W 7+8192 W 8199+808");
+}
+
+static void failures_are_failures(void **state)
+{
+    struct fixture *fixture = *state;
+
+    open_unit(fixture);
+    fake_unit_fault(fixture->unit,
+                    (struct fake_fault){.word = "WS",
+                                        .times = 1,
+                                        .key = SENSE_DATA_PROTECT,
+                                        .asc_ascq = ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT});
+    assert_int_equal(zero(fixture, 0, 8), -ENOSPC);
+    assert_non_null(strstr(fixture->request.error.text, "WRITE SAME(16) of 8 blocks at LBA 0"));
+    fake_unit_fault(fixture->unit,
+                    (struct fake_fault){.word = "WS", .times = 1, .status = SCSI_STATUS_BUSY});
+    assert_int_equal(zero(fixture, 0, 8), 0);
+    assert_string_equal(fixture->unit->log, "WS 0+8 u WS 0+8 u");
+    assert_int_equal(fixture->endpoint->counters.zeroed_blocks, 8);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(write_same_with_unmap_is_the_first_choice),
+        TEST(what_is_no_whole_unit_is_not_called_deallocated),
+        TEST(the_end_of_the_lun_ends_a_unit),
+        TEST(without_lbprz_nothing_is_left_to_unmapping),
+        TEST(unmap_is_checked_by_the_map),
+        TEST(what_unmap_has_left_is_written),
+        TEST(ends_that_are_no_whole_unit_are_written),
+        TEST(units_may_begin_anywhere),
+        TEST(unmap_keeps_to_its_limit),
+        TEST(a_map_that_lies_after_unmap_leads_to_writes),
+        TEST(unmap_without_a_map_is_not_trusted),
+        TEST(each_refusal_leads_to_the_next_way),
+        TEST(an_unmap_list_refused_leads_to_the_next_way),
+        TEST(one_limit_met_late_is_worked_around),
+        TEST(long_ranges_take_many_writes),
+        TEST(more_than_one_buffer_of_zeros),
+        TEST(failures_are_failures),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
