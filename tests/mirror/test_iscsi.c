@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The iSCSI transport against a real target (tgtd) on the loopback. */
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "auth.h"
+#include "endpoint.h"
+#include "tgtd.h"
+#include "transport.h"
+
+#define LUN_BYTES (UINT64_C(64) << 20)
+
+static bool available;
+static struct tgtd target; /* for the tests that do it no harm: "plain", "large", "chap", "both" */
+
+static int start_target(void **state)
+{
+    static const char *const chap[] = {
+        "--lld iscsi --op new --mode account --user alice --password alice-secret-1",
+        "--lld iscsi --op new --mode account --user target --password target-secret-1",
+        "--lld iscsi --op bind --mode account --tid 3 --user alice",
+        "--lld iscsi --op bind --mode account --tid 4 --user alice",
+        "--lld iscsi --op bind --mode account --tid 4 --user target --outgoing",
+    };
+
+    (void)state;
+    available = tgtd_available();
+    if (!available)
+        return 0;
+    tgtd_start(&target);
+    tgtd_add_target(&target, 1, "plain", "64M", 512);
+    tgtd_add_target(&target, 2, "large", "64M", 4096);
+    tgtd_add_target(&target, 3, "chap", "1M", 512);
+    tgtd_add_target(&target, 4, "both", "1M", 512);
+    for (size_t i = 0; i < sizeof(chap) / sizeof(chap[0]); i++)
+        tgtd_admin(&target, chap[i]);
+    return 0;
+}
+
+static int stop_target(void **state)
+{
+    (void)state;
+    if (available)
+        tgtd_stop(&target);
+    return 0;
+}
+
+static struct auth_table *auth_from_environment(const char *user, const char *secret,
+                                                const char *target_user, const char *target_secret)
+{
+    static const char *const names[] = {"THINMIRROR_CHAP_USER", "THINMIRROR_CHAP_SECRET",
+                                        "THINMIRROR_CHAP_TARGET_USER",
+                                        "THINMIRROR_CHAP_TARGET_SECRET"};
+    const char *const values[] = {user, secret, target_user, target_secret};
+    struct auth_table *table;
+    struct errmsg err;
+
+    for (int i = 0; i < 4; i++)
+        if (values[i])
+            setenv(names[i], values[i], 1);
+    assert_int_equal(auth_table_load(NULL, &table, &err), 0);
+    for (int i = 0; i < 4; i++)
+        unsetenv(names[i]);
+    return table;
+}
+
+static struct endpoint *open_with(const char *name, unsigned flags, struct auth_table *auth)
+{
+    struct endpoint *endpoint = NULL;
+    struct errmsg err = {{0}};
+    char url[256];
+
+    if (endpoint_open(tgtd_url(&target, name, 1, url), flags, auth, &endpoint, &err) < 0)
+        fail_msg("%s", err.text);
+    return endpoint;
+}
+
+static void open_fails(const char *url, struct auth_table *auth, int error, const char *words)
+{
+    struct endpoint *endpoint = NULL;
+    struct errmsg err = {{0}};
+
+    assert_int_equal(endpoint_open(url, 0, auth, &endpoint, &err), error);
+    if (!strstr(err.text, words) || !strstr(err.text, "iscsi://"))
+        fail_msg("'%s' does not say '%s' and the name", err.text, words);
+    if (strstr(err.text, "secret-1"))
+        fail_msg("'%s' gives the secret away", err.text);
+}
+
+static int transfer(struct endpoint *endpoint, enum endpoint_op op, uint64_t lba, uint64_t blocks,
+                    char *data)
+{
+    size_t bytes = blocks * endpoint->info.block_size;
+    struct iovec iov[3] = {{data, 1000}, {data + 1000, 24}, {data + 1024, bytes - 1024}};
+    struct endpoint_request request = {
+        .op = op, .lba = lba, .blocks = blocks, .iov = iov, .iov_count = 3};
+    int r = endpoint_run(endpoint, &request);
+
+    if (r < 0)
+        fail_msg("%s", request.error.text);
+    return r;
+}
+
+/* The map as "M16 D100 ...". */
+static const char *map_text(struct endpoint *endpoint)
+{
+    static char text[512];
+    struct extent_list map = {0};
+    size_t used = 0;
+
+    while (extent_list_end(&map) < endpoint->info.blocks) {
+        uint64_t from = extent_list_end(&map);
+        struct endpoint_request request = {.op = ENDPOINT_MAP,
+                                           .lba = from,
+                                           .blocks = endpoint->info.blocks - from,
+                                           .map = &map};
+
+        assert_int_equal(endpoint_run(endpoint, &request), 0);
+    }
+    for (size_t i = 0; i < map.count; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%c%llu", i ? " " : "",
+                                 map.items[i].status == EXTENT_MAPPED ? 'M' : 'D',
+                                 (unsigned long long)map.items[i].length);
+    extent_list_free(&map);
+    return text;
+}
+
+static void check_data(const char *name, unsigned block_size, const char *map_after)
+{
+    static char data[1 << 20], back[1 << 20];
+    struct endpoint *endpoint = open_with(name, ENDPOINT_WRITABLE, NULL);
+    uint64_t blocks = sizeof(data) / block_size, hole = 65536 / block_size;
+    struct endpoint_request zero = {.op = ENDPOINT_ZERO, .lba = blocks + hole, .blocks = hole};
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+
+    assert_string_equal(endpoint->info.kind, "iscsi");
+    assert_int_equal(endpoint->info.block_size, block_size);
+    assert_int_equal(endpoint->info.blocks, LUN_BYTES / block_size);
+    assert_true(endpoint->info.thin && endpoint->info.can_map && endpoint->info.can_unmap);
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (char)(i % 251 + 1);
+    transfer(endpoint, ENDPOINT_WRITE, blocks, blocks, data);
+    transfer(endpoint, ENDPOINT_READ, blocks, blocks, back);
+    assert_memory_equal(data, back, sizeof(data));
+    assert_int_equal(endpoint_run(endpoint, &zero), 0);
+    assert_true(zero.deallocated);
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    memset(data + 65536, 0, 65536);
+    transfer(endpoint, ENDPOINT_READ, blocks, blocks, back);
+    assert_memory_equal(data, back, sizeof(data));
+    assert_string_equal(map_text(endpoint), map_after);
+    endpoint_close(endpoint);
+}
+
+static void data_and_map_of_512_byte_blocks(void **state)
+{
+    (void)state;
+    if (!available)
+        skip();
+    check_data("plain", 512, "D2048 M128 D128 M1792 D126976");
+}
+
+static void data_and_map_of_4096_byte_blocks(void **state)
+{
+    (void)state;
+    if (!available)
+        skip();
+    check_data("large", 4096, "D256 M16 D16 M224 D15872");
+}
+
+struct many {
+    struct endpoint *endpoint;
+    unsigned submitted, done, failed;
+    struct iovec iov[64];
+    struct endpoint_request requests[64];
+    char data[64][65536];
+};
+
+#define MANY_TOTAL 512
+
+static void submit_one(struct many *many, unsigned slot);
+
+static void one_done(struct endpoint_request *request)
+{
+    struct many *many = request->opaque;
+
+    many->done++;
+    if (request->result < 0) {
+        many->failed++;
+        assert_non_null(strstr(request->error.text, "iscsi://127.0.0.1"));
+    } else if (many->submitted < MANY_TOTAL) {
+        submit_one(many, (unsigned)(request - many->requests));
+    }
+}
+
+static void submit_one(struct many *many, unsigned slot)
+{
+    unsigned number = many->submitted++;
+
+    many->iov[slot] = (struct iovec){many->data[slot], sizeof(many->data[slot])};
+    many->requests[slot] =
+        (struct endpoint_request){.op = number % 2 ? ENDPOINT_READ : ENDPOINT_WRITE,
+                                  .lba = (number % 256) * 128,
+                                  .blocks = 128,
+                                  .iov = &many->iov[slot],
+                                  .iov_count = 1,
+                                  .done = one_done,
+                                  .opaque = many};
+    assert_int_equal(endpoint_submit(many->endpoint, &many->requests[slot]), 0);
+}
+
+static struct many *start_many(struct endpoint *endpoint)
+{
+    struct many *many = calloc(1, sizeof(*many));
+
+    assert_non_null(many);
+    many->endpoint = endpoint;
+    for (unsigned i = 0; i < 64; i++)
+        submit_one(many, i);
+    return many;
+}
+
+static void many_are_in_flight_at_once(void **state)
+{
+    struct endpoint *endpoint;
+    struct many *many;
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_with("plain", ENDPOINT_WRITABLE, NULL);
+    many = start_many(endpoint);
+    while (many->done < MANY_TOTAL)
+        assert_int_equal(endpoint_wait(&endpoint, 1, 30000), 0);
+    assert_int_equal(many->failed, 0);
+    free(many);
+    endpoint_close(endpoint);
+}
+
+static void close_with_requests_in_flight(void **state)
+{
+    struct endpoint *endpoint;
+    struct many *many;
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_with("plain", ENDPOINT_WRITABLE, NULL);
+    many = start_many(endpoint);
+    many->submitted = MANY_TOTAL;
+    assert_int_equal(endpoint_wait(&endpoint, 1, 30000), 0);
+    endpoint_close(endpoint);
+    assert_int_equal(many->done, 64);
+    free(many);
+}
+
+static void sessions_of_one_process_leave_each_other_alone(void **state)
+{
+    struct endpoint *pair[2];
+    struct errmsg err;
+    char data[4096];
+
+    (void)state;
+    if (!available)
+        skip();
+    pair[0] = open_with("plain", 0, NULL);
+    pair[1] = open_with("plain", 0, NULL);
+    for (int i = 0; i < 4; i++)
+        transfer(pair[i % 2], ENDPOINT_READ, 0, 8, data);
+    /* They are one LUN. */
+    assert_int_equal(endpoint_check_distinct(pair[0], pair[1], &err), -ENOTUNIQ);
+    endpoint_close(pair[1]);
+    transfer(pair[0], ENDPOINT_READ, 0, 8, data);
+    endpoint_close(pair[0]);
+}
+
+static void first_luns_of_two_tgtds_are_two(void **state)
+{
+    struct tgtd other;
+    struct endpoint *a, *b = NULL;
+    struct errmsg err = {{0}};
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip();
+    tgtd_start(&other);
+    tgtd_add_target(&other, 1, "elsewhere", "64M", 512);
+    a = open_with("plain", 0, NULL);
+    assert_int_equal(endpoint_open(tgtd_url(&other, "elsewhere", 1, url), 0, NULL, &b, &err), 0);
+    assert_int_equal(endpoint_check_distinct(a, b, &err), 0);
+    /* Though they say the same of themselves. */
+    assert_string_equal(a->info.serial, b->info.serial);
+    endpoint_close(a);
+    endpoint_close(b);
+    tgtd_stop(&other);
+}
+
+static void what_cannot_be_reached_is_told(void **state)
+{
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip();
+    open_fails(tgtd_url(&target, "plain", 9, url), NULL, -ENODEV, "no such LUN");
+    open_fails(tgtd_url(&target, "unknown", 1, url), NULL, -ENODEV, TGTD_IQN "unknown");
+    open_fails(tgtd_url(&target, "plain", 0, url), NULL, -EINVAL, "no disk");
+    open_fails("iscsi://127.0.0.1:1/" TGTD_IQN "x/1", NULL, -ECONNREFUSED, "connection refused");
+    open_fails("iscsi://no-such-host.invalid/" TGTD_IQN "x/1", NULL, -EHOSTUNREACH,
+               "no-such-host.invalid is not known");
+    open_fails("iscsi://127.0.0.1", NULL, -EINVAL, "it must be");
+    open_fails("iscsi://alice%secret-1@127.0.0.1/" TGTD_IQN "x/1", NULL, -EINVAL, "--auth-file");
+}
+
+static void chap_opens_with_the_right_secret_only(void **state)
+{
+    struct auth_table *auth;
+    char url[256], with_user[300];
+
+    (void)state;
+    if (!available)
+        skip();
+    tgtd_url(&target, "chap", 1, url);
+    snprintf(with_user, sizeof(with_user), "iscsi://alice@%s", url + strlen("iscsi://"));
+    open_fails(url, NULL, -EACCES, "wants CHAP");
+    open_fails(with_user, NULL, -EACCES, "no secret is known for the user alice");
+
+    auth = auth_from_environment("alice", "wrong-secret-1", NULL, NULL);
+    open_fails(url, auth, -EACCES, "refuses this user or CHAP secret");
+    auth_table_free(auth);
+    auth = auth_from_environment("bob", "alice-secret-1", NULL, NULL);
+    open_fails(url, auth, -EACCES, "refuses this user or CHAP secret");
+    auth_table_free(auth);
+
+    auth = auth_from_environment("alice", "alice-secret-1", NULL, NULL);
+    endpoint_close(open_with("chap", 0, auth));
+    /* It does no harm where none is wanted. */
+    endpoint_close(open_with("plain", 0, auth));
+    auth_table_free(auth);
+}
+
+static void mutual_chap_checks_the_target(void **state)
+{
+    struct auth_table *auth;
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip();
+    tgtd_url(&target, "both", 1, url);
+    auth = auth_from_environment("alice", "alice-secret-1", "target", "target-secret-1");
+    endpoint_close(open_with("both", 0, auth));
+    auth_table_free(auth);
+    auth = auth_from_environment("alice", "alice-secret-1", "target", "other-secret-1");
+    open_fails(url, auth, -EACCES, "could not prove who it is");
+    auth_table_free(auth);
+}
+
+/* A target of its own, to be killed. */
+static struct endpoint *open_victim(struct tgtd *victim)
+{
+    struct endpoint *endpoint = NULL;
+    struct errmsg err = {{0}};
+    char url[256];
+
+    tgtd_start(victim);
+    tgtd_add_target(victim, 1, "victim", "64M", 512);
+    if (endpoint_open(tgtd_url(victim, "victim", 1, url), ENDPOINT_WRITABLE, NULL, &endpoint,
+                      &err) < 0)
+        fail_msg("%s", err.text);
+    return endpoint;
+}
+
+static void a_target_killed_under_load_fails_all_at_once(void **state)
+{
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+    struct tgtd victim;
+    struct endpoint *endpoint;
+    struct many *many;
+    int r = 0;
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_victim(&victim);
+    many = start_many(endpoint);
+    while (many->done < 16)
+        assert_int_equal(endpoint_wait(&endpoint, 1, 30000), 0);
+    tgtd_signal(&victim, SIGKILL);
+    while (r == 0)
+        r = endpoint_wait(&endpoint, 1, 5000);
+    assert_int_equal(r, -ENOTCONN);
+    assert_int_equal(many->done, many->submitted);
+    assert_true(many->failed > 0);
+    assert_int_equal(endpoint_run(endpoint, &flush), -ENOTCONN);
+    assert_non_null(strstr(flush.error.text, TGTD_IQN "victim"));
+    free(many);
+    endpoint_close(endpoint);
+    tgtd_stop(&victim);
+}
+
+static void a_target_killed_at_rest_is_noticed(void **state)
+{
+    struct tgtd victim;
+    struct endpoint *endpoint;
+    int r = 0;
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_victim(&victim);
+    tgtd_signal(&victim, SIGKILL);
+    for (int i = 0; i < 4 && r == 0; i++)
+        r = endpoint_wait(&endpoint, 1, 5000);
+    assert_int_equal(r, -ENOTCONN);
+    endpoint_close(endpoint);
+    tgtd_stop(&victim);
+}
+
+static void a_silent_target_is_given_up(void **state)
+{
+    struct transport_request request = {.cdb_length = 6, .timeout_ms = 300};
+    struct transport *transport = NULL;
+    struct endpoint *endpoint;
+    struct errmsg err;
+    struct tgtd victim;
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_victim(&victim);
+    assert_int_equal(transport_iscsi_open(tgtd_url(&victim, "victim", 1, url), NULL, &transport,
+                                          &err),
+                     0);
+    assert_int_equal(transport_run(transport, &request), 0);
+    tgtd_signal(&victim, SIGSTOP);
+    assert_int_equal(transport_run(transport, &request), -ETIMEDOUT);
+    tgtd_signal(&victim, SIGCONT);
+    /* A late answer finds nobody. */
+    assert_int_equal(transport_run(transport, &request), -ETIMEDOUT);
+    transport_close(transport);
+    endpoint_close(endpoint);
+    tgtd_stop(&victim);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(data_and_map_of_512_byte_blocks),
+        cmocka_unit_test(data_and_map_of_4096_byte_blocks),
+        cmocka_unit_test(many_are_in_flight_at_once),
+        cmocka_unit_test(close_with_requests_in_flight),
+        cmocka_unit_test(sessions_of_one_process_leave_each_other_alone),
+        cmocka_unit_test(first_luns_of_two_tgtds_are_two),
+        cmocka_unit_test(what_cannot_be_reached_is_told),
+        cmocka_unit_test(chap_opens_with_the_right_secret_only),
+        cmocka_unit_test(mutual_chap_checks_the_target),
+        cmocka_unit_test(a_target_killed_under_load_fails_all_at_once),
+        cmocka_unit_test(a_target_killed_at_rest_is_noticed),
+        cmocka_unit_test(a_silent_target_is_given_up),
+    };
+
+    return cmocka_run_group_tests(tests, start_target, stop_target);
+}
