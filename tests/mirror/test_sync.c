@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The copy engine over endpoints in memory: exactly which requests it sends, and what it says when
- * they fail. */
+/* The copy engine over endpoints in memory: exactly which requests it sends. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,51 +11,7 @@
 
 #include <cmocka.h>
 
-#include "fake_endpoint.h"
-#include "sync.h"
-
-#define BLOCKS 4096
-
-struct fixture {
-    struct fake_endpoint *primary;
-    struct fake_endpoint *secondary;
-    struct sync_params params;
-    struct sync_result result;
-    struct errmsg error;
-};
-
-static int setup(void **state)
-{
-    struct fixture *fixture = calloc(1, sizeof(*fixture));
-
-    fixture->primary = fake_create("primary", BLOCKS);
-    fixture->secondary = fake_create("secondary", BLOCKS);
-    fixture->params = (struct sync_params){.primary = &fixture->primary->base,
-                                           .secondary = &fixture->secondary->base};
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    endpoint_close(&fixture->primary->base);
-    endpoint_close(&fixture->secondary->base);
-    free(fixture);
-    return 0;
-}
-
-static int run(struct fixture *fixture)
-{
-    fixture->error.text[0] = '\0';
-    return sync_run(&fixture->params, &fixture->result, &fixture->error);
-}
-
-static void expect_ranges(struct fake_endpoint *fake, enum endpoint_op op, const char *expected)
-{
-    assert_string_equal(fake_ranges(fake, op), expected);
-}
+#include "sync_fixture.h"
 
 static void only_mapped_blocks_are_read_and_written(void **state)
 {
@@ -311,180 +266,6 @@ static void the_flush_comes_after_the_last_write(void **state)
     assert_int_equal(secondary->log[secondary->log_count - 1].op, ENDPOINT_FLUSH);
 }
 
-static void what_a_broken_map_leaves_open_is_copied(void **state)
-{
-    struct fixture *fixture = *state;
-    const enum fake_map_defect defects[] = {FAKE_MAP_GAP, FAKE_MAP_EMPTY};
-
-    for (size_t i = 0; i < 2; i++) {
-        fixture->primary->defect = defects[i];
-        fixture->primary->defect_lba = 1000;
-        fake_fill(fixture->primary, 8, 8, 1);
-        fake_fill(fixture->primary, 1000, 8, 1);
-        assert_int_equal(run(fixture), 0);
-        expect_ranges(fixture->primary, ENDPOINT_READ, "8+8 1000+3096");
-        assert_true(fixture->result.map_gave_up);
-        assert_non_null(strstr(fixture->result.note.text, "primary"));
-        assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
-        fixture->primary->log_count = 0;
-    }
-}
-
-static void a_refused_map_question_means_mapped(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->primary->fault = (struct fake_fault){ENDPOINT_MAP, 1, -EIO};
-    fixture->primary->extents_per_map = 1;
-    fake_fill(fixture->primary, 0, 8, 1);
-    assert_int_equal(run(fixture), 0);
-    expect_ranges(fixture->primary, ENDPOINT_READ, "0+4096");
-    assert_true(fixture->result.map_gave_up);
-}
-
-static void a_refused_map_question_is_an_error_when_the_map_is_needed(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->params.need_map = true;
-    fixture->primary->fault = (struct fake_fault){ENDPOINT_MAP, 1, -EIO};
-    fixture->primary->extents_per_map = 1;
-    fake_fill(fixture->primary, 0, 8, 1);
-    assert_true(run(fixture) < 0);
-    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_FLUSH), 0);
-}
-
-static void what_a_broken_map_of_the_secondary_leaves_open_is_emptied(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->secondary->defect = FAKE_MAP_EMPTY;
-    fixture->secondary->defect_lba = 1000;
-    fake_fill(fixture->primary, 8, 8, 1);
-    fake_fill(fixture->secondary, 3000, 8, 9);
-    assert_int_equal(run(fixture), 0);
-    expect_ranges(fixture->secondary, ENDPOINT_ZERO, "1000+3096");
-    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
-}
-
-/* A failure of either side ends the sync with its sentence, and nothing is flushed or claimed. */
-static void expect_failure(struct fixture *fixture, const char *side, int error)
-{
-    assert_int_equal(run(fixture), error);
-    assert_non_null(strstr(fixture->error.text, side));
-    assert_false(fixture->result.interrupted);
-    assert_true(fixture->result.written_bytes < BLOCKS * 512);
-}
-
-static void prepare_copy(struct fixture *fixture)
-{
-    fake_fill(fixture->primary, 0, BLOCKS, 1);
-    fixture->primary->shuffle = fixture->secondary->shuffle = true;
-    fixture->primary->answers_per_wait = fixture->secondary->answers_per_wait = 3;
-    fixture->params.control.queue_depth = 8;
-}
-
-static void a_read_error_ends_it(void **state)
-{
-    struct fixture *fixture = *state;
-
-    prepare_copy(fixture);
-    fixture->primary->fault = (struct fake_fault){ENDPOINT_READ, 10, -EIO};
-    expect_failure(fixture, "primary", -EIO);
-    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_FLUSH), 0);
-}
-
-static void a_write_error_ends_it(void **state)
-{
-    struct fixture *fixture = *state;
-
-    prepare_copy(fixture);
-    fixture->secondary->fault = (struct fake_fault){ENDPOINT_WRITE, 10, -ENOSPC};
-    expect_failure(fixture, "secondary", -ENOSPC);
-    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_FLUSH), 0);
-}
-
-static void an_unmap_error_ends_it(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fake_fill(fixture->secondary, 0, BLOCKS, 9);
-    fixture->secondary->fault = (struct fake_fault){ENDPOINT_ZERO, 2, -EIO};
-    assert_int_equal(run(fixture), -EIO);
-    assert_non_null(strstr(fixture->error.text, "secondary"));
-    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_FLUSH), 0);
-}
-
-static void a_failed_flush_is_no_success(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fake_fill(fixture->primary, 0, 8, 1);
-    fixture->secondary->fault = (struct fake_fault){ENDPOINT_FLUSH, 0, -EIO};
-    assert_int_equal(run(fixture), -EIO);
-    assert_non_null(strstr(fixture->error.text, "secondary"));
-}
-
-static void a_primary_that_goes_away_ends_it(void **state)
-{
-    struct fixture *fixture = *state;
-
-    for (int after = 0; after < 20; after++) {
-        prepare_copy(fixture);
-        fixture->primary->gone_after = after;
-        expect_failure(fixture, "primary", -ENOTCONN);
-    }
-}
-
-static void a_secondary_that_goes_away_ends_it(void **state)
-{
-    struct fixture *fixture = *state;
-
-    for (int after = 0; after < 20; after++) {
-        prepare_copy(fixture);
-        fake_set_status(fixture->secondary, 0, BLOCKS, EXTENT_DEALLOCATED);
-        fixture->secondary->gone_after = after;
-        expect_failure(fixture, "secondary", -ENOTCONN);
-    }
-}
-
-static volatile sig_atomic_t stop;
-
-static void stop_after_ten(struct fake_endpoint *fake, const struct endpoint_request *request)
-{
-    if (request->op == ENDPOINT_WRITE && fake_count(fake, ENDPOINT_WRITE) >= 10)
-        stop = 1;
-}
-
-static void a_stop_finishes_what_was_begun_and_flushes(void **state)
-{
-    struct fixture *fixture = *state;
-
-    stop = 0;
-    prepare_copy(fixture);
-    fixture->params.control.stop = &stop;
-    fixture->secondary->on_answer = stop_after_ten;
-    assert_int_equal(run(fixture), 0);
-    assert_true(fixture->result.interrupted);
-    assert_int_equal(fixture->result.read_bytes, fixture->result.written_bytes);
-    assert_true(fixture->result.written_bytes < BLOCKS * 512);
-    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_FLUSH), 1);
-}
-
-static void a_stop_at_the_very_end_is_none(void **state)
-{
-    struct fixture *fixture = *state;
-
-    stop = 0;
-    fake_fill(fixture->primary, 0, 640, 1);
-    fixture->params.control.stop = &stop;
-    fixture->secondary->answers_per_wait = 1;
-    fixture->secondary->on_answer = stop_after_ten;
-    assert_int_equal(run(fixture), 0);
-    assert_false(fixture->result.interrupted);
-    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
-}
-
 static void the_rate_is_kept(void **state)
 {
     struct fixture *fixture = *state;
@@ -620,8 +401,6 @@ static void a_huge_lun_of_many_extents_is_planned_to_the_end(void **state)
     endpoint_close(&secondary->base);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -640,18 +419,6 @@ int main(void)
         TEST(the_map_is_asked_for_to_the_end),
         TEST(an_extent_over_many_replies_counts_once),
         TEST(the_flush_comes_after_the_last_write),
-        TEST(what_a_broken_map_leaves_open_is_copied),
-        TEST(a_refused_map_question_means_mapped),
-        TEST(a_refused_map_question_is_an_error_when_the_map_is_needed),
-        TEST(what_a_broken_map_of_the_secondary_leaves_open_is_emptied),
-        TEST(a_read_error_ends_it),
-        TEST(a_write_error_ends_it),
-        TEST(an_unmap_error_ends_it),
-        TEST(a_failed_flush_is_no_success),
-        TEST(a_primary_that_goes_away_ends_it),
-        TEST(a_secondary_that_goes_away_ends_it),
-        TEST(a_stop_finishes_what_was_begun_and_flushes),
-        TEST(a_stop_at_the_very_end_is_none),
         TEST(the_rate_is_kept),
         TEST(progress_ends_where_the_work_does),
         TEST(random_maps_of_both_sides_end_alike),
