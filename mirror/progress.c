@@ -108,7 +108,7 @@ static void format_size(double bytes, char to[static 32])
 static void choose_tail(const struct copy_status *status, double share, double rate, double left,
                         size_t room, char to[static PROGRESS_LINE_BYTES])
 {
-    char done[32], all[32], speed[32], time[16];
+    char done[32], all[32], speed[32], time[64];
     double mapped = status->scanned_bytes > 0
                         ? 100 * (double)status->todo_bytes / (double)status->scanned_bytes
                         : 0;

@@ -110,7 +110,7 @@ static void explain_ledger(const struct ledger *known, char *to, size_t size)
     started = (time_t)known->started;
     if (gmtime_r(&started, &when))
         strftime(day, sizeof(day), "%Y-%m-%d", &when);
-    snprintf(to, size, " (copied there from %s on %s)", known->primary.name, day);
+    snprintf(to, size, " (copied there from %.150s on %s)", known->primary.name, day);
 }
 
 int safety_check_data(struct endpoint *primary, struct endpoint *secondary,
