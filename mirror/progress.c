@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define DEFAULT_COLUMNS 80
-#define SHORTEST_BAR    8
+#define SHORTEST_BAR    5
 #define LONGEST_BAR     40
 #define RATE_MEMORY     3.0 /* seconds */
 
@@ -78,17 +78,19 @@ static double seconds_left(const struct progress *progress, const struct copy_st
                                          : 0;
 }
 
-static void format_time(double seconds, char *to, size_t size)
+/* Six characters at most: "0:07", "59:59", "12h34m", "3d04h", "-:--" when it is not known. */
+static void format_time(double seconds, char to[static 32])
 {
-    uint64_t whole = seconds < 0 || seconds > 359999 ? 359999 : (uint64_t)(seconds + 0.5);
+    unsigned long whole = seconds < 8e6 ? (unsigned long)(seconds + 0.5) : 8000000;
 
     if (seconds < 0)
-        snprintf(to, size, "-:--");
-    else if (whole >= 3600)
-        snprintf(to, size, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, whole / 3600, whole / 60 % 60,
-                 whole % 60);
+        strcpy(to, "-:--");
+    else if (whole < 3600)
+        snprintf(to, 32, "%lu:%02lu", whole / 60, whole % 60);
+    else if (whole < 100 * 3600)
+        snprintf(to, 32, "%luh%02lum", whole / 3600, whole / 60 % 60);
     else
-        snprintf(to, size, "%" PRIu64 ":%02" PRIu64, whole / 60, whole % 60);
+        snprintf(to, 32, "%lud%02luh", whole / 86400, whole / 3600 % 24);
 }
 
 /* Always nine characters, so that the line does not jump about: " 12.5 MiB". */
@@ -104,11 +106,12 @@ static void format_size(double bytes, char to[static 32])
     snprintf(to, 32, "%5.1f %s", bytes, units[unit]);
 }
 
-/* The text behind the bar, the longest of four that leaves room for a bar. */
+/* The text behind the bar, the longest of four that leaves room for a bar. Its length does not
+ * depend on the numbers, so the bar's end stays where it is. */
 static void choose_tail(const struct copy_status *status, double share, double rate, double left,
                         size_t room, char to[static PROGRESS_LINE_BYTES])
 {
-    char done[32], all[32], speed[32], time[64];
+    char done[32], all[32], speed[32], time[32];
     double mapped = status->scanned_bytes > 0
                         ? 100 * (double)status->todo_bytes / (double)status->scanned_bytes
                         : 0;
@@ -117,19 +120,19 @@ static void choose_tail(const struct copy_status *status, double share, double r
     format_size((double)status->done_bytes, done);
     format_size((double)progress_expected_bytes(status), all);
     format_size(rate, speed);
-    format_time(left, time, sizeof(time));
+    format_time(left, time);
     for (int length = 0; length < 4; length++) {
         switch (length) {
         case 0:
-            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s of %s  %s/s  ETA %s  mapped %.0f%%",
+            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s of %s  %s/s  ETA %-6s  mapped %3.0f%%",
                      percent, done, all, speed, time, mapped);
             break;
         case 1:
-            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s/s  ETA %s  mapped %.0f%%", percent, speed,
-                     time, mapped);
+            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s/s  ETA %-6s  mapped %3.0f%%", percent,
+                     speed, time, mapped);
             break;
         case 2:
-            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s/s  %s", percent, speed, time);
+            snprintf(to, PROGRESS_LINE_BYTES, "%3d%% %s/s %-6s", percent, speed, time);
             break;
         default:
             snprintf(to, PROGRESS_LINE_BYTES, "%3d%%", percent);

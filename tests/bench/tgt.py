@@ -77,8 +77,11 @@ class Tgtd:
         self._admin("new", "logicalunit", "--lun", "1", "-b", str(self.path))
         self.served = True
         name = f"bench{self.number}-{self.port}"
-        self._admin("update", "logicalunit", "--lun", "1", "--params",
-                    f"thin_provisioning=1,scsi_id={name},scsi_sn={name}")
+        self.set_params(f"thin_provisioning=1,scsi_id={name},scsi_sn={name}")
+
+    def set_params(self, params):
+        """Of the LUN, as tgtadm names them: "thin_provisioning=0,readonly=1"."""
+        self._admin("update", "logicalunit", "--lun", "1", "--params", params)
 
     def remove(self):
         """Takes the LUN away as soon as nobody uses it, if there is one."""

@@ -2,9 +2,15 @@
 #ifndef THINMIRROR_TESTS_SYNC_FIXTURE_H
 #define THINMIRROR_TESTS_SYNC_FIXTURE_H
 
-/* Two endpoints in memory and a sync from one to the other. Include after cmocka.h. */
+/* Two endpoints in memory and a sync from one to the other. */
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
+
+#include <cmocka.h>
 
 #include "fake_endpoint.h"
 #include "sync.h"

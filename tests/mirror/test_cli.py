@@ -1,0 +1,463 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The commands over files and thin volumes: what they print and what they end with."""
+
+import json
+import os
+import random
+import signal
+import stat
+import subprocess
+import time
+
+import rig
+from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, THINMIRROR, USAGE
+
+
+class Usage(rig.Case):
+    def test_wrong_usage_ends_with_2_and_says_why(self):
+        for args, text in [
+                ([], "sync, map, verify or probe"),
+                (["copy", "a", "b"], "no command 'copy'"),
+                (["sync", "a"], "PRIMARY and SECONDARY"),
+                (["sync", "a", "b", "c"], "'c' is too many"),
+                (["map"], "map needs PRIMARY"),
+                (["probe", "a", "b"], "'b' is too many"),
+                (["sync", "--resume", "a", "b"], "no option --resume"),
+                (["sync", "--sessions=2", "a", "b"], "no option --sessions"),
+                (["map", "--overwrite", "a"], "no option --overwrite"),
+                (["verify", "--dry-run", "a", "b"], "no option --dry-run"),
+                (["sync", "-n", "a", "b"], "no option -n"),
+                (["sync", "--source-map=analyse", "a", "b"], "not in this version"),
+                (["sync", "--source-map=magic", "a", "b"], "'magic'"),
+                (["sync", "--progress=loud", "a", "b"], "'loud'"),
+                (["sync", "--queue-depth=0", "a", "b"], "1 to 1024"),
+                (["sync", "--rate=fast", "a", "b"], "'fast'"),
+                (["sync", "--dry-run", "--verify", "a", "b"], "--dry-run"),
+                (["probe", "iscsi://"], "iscsi://"),
+                (["probe", "iscsi://host/iqn.2024-01.org.example:x"], "iscsi://host"),
+        ]:
+            with self.subTest(args=args):
+                result = self.expect(USAGE, *args, says=[text])
+                self.assertEqual(result.out, "")
+
+    def test_every_command_has_help_with_examples(self):
+        for command in ["sync", "map", "verify", "probe"]:
+            result = self.expect(DONE, command, "--help")
+            self.assertIn(f"usage: thinmirror {command} ", result.out)
+            self.assertIn("Examples:\n  thinmirror ", result.out)
+            self.assertLessEqual(max(map(len, result.out.splitlines())), 91)
+        self.assertIn("Exit status:", self.expect(DONE, "--help").out)
+        self.assertIn("Exit status:", self.expect(DONE, "-h").out)
+
+    def test_version(self):
+        self.assertRegex(self.expect(DONE, "--version").out, r"^thinmirror \d+\.\d+\.\d+\n$")
+
+    def test_output_that_nobody_gets_is_a_failure(self):
+        primary = self.file("a", MIB)
+        with open("/dev/full", "w") as full:
+            for args in [["map"], ["map", "--json"], ["probe"]]:
+                result = subprocess.run([THINMIRROR, *args, primary], stdout=full,
+                                        stderr=subprocess.PIPE, text=True, check=False)
+                self.assertEqual(result.returncode, FAILED)
+                self.assertIn("cannot write to stdout", result.stderr)
+
+
+class Map(rig.Case):
+    def test_json_covers_the_lun_in_order(self):
+        pieces = rig.random_pieces(32 * MIB, 50)
+        size = 32 * MIB
+        extents = self.expect(DONE, "map", "--json", self.file("a", size, pieces)).json
+        at = 0
+        mapped = set()
+        for extent in extents:
+            self.assertEqual(list(extent), ["lba", "blocks", "status"])
+            self.assertEqual(extent["lba"], at)
+            self.assertGreater(extent["blocks"], 0)
+            self.assertIn(extent["status"], ["mapped", "deallocated"])
+            at += extent["blocks"]
+            if extent["status"] == "mapped":
+                mapped |= rig.grains([(extent["lba"] * 512, extent["blocks"] * 512)])
+        self.assertEqual(at * 512, size)
+        self.assertEqual(mapped, rig.grains(pieces))
+
+    def test_table_and_totals(self):
+        path = self.file("a", 16 * MIB, [(4 * MIB, 4 * MIB)])
+        lines = self.expect(DONE, "map", path).out.splitlines()
+        self.assertEqual([line.split() for line in lines[:4]],
+                         [["LBA", "BLOCKS", "STATUS"], ["0", "8192", "deallocated"],
+                          ["8192", "8192", "mapped"], ["16384", "16384", "deallocated"]])
+        self.assertRegex(lines[5], r"^mapped +4 MiB +25\.0%$")
+        self.assertRegex(lines[6], r"^deallocated +12 MiB +75\.0%$")
+        self.assertRegex(lines[7], r"^LUN +16 MiB +3 extents, blocks of 512 bytes$")
+
+    def test_a_thin_volume_knows_its_block_size(self):
+        path = self.volume("v", 16 * MIB, [(4 * MIB, 4 * MIB)], block_size=4096)
+        extents = self.expect(DONE, "map", "--json", f"thin:{path}").json
+        self.assertEqual([(e["lba"], e["blocks"], e["status"]) for e in extents],
+                         [(0, 1024, "deallocated"), (1024, 1024, "mapped"),
+                          (2048, 2048, "deallocated")])
+
+
+class Probe(rig.Case):
+    def test_json(self):
+        info = self.expect(DONE, "probe", "--json", self.file("a", 16 * MIB)).json
+        self.assertEqual(info["kind"], "file")
+        self.assertEqual(info["bytes"], 16 * MIB)
+        self.assertEqual(info["blocks"] * info["block_size"], 16 * MIB)
+        for flag in ["thin", "answers_lba_status", "unmapped_reads_zeros", "can_unmap"]:
+            self.assertIs(info[flag], True)
+        self.assertGreater(info["max_transfer_blocks"], 0)
+
+    def test_a_thin_volume_says_who_it_is(self):
+        path = self.volume("v", 16 * MIB, block_size=4096)
+        info = self.expect(DONE, "probe", "--json", f"thin:{path}").json
+        self.assertEqual(info["kind"], "thin")
+        self.assertEqual(info["block_size"], 4096)
+        self.assertTrue(info["identity"].startswith("naa.6"))
+        self.assertTrue(info["vendor"] and info["product"] and info["serial"])
+        text = self.expect(DONE, "probe", f"thin:{path}").out
+        for value in [info["identity"], info["serial"], "16 MiB", "4096 bytes"]:
+            self.assertIn(value, text)
+
+    def test_what_is_not_there(self):
+        self.expect(FAILED, "probe", self.folder / "none", says=[self.folder / "none"])
+        self.expect(FAILED, "probe", self.folder, says=[self.folder])
+
+
+class Sync(rig.Case):
+    def test_json_of_a_first_sync(self):
+        pieces = [(MIB, 2 * MIB), (8 * MIB, 64 * 1024)]
+        primary = self.file("a", 16 * MIB, pieces)
+        secondary = self.file("b", 16 * MIB)
+        mapped = 2 * MIB + 64 * 1024
+        got = self.sync_json(primary, secondary)
+        expected = {"primary": str(primary), "secondary": str(secondary), "result": "done",
+                    "notes": [], "source_map": "lba-status", "dry_run": False,
+                    "lun_bytes": 16 * MIB, "mapped_bytes": mapped, "extents": 2,
+                    "to_copy_bytes": mapped, "to_empty_bytes": 0, "read_bytes": mapped,
+                    "written_bytes": mapped, "unmapped_bytes": 0, "zeroed_bytes": 0,
+                    "status_queries": 1, "verified": False}
+        self.assertEqual({key: got[key] for key in expected}, expected)
+        self.assertGreater(got["seconds"], 0)
+        self.assertNotIn("error", got)
+        self.assertEqual(rig.digest(primary), rig.digest(secondary))
+        self.assertEqual(rig.data_grains(secondary), rig.grains(pieces))
+
+    def test_summary_for_people(self):
+        primary = self.file("a", 16 * MIB, [(MIB, 2 * MIB)])
+        result = self.expect(DONE, "sync", "--verify", primary, self.file("b", 16 * MIB))
+        lines = result.out.splitlines()
+        self.assertEqual(result.err, "")
+        self.assertRegex(lines[0], r"^LUN +16 MiB$")
+        self.assertRegex(lines[1], r"^mapped +2 MiB  \(12\.5%, 1 extent\)$")
+        self.assertRegex(lines[2], r"^copied +2 MiB$")
+        self.assertRegex(lines[3], r"^unmapped +0 bytes$")
+        self.assertRegex(lines[4], r"^time +\d+\.\d s  \(.*/s\)$")
+        self.assertRegex(lines[5], r"^verified +\d+\.\d s  \(.*/s\)$")
+        # Sizes end in one column.
+        self.assertEqual(len({line.index("iB") for line in lines[:3]}), 1)
+
+    def test_a_dry_run_writes_nothing(self):
+        primary = self.file("a", 16 * MIB, [(MIB, 2 * MIB)])
+        secondary = self.file("b", 16 * MIB)
+        before = rig.digest(secondary)
+        got = self.sync_json("--dry-run", primary, secondary)
+        self.assertTrue(got["dry_run"])
+        self.assertEqual(got["to_copy_bytes"], 2 * MIB)
+        self.assertEqual(got["written_bytes"], 0)
+        self.assertEqual(rig.digest(secondary), before)
+        self.assertFalse((self.folder / "state").exists())
+
+    def test_a_full_source_map_copies_everything(self):
+        primary = self.file("a", 4 * MIB, [(MIB, MIB)])
+        got = self.sync_json("--source-map=full", primary, self.file("b", 4 * MIB))
+        self.assertEqual(got["source_map"], "full")
+        self.assertEqual(got["written_bytes"], 4 * MIB)
+        self.assertEqual(got["status_queries"], 0)
+
+    def test_the_end_of_a_larger_secondary_is_left_alone(self):
+        primary = self.file("a", 4 * MIB, [(3 * MIB, MIB)])
+        secondary = self.file("b", 6 * MIB, [(5 * MIB, MIB)])
+        tail = secondary.read_bytes()[4 * MIB:]
+        result = self.expect(DONE, "sync", "--overwrite", primary, secondary,
+                             says=["its last 2 MiB are left as they are"])
+        self.assertNotIn("error", result.err)
+        self.assertEqual(secondary.read_bytes(), primary.read_bytes() + tail)
+
+    def test_verify_afterwards(self):
+        primary = self.file("a", 4 * MIB, [(MIB, MIB)])
+        got = self.sync_json("--verify", primary, self.file("b", 4 * MIB))
+        self.assertIs(got["verified"], True)
+        self.assertEqual(got["different_blocks"], 0)
+        self.assertEqual(got["compared_bytes"], MIB)
+
+    def test_random_maps_of_both_sides(self):
+        size = 24 * MIB
+        for i in range(6):
+            old, new = rig.random_pieces(size, 60), rig.random_pieces(size, 60)
+            primary = self.file(f"a{i}", size, new)
+            secondary = self.file(f"b{i}", size, old)
+            depth = random.choice([1, 2, 32, 200])
+            got = self.sync_json("--overwrite", f"--queue-depth={depth}", primary, secondary)
+            self.assertEqual(rig.digest(primary), rig.digest(secondary))
+            self.assertEqual(rig.data_grains(secondary), rig.grains(new))
+            self.assertEqual(got["written_bytes"], len(rig.grains(new)) * rig.GRAIN)
+            self.assertEqual(got["unmapped_bytes"],
+                             len(rig.grains(old) - rig.grains(new)) * rig.GRAIN)
+
+    def test_a_full_file_system_is_named(self):
+        primary = self.file("a", 16 * MIB, [(0, 12 * MIB)])
+        place = self.folder / "small"
+        place.mkdir()
+        script = f"""mount -t tmpfs -o size=4M none {place}
+                     truncate -s 16M {place}/b
+                     exec {THINMIRROR} sync {primary} {place}/b"""
+        result = rig.Result(subprocess.run(["unshare", "-rm", "sh", "-ec", script],
+                                           env=self.environment, capture_output=True, text=True,
+                                           timeout=60, check=False))
+        if "unshare failed" in result.err or "permission denied" in result.err:
+            self.skipTest("no user namespaces here")
+        self.assertEqual(result.status, FAILED, str(result))
+        self.assertIn("No space left on device", result.err)
+        self.assertIn(f"{place}/b", result.err)
+        self.assertIn("make room", result.err)
+
+    def test_a_rate_is_kept(self):
+        primary = self.file("a", 4 * MIB, [(0, 2 * MIB)])
+        got = self.sync_json("--rate=4M", primary, self.file("b", 4 * MIB))
+        self.assertGreaterEqual(got["seconds"], 0.3)
+
+
+class Refused(rig.Case):
+    """Exit status 3, one sentence, and the secondary is as it was."""
+
+    def refuse(self, *args, says, secondary=None):
+        before = rig.digest(secondary) if secondary else None
+        result = self.expect(REFUSED, "sync", *args, says=says)
+        self.assertEqual(result.out, "")
+        if secondary:
+            self.assertEqual(rig.digest(secondary), before)
+        return result
+
+    def test_a_smaller_secondary(self):
+        primary, secondary = self.file("a", 4 * MIB, [(0, MIB)]), self.file("b", 3 * MIB)
+        self.refuse(primary, secondary, secondary=secondary,
+                    says=["smaller", primary, secondary, "1048576 bytes"])
+
+    def test_other_blocks(self):
+        a = self.volume("a", 4 * MIB, [(0, MIB)])
+        b = self.volume("b", 4 * MIB, block_size=4096)
+        self.refuse(f"thin:{a}", f"thin:{b}", secondary=b, says=[a, b, "512", "4096"])
+
+    def test_the_primary_itself_by_any_name(self):
+        primary = self.file("a", 4 * MIB, [(0, MIB)])
+        (self.folder / "link").symlink_to(primary)
+        os.link(primary, self.folder / "hard")
+        for name in [primary, self.folder / "link", self.folder / "hard",
+                     f"{self.folder}/./a"]:
+            self.refuse(primary, name, secondary=primary, says=["same", name])
+        volume = self.volume("v", 4 * MIB, [(0, MIB)])
+        self.refuse(f"thin:{volume}", f"thin:{volume}", secondary=volume, says=["same"])
+        self.refuse(f"thin:{volume}", volume, secondary=volume, says=["same"])
+
+    def test_a_copied_volume_has_the_same_identity(self):
+        a = self.volume("a", 4 * MIB, [(0, MIB)])
+        subprocess.run(["cp", "--sparse=always", a, self.folder / "b"], check=True)
+        subprocess.run(["cp", f"{a}.thin", self.folder / "b.thin"], check=True)
+        self.refuse(f"thin:{a}", f"thin:{self.folder}/b", says=["same", "naa.6"],
+                    secondary=self.folder / "b")
+
+    def test_a_secondary_that_is_served(self):
+        import fcntl
+        primary, secondary = self.file("a", 4 * MIB, [(0, MIB)]), self.file("b", 4 * MIB)
+        with open(secondary, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.refuse(primary, secondary, says=[secondary, "locked"], secondary=secondary)
+
+    def test_data_that_was_not_copied_there(self):
+        primary = self.file("a", 4 * MIB, [(0, MIB)])
+        secondary = self.file("b", 4 * MIB, [(2 * MIB, 4096)])
+        self.refuse(primary, secondary, secondary=secondary,
+                    says=["already holds data", "block 4096", primary, secondary, "--overwrite"])
+        self.refuse("--dry-run", primary, secondary, says=["already holds data"],
+                    secondary=secondary)
+        self.expect(DONE, "sync", "--overwrite", primary, secondary)
+        self.assertEqual(rig.digest(primary), rig.digest(secondary))
+
+    def test_json_says_so_too(self):
+        primary = self.file("a", 4 * MIB, [(0, MIB)])
+        secondary = self.file("b", 4 * MIB, [(2 * MIB, 4096)])
+        got = self.expect(REFUSED, "sync", "--json", primary, secondary).json
+        self.assertEqual(got["result"], "refused")
+        self.assertIn("already holds data", got["error"])
+        self.assertEqual(got["written_bytes"], 0)
+
+    def test_verify_has_the_same_conditions(self):
+        primary = self.file("a", 4 * MIB)
+        self.expect(REFUSED, "verify", primary, self.file("b", 3 * MIB), says=["smaller"])
+        self.expect(REFUSED, "verify", primary, primary, says=["same"])
+
+
+class Ledger(rig.Case):
+    def setUp(self):
+        super().setUp()
+        self.primary = self.file("a", 4 * MIB, [(0, MIB)])
+        self.secondary = self.file("b", 4 * MIB)
+
+    def ledgers(self):
+        return sorted((self.folder / "state" / "thinmirror").iterdir())
+
+    def test_a_second_sync_needs_no_permission(self):
+        self.expect(DONE, "sync", self.primary, self.secondary)
+        [ledger] = self.ledgers()
+        self.assertEqual(stat.S_IMODE(ledger.stat().st_mode), 0o600)
+        content = json.loads(ledger.read_text())
+        self.assertEqual(content["state"], "complete")
+        self.assertEqual(content["primary"]["name"], str(self.primary))
+        self.assertEqual(content["secondary"]["name"], str(self.secondary))
+        self.assertLessEqual(content["started"], content["completed"])
+        got = self.sync_json(self.primary, self.secondary)
+        self.assertEqual(got["result"], "done")
+        self.assertEqual(self.ledgers(), [ledger])
+
+    def test_another_primary_does(self):
+        self.expect(DONE, "sync", self.primary, self.secondary)
+        other = self.file("c", 4 * MIB, [(0, MIB)])
+        self.expect(REFUSED, "sync", other, self.secondary,
+                    says=["already holds data", f"copied there from {self.primary} on 2"])
+
+    def test_without_the_ledger_it_is_somebodys_data(self):
+        self.expect(DONE, "sync", self.primary, self.secondary)
+        self.ledgers()[0].unlink()
+        self.expect(REFUSED, "sync", self.primary, self.secondary, says=["already holds data"])
+
+    def test_a_damaged_ledger_does_not_count(self):
+        self.expect(DONE, "sync", self.primary, self.secondary)
+        [ledger] = self.ledgers()
+        ledger.write_text(ledger.read_text()[:-10])
+        self.expect(REFUSED, "sync", self.primary, self.secondary, says=[ledger, "damaged"])
+        self.expect(DONE, "sync", "--overwrite", self.primary, self.secondary)
+        self.expect(DONE, "sync", self.primary, self.secondary)
+
+    def test_a_chosen_file(self):
+        ledger = self.folder / "my.ledger"
+        self.expect(DONE, "sync", f"--ledger={ledger}", self.primary, self.secondary)
+        self.assertFalse((self.folder / "state").exists())
+        self.expect(DONE, "sync", "--ledger", ledger, self.primary, self.secondary)
+        self.expect(REFUSED, "sync", self.primary, self.secondary, says=["already holds data"])
+
+    def test_a_chosen_file_that_is_something_else_is_kept(self):
+        precious = self.folder / "precious"
+        precious.write_text("not a ledger\n")
+        before = rig.digest(self.secondary)
+        self.expect(REFUSED, "sync", f"--ledger={precious}", self.primary, self.secondary,
+                    says=[precious, "not a ledger"])
+        self.assertEqual(precious.read_text(), "not a ledger\n")
+        self.assertEqual(rig.digest(self.secondary), before)
+
+    def test_a_chosen_file_of_another_secondary_is_kept(self):
+        ledger = self.folder / "my.ledger"
+        self.expect(DONE, "sync", f"--ledger={ledger}", self.primary, self.secondary)
+        other = self.file("c", 4 * MIB)
+        self.expect(REFUSED, "sync", f"--ledger={ledger}", self.primary, other,
+                    says=["another secondary", self.secondary])
+
+    def test_a_chosen_file_that_cannot_be_written(self):
+        before = rig.digest(self.secondary)
+        self.expect(FAILED, "sync", f"--ledger={self.folder}/none/x", self.primary,
+                    self.secondary, says=["cannot write the ledger"])
+        self.assertEqual(rig.digest(self.secondary), before)
+
+    def test_no_place_for_a_ledger_is_only_noted(self):
+        (self.folder / "state").write_text("a file where a folder should be")
+        self.expect(DONE, "sync", self.primary, self.secondary, says=["note: cannot"])
+        self.assertEqual(rig.digest(self.primary), rig.digest(self.secondary))
+
+
+class Verify(rig.Case):
+    def setUp(self):
+        super().setUp()
+        self.primary = self.file("a", 8 * MIB, [(MIB, MIB)])
+        self.secondary = self.file("b", 8 * MIB)
+        self.expect(DONE, "sync", self.primary, self.secondary)
+
+    def damage(self, *offsets):
+        with open(self.secondary, "r+b") as file:
+            for offset in offsets:
+                file.seek(offset)
+                byte = file.read(1)[0]
+                file.seek(offset)
+                file.write(bytes([byte ^ 1]))
+
+    def test_equal_sides(self):
+        result = self.expect(DONE, "verify", self.primary, self.secondary)
+        self.assertIn("No difference.", result.out)
+        got = self.expect(DONE, "verify", "--json", self.primary, self.secondary).json
+        self.assertIs(got["verified"], True)
+        self.assertEqual(got["compared_bytes"], MIB)
+        self.assertEqual(got["read_bytes"], 2 * MIB)
+
+    def test_one_bit_where_the_primary_is_mapped(self):
+        self.damage(MIB + 12345)
+        lba = (MIB + 12345) // 512
+        result = self.expect(DIFFERENT, "verify", self.primary, self.secondary,
+                             says=[f"block {lba}", "1 block", self.primary, self.secondary])
+        self.assertNotIn("No difference", result.out)
+
+    def test_one_bit_where_the_primary_is_not(self):
+        self.damage(6 * MIB + 77)
+        got = self.expect(DIFFERENT, "verify", "--json", self.primary, self.secondary).json
+        self.assertIs(got["verified"], False)
+        self.assertEqual(got["result"], "different")
+        self.assertEqual(got["different_blocks"], 1)
+        self.assertEqual(got["first_differences"], [{"lba": 6 * MIB // 512, "blocks": 1}])
+
+    def test_the_first_differences_are_listed_in_order(self):
+        self.damage(*[offset * MIB + 5 for offset in [7, 3, 5]], MIB, MIB + 512)
+        result = self.expect(DIFFERENT, "verify", self.primary, self.secondary,
+                             says=["differs from", "in 5 blocks"])
+        listed = [line for line in result.err.splitlines() if line.startswith("  ")]
+        self.assertEqual(listed, ["  blocks 2048 to 2049 differ", "  block 6144 differs",
+                                  "  block 10240 differs", "  block 14336 differs"])
+
+    def test_verify_writes_nothing(self):
+        self.damage(MIB)
+        before = rig.digest(self.secondary)
+        os.chmod(self.secondary, 0o400)
+        self.expect(DIFFERENT, "verify", self.primary, self.secondary)
+        self.assertEqual(rig.digest(self.secondary), before)
+
+
+class Signals(rig.Case):
+    def interrupt(self, number):
+        primary = self.file("a", 16 * MIB, [(0, 16 * MIB)])
+        secondary = self.file("b", 16 * MIB)
+        with self.start("sync", "--json", "--rate=4M", "--progress=json", primary,
+                        secondary) as run:
+            while rig.data_grains(secondary) == set():
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            run.send_signal(number)
+            out, err = run.communicate(timeout=10)
+        self.assertEqual(run.returncode, INTERRUPTED, err)
+        self.assertIn("interrupted", err)
+        got = json.loads(out)
+        self.assertEqual(got["result"], "interrupted")
+        self.assertEqual(got["read_bytes"], got["written_bytes"])
+        self.assertLess(got["written_bytes"], 16 * MIB)
+        self.assertIs(got["verified"], False)
+        [ledger] = (self.folder / "state" / "thinmirror").iterdir()
+        self.assertEqual(json.loads(ledger.read_text())["state"], "copying")
+        self.expect(DONE, "sync", primary, secondary)
+        self.assertEqual(rig.digest(primary), rig.digest(secondary))
+
+    def test_sigint_stops_cleanly_and_the_sync_can_be_run_again(self):
+        self.interrupt(signal.SIGINT)
+
+    def test_sigterm_too(self):
+        self.interrupt(signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    rig.main()
