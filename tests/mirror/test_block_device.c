@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A block device that is no SCSI device: a loop device over a sparse file. */
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "endpoint.h"
+
+#define FILE_BYTES (INT64_C(16) << 20)
+
+static bool available;
+static char directory[32], image[64], mountpoint[64], device[32];
+static int loop_fd = -1;
+
+/* A loop device over image; false when this machine has none to give. */
+static bool attach(void)
+{
+    struct loop_config config = {.block_size = 512};
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), number;
+
+    for (int attempt = 0; control >= 0 && attempt < 8 && loop_fd < 0; attempt++) {
+        number = ioctl(control, LOOP_CTL_GET_FREE);
+        if (number < 0)
+            break;
+        snprintf(device, sizeof(device), "/dev/loop%d", number);
+        loop_fd = open(device, O_RDWR | O_CLOEXEC);
+        if (loop_fd < 0)
+            break;
+        config.fd = (unsigned)open(image, O_RDWR | O_CLOEXEC);
+        /* Somebody else may have been faster. */
+        if (ioctl(loop_fd, LOOP_CONFIGURE, &config) < 0) {
+            close(loop_fd);
+            loop_fd = -1;
+        }
+        close((int)config.fd);
+    }
+    if (control >= 0)
+        close(control);
+    return loop_fd >= 0;
+}
+
+static int setup(void **state)
+{
+    int fd;
+
+    (void)state;
+    strcpy(directory, "/tmp/block.XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(image, sizeof(image), "%s/image", directory);
+    snprintf(mountpoint, sizeof(mountpoint), "%s/mnt", directory);
+    fd = open(image, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, FILE_BYTES), 0);
+    close(fd);
+    available = attach();
+    if (!available)
+        printf("# not run: no loop device can be had here: %s\n", strerror(errno));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (loop_fd >= 0) {
+        ioctl(loop_fd, LOOP_CLR_FD, 0);
+        close(loop_fd);
+    }
+    unlink(image);
+    rmdir(mountpoint);
+    rmdir(directory);
+    return 0;
+}
+
+static struct endpoint *open_ok(unsigned flags)
+{
+    struct endpoint *endpoint = NULL;
+    struct errmsg err = {{0}};
+
+    if (endpoint_open(device, flags, NULL, &endpoint, &err) < 0)
+        fail_msg("%s", err.text);
+    return endpoint;
+}
+
+static void open_fails(const char *path, const char *words)
+{
+    struct endpoint *endpoint = NULL;
+    struct errmsg err = {{0}};
+
+    assert_int_equal(endpoint_open(path, ENDPOINT_WRITABLE, NULL, &endpoint, &err), -EBUSY);
+    if (!strstr(err.text, words) || !strstr(err.text, path))
+        fail_msg("'%s' does not say '%s' and '%s'", err.text, words, path);
+}
+
+static void transfer(struct endpoint *endpoint, enum endpoint_op op, void *data, size_t bytes)
+{
+    struct iovec iov = {data, bytes};
+    struct endpoint_request request = {.op = op,
+                                       .blocks = bytes / 512,
+                                       .iov = &iov,
+                                       .iov_count = 1};
+
+    assert_int_equal(endpoint_run(endpoint, &request), 0);
+}
+
+static void all_of_it_counts_as_mapped(void **state)
+{
+    struct extent_list map = {0};
+    struct endpoint_request request = {.op = ENDPOINT_MAP, .blocks = FILE_BYTES / 512, .map = &map};
+    struct endpoint *endpoint;
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_ok(0);
+    assert_string_equal(endpoint->info.kind, "block");
+    assert_int_equal(endpoint->info.block_size, 512);
+    assert_int_equal(endpoint->info.blocks, FILE_BYTES / 512);
+    assert_false(endpoint->info.can_map || endpoint->info.any_block_size ||
+                 endpoint->info.unmapped_reads_zeros || endpoint->info.writable);
+    assert_int_equal(strncmp(endpoint->info.identity, "block.7.", 8), 0);
+    assert_int_equal(endpoint_run(endpoint, &request), 0);
+    assert_int_equal(map.count, 1);
+    assert_int_equal(map.items[0].length, FILE_BYTES / 512);
+    assert_int_equal(map.items[0].status, EXTENT_MAPPED);
+    extent_list_free(&map);
+    endpoint_close(endpoint);
+}
+
+static void zeroing_gives_blocks_back(void **state)
+{
+    static char data[1 << 20], back[1 << 20], zeros[1 << 20];
+    struct endpoint_request zero = {.op = ENDPOINT_ZERO, .lba = 128, .blocks = 1024};
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+    struct endpoint *endpoint;
+    struct stat before, after;
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_ok(ENDPOINT_WRITABLE);
+    memset(data, 0x5A, sizeof(data));
+    transfer(endpoint, ENDPOINT_WRITE, data, sizeof(data));
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    assert_int_equal(stat(image, &before), 0);
+    assert_int_equal(endpoint_run(endpoint, &zero), 0);
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    transfer(endpoint, ENDPOINT_READ, back, sizeof(back));
+    assert_memory_equal(back, data, 65536);
+    assert_memory_equal(back + 65536, zeros, 524288);
+    assert_memory_equal(back + 589824, data, sizeof(data) - 589824);
+    assert_int_equal(stat(image, &after), 0);
+    if (endpoint->info.can_unmap) {
+        assert_true(zero.deallocated);
+        assert_int_equal(before.st_blocks - after.st_blocks, 1024);
+        /* Part of a unit is zeroed but not given back. */
+        assert_true(endpoint->info.unmap_granularity_blocks > 1);
+        zero.lba = 1;
+        zero.blocks = 1;
+        assert_int_equal(endpoint_run(endpoint, &zero), 0);
+        assert_false(zero.deallocated);
+    }
+    endpoint_close(endpoint);
+}
+
+static void a_held_device_is_refused(void **state)
+{
+    int fd;
+
+    (void)state;
+    if (!available)
+        skip();
+    fd = open(device, O_RDWR | O_EXCL | O_CLOEXEC);
+    assert_true(fd >= 0);
+    open_fails(device, "held by another program");
+    endpoint_close(open_ok(0)); /* reading does no harm */
+    close(fd);
+}
+
+static void a_file_under_a_loop_device_is_refused(void **state)
+{
+    char words[64];
+
+    (void)state;
+    if (!available)
+        skip();
+    snprintf(words, sizeof(words), "in use as %s", device);
+    open_fails(image, words);
+}
+
+static void a_mounted_device_is_refused(void **state)
+{
+    char command[128], words[96];
+
+    (void)state;
+    if (!available)
+        skip();
+    snprintf(command, sizeof(command), "mkfs.ext4 -q -F %s >/dev/null 2>&1", device);
+    assert_int_equal(mkdir(mountpoint, 0700), 0);
+    if (system(command) != 0 || mount(device, mountpoint, "ext4", 0, NULL) < 0) {
+        printf("# not run: no ext4 can be mounted here\n");
+        skip();
+    }
+    snprintf(words, sizeof(words), "is mounted on %s", mountpoint);
+    open_fails(device, words);
+    assert_int_equal(umount(mountpoint), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_of_it_counts_as_mapped),
+        cmocka_unit_test(zeroing_gives_blocks_back),
+        cmocka_unit_test(a_held_device_is_refused),
+        cmocka_unit_test(a_file_under_a_loop_device_is_refused),
+        cmocka_unit_test(a_mounted_device_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

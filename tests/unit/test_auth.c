@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "auth.h"
+
+#define IQN "iqn.2026-11.org.example:disk"
+
+static char path[64];
+
+static int setup(void **state)
+{
+    int fd;
+
+    (void)state;
+    strcpy(path, "/tmp/auth.XXXXXX");
+    fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    unlink(path);
+    unsetenv("THINMIRROR_CHAP_USER");
+    unsetenv("THINMIRROR_CHAP_SECRET");
+    unsetenv("THINMIRROR_CHAP_TARGET_USER");
+    unsetenv("THINMIRROR_CHAP_TARGET_SECRET");
+    return 0;
+}
+
+static void write_file(const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static struct auth_table *load(const char *text)
+{
+    struct auth_table *table = NULL;
+    struct errmsg err = {{0}};
+
+    write_file(text);
+    if (auth_table_load(path, &table, &err) < 0)
+        fail_msg("%s", err.text);
+    return table;
+}
+
+static void load_fails(const char *text, int error, const char *words)
+{
+    struct auth_table *table;
+    struct errmsg err = {{0}};
+
+    write_file(text);
+    assert_int_equal(auth_table_load(path, &table, &err), error);
+    if (!strstr(err.text, words) || !strstr(err.text, path))
+        fail_msg("'%s' does not say '%s' and '%s'", err.text, words, path);
+    if (strstr(err.text, "s3cret"))
+        fail_msg("'%s' gives a secret away", err.text);
+}
+
+static void an_exact_entry_comes_before_the_star(void **state)
+{
+    struct auth_table *table =
+        load("# comment\n"
+             "\n"
+             "*  anyone  star-s3cret\n" IQN "\talice  alice-s3cret  # hers\n" IQN
+             " bob bob-s3cret disk disk-s3cret\r\n");
+    const struct iscsi_credentials *found;
+
+    (void)state;
+    found = auth_table_find(table, IQN, NULL);
+    assert_string_equal(found->user, "alice");
+    assert_string_equal(found->secret, "alice-s3cret");
+    assert_null(found->target_user);
+    assert_null(found->target_secret);
+    found = auth_table_find(table, IQN, "bob");
+    assert_string_equal(found->secret, "bob-s3cret");
+    assert_string_equal(found->target_user, "disk");
+    assert_string_equal(found->target_secret, "disk-s3cret");
+    found = auth_table_find(table, IQN, "anyone");
+    assert_string_equal(found->secret, "star-s3cret");
+    assert_null(auth_table_find(table, IQN, "nobody"));
+    found = auth_table_find(table, "iqn.2026-11.org.example:other", NULL);
+    assert_string_equal(found->user, "anyone");
+    /* iSCSI names are the same in whatever case (RFC 7143 4.2.7.1). */
+    found = auth_table_find(table, "IQN.2026-11.ORG.example:DISK", NULL);
+    assert_string_equal(found->user, "alice");
+    auth_table_free(table);
+}
+
+static void the_environment_is_for_every_target(void **state)
+{
+    struct auth_table *table;
+    const struct iscsi_credentials *found;
+
+    (void)state;
+    setenv("THINMIRROR_CHAP_USER", "carol", 1);
+    setenv("THINMIRROR_CHAP_SECRET", "carol-s3cret", 1);
+    assert_int_equal(auth_table_load(NULL, &table, NULL), 0);
+    found = auth_table_find(table, IQN, NULL);
+    assert_string_equal(found->secret, "carol-s3cret");
+    assert_null(found->target_user);
+    auth_table_free(table);
+
+    setenv("THINMIRROR_CHAP_TARGET_USER", "disk", 1);
+    setenv("THINMIRROR_CHAP_TARGET_SECRET", "disk-s3cret", 1);
+    table = load(IQN " alice alice-s3cret\n");
+    assert_string_equal(auth_table_find(table, IQN, NULL)->user, "alice");
+    found = auth_table_find(table, "iqn.2026-11.org.example:other", NULL);
+    assert_string_equal(found->target_secret, "disk-s3cret");
+    auth_table_free(table);
+}
+
+static void half_an_environment_is_refused(void **state)
+{
+    struct auth_table *table;
+    struct errmsg err;
+
+    (void)state;
+    setenv("THINMIRROR_CHAP_SECRET", "carol-s3cret", 1);
+    assert_int_equal(auth_table_load(NULL, &table, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "THINMIRROR_CHAP_USER"));
+    setenv("THINMIRROR_CHAP_USER", "carol", 1);
+    setenv("THINMIRROR_CHAP_TARGET_USER", "disk", 1);
+    assert_int_equal(auth_table_load(NULL, &table, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "THINMIRROR_CHAP_TARGET_SECRET"));
+}
+
+static void no_table_and_no_entry_are_nothing(void **state)
+{
+    struct auth_table *table;
+
+    (void)state;
+    assert_int_equal(auth_table_load(NULL, &table, NULL), 0);
+    assert_null(auth_table_find(table, IQN, NULL));
+    auth_table_free(table);
+    auth_table_free(NULL);
+    assert_null(auth_table_find(NULL, IQN, NULL));
+}
+
+static void wrong_lines_are_named(void **state)
+{
+    (void)state;
+    load_fails("* a s3cret\n" IQN " alice\n", -EINVAL, "line 2");
+    load_fails(IQN " alice s3cret target\n", -EINVAL, "line 1");
+    load_fails(IQN " alice s3cret target s3cret more\n", -EINVAL, "more than 5");
+}
+
+static void a_file_that_others_may_read_is_refused(void **state)
+{
+    (void)state;
+    chmod(path, 0640);
+    load_fails("* a s3cret\n", -EPERM, "chmod 600");
+    chmod(path, 0602);
+    load_fails("* a s3cret\n", -EPERM, "chmod 600");
+}
+
+static void a_missing_file_is_told(void **state)
+{
+    struct auth_table *table;
+    struct errmsg err;
+
+    (void)state;
+    assert_int_equal(auth_table_load("/nowhere/at/all", &table, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "/nowhere/at/all"));
+    assert_int_equal(auth_table_load("/tmp", &table, &err), -EINVAL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_exact_entry_comes_before_the_star),
+        TEST(the_environment_is_for_every_target),
+        TEST(half_an_environment_is_refused),
+        TEST(no_table_and_no_entry_are_nothing),
+        TEST(wrong_lines_are_named),
+        TEST(a_file_that_others_may_read_is_refused),
+        TEST(a_missing_file_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
