@@ -83,10 +83,6 @@ static int parse_object(const char *text, size_t length, struct json_object **re
         return errmsg_set(err, -EINVAL, "it ends in the middle");
     if (error != json_tokener_success)
         return errmsg_set(err, -EINVAL, "it is not JSON: %s", json_tokener_error_desc(error));
-    for (size_t i = json_tokener_get_parse_end(tokener); i < length; i++) {
-        if (!strchr(" \t\r\n", text[i]))
-            return errmsg_set(err, -EINVAL, "something follows the JSON object");
-    }
     if (!json_object_is_type(object, json_type_object))
         return errmsg_set(err, -EINVAL, "it is not a JSON object");
     if (count_members(text, length) != (size_t)json_object_object_length(object))

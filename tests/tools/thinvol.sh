@@ -1,0 +1,178 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What thinvol prints, how it exits, and what it leaves alone.
+# usage: thinvol.sh THINVOL
+# shellcheck disable=SC2317 # check calls the functions
+# shellcheck disable=SC2016 # awk and jq have dollars of their own
+set -euo pipefail
+
+thinvol=$1
+failed=0
+check() { # NAME COMMAND...: passes when the command succeeds
+  local name=$1
+  shift
+  if "$@"; then
+    echo "ok - $name"
+  else
+    echo "not ok - $name"
+    sed 's/^/# /' "$scratch/out" "$scratch/err" 2>/dev/null || true
+    failed=1
+  fi
+}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+volumes=$scratch/volumes
+mkdir "$volumes"
+cd "$volumes"
+
+# Each runs thinvol with its output in $scratch/out and its messages in $scratch/err.
+under=()
+run() {
+  status=0
+  "${under[@]}" "$thinvol" "$@" >"$scratch/out" 2>"$scratch/err" || status=$?
+}
+works() {
+  run "$@"
+  [[ $status == 0 && ! -s $scratch/err ]]
+}
+# STATUS WORDS ARG...: one sentence on stderr with these words in it, and nothing on stdout.
+refuses() {
+  local expected=$1 words=$2
+  shift 2
+  run "$@"
+  [[ $status == "$expected" && ! -s $scratch/out && $(wc -l <"$scratch/err") == 1 ]] &&
+    grep -q '^thinvol: ' "$scratch/err" && grep -qF -- "$words" "$scratch/err"
+}
+says() { # JQ-CONDITION
+  jq -e "$1" "$scratch/out" >/dev/null
+}
+prints() { # WORDS
+  grep -qF -- "$1" "$scratch/out"
+}
+
+check "create makes a volume and shows it" works create v 1G
+check "it says how large the volume is" prints "1073741824 bytes"
+check "it takes no storage" test "$(stat -c %b v)" = 0
+check "its description lies beside it" jq -e \
+  '.format == "thinmirror-volume" and .version == 1 and .block_size == 512' v.thin
+check "nothing else is there" test "$(find . -mindepth 1 | sort | tr '\n' ' ')" = "./v ./v.thin "
+check "create refuses a name that is taken" refuses 3 "exists already" create v 2G
+check "the volume stays as it was" test "$(stat -c %s v)" = 1073741824
+check "--json tells the same" works create --json --block-size=4096 w 8M
+check "in numbers" says '.path == "w" and .block_size == 4096 and .blocks == 2048 and
+  .bytes == 8388608 and .allocated_bytes == 0 and (.uuid | length == 36)'
+for size in 1048576 1024K 1M 1m; do
+  check "a size can be written $size" works create --json "size-$size" "$size"
+  check "and means 1 MiB" says '.bytes == 1048576'
+done
+check "and 2T is 2 TiB" works create --json large 2T
+check "whatever the disk" says '.bytes == 2199023255552'
+
+check "info shows the volume" works info v
+check "with its UUID" prints "$(jq -r .uuid v.thin)"
+check "info --json too" works info --json v
+check "with the same UUID" says ".uuid == $(jq .uuid v.thin)"
+
+printf 'x' | dd of=v bs=1 seek=409600 conv=notrunc status=none
+printf 'x' | dd of=v bs=1 seek=1073741823 conv=notrunc status=none
+check "map lists the extents" works map v
+check "in a table" test "$(awk '{ print $1, $2, $3 }' "$scratch/out" | tr '\n' ';')" = \
+  "LBA BLOCKS STATUS;0 800 deallocated;800 8 mapped;808 2096336 deallocated;2097144 8 mapped;"
+check "whose columns are aligned" awk '{ if (length($1) && index($0, $3) != 36) exit 1 }' "$scratch/out"
+check "map --json covers the volume in order" works map --json v
+check "without gap or overlap" says '. as $all | [range(length)] | all(
+  $all[.].lba == (if . == 0 then 0 else $all[. - 1] | .lba + .blocks end)) and
+  ($all[-1] | .lba + .blocks) == 2097152'
+check "and tells the status" says '[.[].status] ==
+  ["deallocated", "mapped", "deallocated", "mapped"]'
+check "map --json of an empty volume is one extent" works map --json w
+check "of all its blocks" says '. == [{"lba": 0, "blocks": 2048, "status": "deallocated"}]'
+if fallocate -n -o 4M -l 1M w && works map --json w && prints anchored; then
+  check "reserved storage is anchored" says '.[1] ==
+    {"lba": 1024, "blocks": 256, "status": "anchored"}'
+else
+  echo "ok - reserved storage is anchored # SKIP this file system does not tell"
+fi
+
+check "check finds the volume sound" works check v
+check "and says what it looked at" test "$(cut -d: -f1 "$scratch/out" | head -n 5 | tr '\n' ' ')" = \
+  "description size holes map storage "
+check "check --json too" works check --json v
+check "in numbers as well" says '.ok and .holes_tried and .extents == 4 and .mapped_bytes == 8192 and
+  .mapped_bytes + .deallocated_bytes + .anchored_bytes == 1073741824'
+
+before=$(cksum v v.thin)
+check "resize refuses to lose data" refuses 3 "--discard" resize v 1M
+check "and changes nothing" test "$(cksum v v.thin)" = "$before"
+check "resize makes it longer" works resize --json v 2G
+check "by what was asked for" says '.bytes == 2147483648'
+check "resize --discard gives data up" works resize --discard --json v 1M
+check "and leaves the rest" says '.bytes == 1048576 and .allocated_bytes == 4096'
+check "the UUID stays" says ".uuid == $(jq .uuid v.thin)"
+
+printf 'raw bytes' >raw
+truncate -s 1M raw
+check "a raw file is no volume" refuses 1 "thinvol create --adopt raw" info raw
+check "it can be made one" works create --adopt raw
+check "and keeps its bytes" test "$(head -c 9 raw)" = "raw bytes"
+check "but only once" refuses 3 "exists already" create --adopt raw
+truncate -s 1000 odd
+check "a file of no whole blocks cannot" refuses 1 "whole blocks" create --adopt odd
+
+for verb in info map check "resize v 4M" "create --adopt"; do
+  read -r -a words <<<"$verb"
+  [[ ${#words[@]} -gt 2 ]] || words+=(v)
+  under=(flock -x v)
+  check "a volume in use is refused by ${words[0]}, which names the user" \
+    refuses 3 "in use by flock (process " "${words[@]}"
+  under=()
+done
+
+check "a missing volume names the way to make one" refuses 1 "thinvol create none SIZE" info none
+check "a directory is no volume" refuses 1 "is a directory" info .
+echo '{"format": "thinmirror-volume", "version": 9}' >v.thin
+check "an unknown version is refused by name" refuses 1 '"version" is 9' info v
+check "by check too" refuses 1 '"version" is 9' check v
+check "create needs a directory that exists" refuses 1 "directory" create no/where 1M
+
+check "no verb is wrong use" refuses 2 "thinvol --help"
+check "so is an unknown verb" refuses 2 "'destroy'" destroy v
+check "and an unknown option" refuses 2 "--sparse" create --sparse x 1M
+check "and an option of another verb" refuses 2 "--discard" create --discard x 1M
+check "and no path" refuses 2 "PATH" create
+check "and no size" refuses 2 "SIZE" create x
+check "and one argument too many" refuses 2 "'y'" create x 1M y
+check "and a block size that is neither" refuses 2 "'1024'" create --block-size=1024 x 1M
+for size in "" 0 1 -1 1.5G 1X 1GiB G " 1M" 0x10; do
+  check "the size '$size' is refused" refuses 2 "size" create -- x "$size"
+done
+for size in 99999999999999999999 9223372036854775808 8388608T 18014398509481985K; do
+  check "the size $size is too large" refuses 2 "larger than any file" create x "$size"
+done
+check "a size of no whole blocks is wrong use" refuses 2 "whole blocks of 4096" \
+  create --block-size=4096 x 512
+check "nothing was made by all that" test -z "$(find . -name 'x*')"
+
+check "--help works" works --help
+check "and names every verb" test "$(grep -cE '^  thinvol (create|info|map|check|resize) ' \
+  "$scratch/out")" = 5
+for verb in create info map check resize; do
+  check "$verb --help works" works "$verb" --help
+  check "and shows how to call it" prints "thinvol $verb "
+done
+check "output that cannot be written is an error" \
+  bash -c '! "$1" --help >/dev/full 2>"$2"' bash "$thinvol" "$scratch/err"
+
+# ramfs cannot punch holes, and needs no module and no disk.
+mkdir "$scratch/ramfs"
+if unshare -rm mount -t ramfs none "$scratch/ramfs" 2>"$scratch/err"; then
+  # shellcheck disable=SC2016 # expands in the inner shell
+  unshare -rm sh -c 'mount -t ramfs none "$2" && { "$1" create "$2/v" 1M; echo "$?"; ls "$2"; }' \
+    sh "$thinvol" "$scratch/ramfs" >"$scratch/out" 2>"$scratch/err"
+  check "a file system that cannot punch holes is refused" \
+    grep -q "cannot punch holes" "$scratch/err"
+  check "and left as it was" test "$(cat "$scratch/out")" = 1
+else
+  echo "ok - a file system that cannot punch holes is refused # SKIP no mounts in a namespace here"
+fi
+exit $failed

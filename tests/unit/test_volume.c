@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Volumes: creating, adopting and opening them, their map in blocks, their size. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+#include "store.h"
+#include "store_mem.h"
+#include "volume.h"
+
+#define MIB (1 << 20)
+
+static int setup(void **state)
+{
+    struct scratch *scratch = malloc(sizeof(*scratch));
+
+    assert_non_null(scratch);
+    scratch_make(scratch);
+    *state = scratch;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    scratch_remove(*state);
+    free(*state);
+    return 0;
+}
+
+static void write_bytes(struct volume *volume, uint64_t offset, size_t length, uint8_t byte)
+{
+    uint8_t *bytes = malloc(length);
+    struct iovec iov = {.iov_base = bytes, .iov_len = length};
+
+    assert_non_null(bytes);
+    memset(bytes, byte, length);
+    assert_int_equal(volume_write(volume, &iov, 1, offset, false), 0);
+    free(bytes);
+}
+
+static void a_volume_keeps_its_identity_and_bytes(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume *volume;
+    struct errmsg err;
+    uint8_t byte = 0;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    uuid_t uuid;
+
+    assert_int_equal(volume_create(path, 4096, MIB, &volume, &err), 0);
+    assert_int_equal(volume_block_size(volume), 4096);
+    assert_int_equal(volume_blocks(volume), 256);
+    uuid_copy(uuid, volume_get_meta(volume)->uuid);
+    write_bytes(volume, 8192, 4096, 0x5A);
+    assert_int_equal(volume_close(volume), 0);
+    assert_int_equal(volume_open(path, false, &volume, &err), 0);
+    assert_int_equal(volume_block_size(volume), 4096);
+    assert_int_equal(uuid_compare(uuid, volume_get_meta(volume)->uuid), 0);
+    assert_int_equal(volume_read(volume, &iov, 1, 8192), 0);
+    assert_int_equal(byte, 0x5A);
+    assert_int_equal(volume_close(volume), 0);
+    assert_int_equal(scratch_count(*state), 2);
+}
+
+static void two_volumes_differ(void **state)
+{
+    struct volume *first, *second;
+    struct errmsg err;
+
+    assert_int_equal(volume_create(scratch_path(*state, "a"), 512, MIB, &first, &err), 0);
+    assert_int_equal(volume_create(scratch_path(*state, "b"), 512, MIB, &second, &err), 0);
+    assert_int_not_equal(uuid_compare(volume_get_meta(first)->uuid, volume_get_meta(second)->uuid),
+                         0);
+    volume_close(first);
+    volume_close(second);
+}
+
+static void creating_over_anything_is_refused_and_changes_nothing(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    const char *description = scratch_path(*state, "v.thin");
+    struct volume *volume;
+    struct errmsg err;
+
+    scratch_file(path, 100, 7);
+    assert_int_equal(volume_create(path, 512, MIB, &volume, &err), -EEXIST);
+    assert_non_null(strstr(err.text, path));
+    assert_int_equal(scratch_count(*state), 1);
+    unlink(path);
+    scratch_text(description, "mine");
+    assert_int_equal(volume_create(path, 512, MIB, &volume, &err), -EEXIST);
+    assert_non_null(strstr(err.text, description));
+    assert_false(scratch_exists(path));
+    assert_int_equal(scratch_count(*state), 1);
+}
+
+static void a_failed_creation_leaves_nothing_behind(void **state)
+{
+    struct volume *volume;
+    struct errmsg err;
+    char name[260];
+
+    assert_int_equal(volume_create(scratch_path(*state, "v"), 512, 513, &volume, &err), -EINVAL);
+    assert_int_equal(volume_create(scratch_path(*state, "v"), 512, 0, &volume, &err), -EINVAL);
+    assert_int_equal(volume_create(scratch_path(*state, "v"), 4096, 4096 + 512, &volume, &err),
+                     -EINVAL);
+    /* a name that is just short enough for the file, and too long for its description */
+    memset(name, 'x', 255);
+    name[255] = '\0';
+    assert_int_equal(chdir(((struct scratch *)*state)->directory), 0);
+    assert_int_equal(volume_create(name, 512, MIB, &volume, &err), -ENAMETOOLONG);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(scratch_count(*state), 0);
+}
+
+static void a_raw_file_is_adopted_with_its_bytes(void **state)
+{
+    const char *path = scratch_path(*state, "raw");
+    struct volume *volume;
+    struct errmsg err;
+    uint8_t byte = 0;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+
+    scratch_file(path, 8192, 0x3B);
+    assert_int_equal(volume_open(path, false, &volume, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "thinvol create --adopt"));
+    assert_int_equal(volume_adopt(path, 4096, &volume, &err), 0);
+    assert_int_equal(volume_read(volume, &iov, 1, 8191), 0);
+    assert_int_equal(byte, 0x3B);
+    assert_int_equal(volume_close(volume), 0);
+    assert_int_equal(volume_adopt(path, 4096, &volume, &err), -EEXIST);
+    scratch_file(scratch_path(*state, "odd"), 8191, 1);
+    assert_int_equal(volume_adopt(scratch_path(*state, "odd"), 512, &volume, &err), -EINVAL);
+    assert_false(scratch_exists(scratch_path(*state, "odd.thin")));
+    assert_int_equal(volume_adopt(scratch_path(*state, "none"), 512, &volume, &err), -ENOENT);
+}
+
+static void opening_says_what_is_missing_and_how_to_make_it(void **state)
+{
+    struct volume *volume;
+    struct errmsg err;
+
+    assert_int_equal(volume_open(scratch_path(*state, "none"), false, &volume, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "thinvol create"));
+    assert_int_equal(volume_open(((struct scratch *)*state)->directory, false, &volume, &err),
+                     -EISDIR);
+}
+
+static void a_size_of_no_whole_blocks_is_refused(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume *volume;
+    struct errmsg err;
+
+    assert_int_equal(volume_create(path, 4096, MIB, &volume, &err), 0);
+    volume_close(volume);
+    assert_int_equal(truncate(path, MIB - 512), 0);
+    assert_int_equal(volume_open(path, false, &volume, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "4096"));
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(volume_open(path, false, &volume, &err), -EINVAL);
+}
+
+static void a_volume_has_one_user(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume *volume, *second;
+    struct errmsg err;
+
+    assert_int_equal(volume_create(path, 512, MIB, &volume, &err), 0);
+    assert_int_equal(volume_open(path, false, &second, &err), -EBUSY);
+    assert_int_equal(volume_open(path, true, &second, &err), -EBUSY);
+    volume_close(volume);
+    assert_int_equal(volume_open(path, true, &volume, &err), 0);
+    assert_int_equal(volume_open(path, true, &second, &err), 0);
+    volume_close(second);
+    volume_close(volume);
+}
+
+static void a_read_only_volume_changes_nothing(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume *volume;
+    struct errmsg err;
+    uint8_t block[512] = {1};
+    struct iovec iov = {.iov_base = block, .iov_len = sizeof(block)};
+
+    assert_int_equal(volume_create(path, 512, MIB, &volume, &err), 0);
+    volume_close(volume);
+    assert_int_equal(chmod(path, 0400), 0);
+    assert_int_equal(volume_open(path, true, &volume, &err), 0);
+    assert_true(volume_read_only(volume));
+    assert_int_equal(volume_write(volume, &iov, 1, 0, false), -EROFS);
+    assert_int_equal(volume_unmap(volume, 0, 512), -EROFS);
+    assert_int_equal(volume_zero(volume, 0, 512), -EROFS);
+    assert_int_equal(volume_resize(volume, 2 * MIB, true, &err), -EROFS);
+    assert_int_equal(volume_flush(volume), 0);
+    assert_int_equal(volume_read(volume, &iov, 1, 0), 0);
+    assert_int_equal(block[0], 0);
+    assert_int_equal(volume_close(volume), 0);
+}
+
+/* A volume of 4096-byte blocks over a store that maps 512 bytes at a time. */
+static struct volume *open_splintered(struct store **ret_store)
+{
+    struct volume_meta meta;
+    struct volume *volume;
+    struct errmsg err;
+
+    volume_meta_init(&meta, 4096);
+    assert_int_equal(store_mem_create(MIB, 512, ret_store), 0);
+    assert_int_equal(volume_over_store(*ret_store, &meta, false, &volume, &err), 0);
+    assert_int_equal(volume_granularity(volume), 4096);
+    return volume;
+}
+
+static void assert_extent(struct volume *volume, uint64_t offset, uint64_t length,
+                          enum extent_status status)
+{
+    struct extent extent;
+
+    assert_int_equal(volume_extent(volume, offset, volume_bytes(volume), &extent), 0);
+    assert_int_equal(extent.start, offset);
+    assert_int_equal(extent.length, length);
+    assert_int_equal(extent.status, status);
+}
+
+static void the_map_has_whole_blocks_only(void **state)
+{
+    uint8_t bytes[512] = {1};
+    struct iovec iov = {.iov_base = bytes, .iov_len = 512};
+    struct store *store;
+    struct volume *volume = open_splintered(&store);
+
+    (void)state;
+    assert_extent(volume, 0, MIB, EXTENT_DEALLOCATED);
+    assert_int_equal(store_write(store, &iov, 1, 5 * 4096 + 1024, false), 0);
+    assert_int_equal(store_write(store, &iov, 1, 7 * 4096 - 512, false), 0);
+    assert_int_equal(store_write(store, &iov, 1, 9 * 4096, false), 0);
+    assert_extent(volume, 0, 5 * 4096, EXTENT_DEALLOCATED);
+    assert_extent(volume, 5 * 4096, 2 * 4096, EXTENT_MAPPED);
+    assert_extent(volume, 6 * 4096, 4096, EXTENT_MAPPED);
+    assert_extent(volume, 7 * 4096, 2 * 4096, EXTENT_DEALLOCATED);
+    assert_extent(volume, 9 * 4096, 4096, EXTENT_MAPPED);
+    assert_extent(volume, 10 * 4096, MIB - 10 * 4096, EXTENT_DEALLOCATED);
+    volume_close(volume);
+}
+
+static void a_splintered_map_is_told_in_bounded_time(void **state)
+{
+    uint8_t bytes[512] = {1};
+    struct iovec iov = {.iov_base = bytes, .iov_len = 512};
+    struct store *store;
+    struct volume *volume = open_splintered(&store);
+    struct extent extent;
+    uint64_t at = 0;
+
+    (void)state;
+    for (uint64_t offset = 0; offset < MIB; offset += 1024)
+        assert_int_equal(store_write(store, &iov, 1, offset, false), 0);
+    store_mem_set_fault(store, "extent", 1000, EIO); /* there are 2048 pieces */
+    assert_int_equal(volume_extent(volume, 0, MIB, &extent), 0);
+    assert_int_equal(extent.status, EXTENT_MAPPED);
+    store_mem_set_fault(store, "extent", 0, 0);
+    for (; at < MIB; at += extent.length) {
+        assert_int_equal(volume_extent(volume, at, MIB, &extent), 0);
+        assert_int_equal(extent.status, EXTENT_MAPPED);
+        assert_int_equal(extent.length % 4096, 0);
+    }
+    assert_int_equal(at, MIB);
+    volume_close(volume);
+}
+
+static void resizing_keeps_whole_blocks_and_mapped_ones(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume *volume;
+    struct errmsg err;
+
+    assert_int_equal(volume_create(path, 512, MIB, &volume, &err), 0);
+    assert_int_equal(volume_resize(volume, 2 * MIB, false, &err), 0);
+    assert_int_equal(volume_bytes(volume), 2 * MIB);
+    write_bytes(volume, MIB + 8192, 4096, 1);
+    assert_int_equal(volume_resize(volume, MIB + 513, false, &err), -EINVAL);
+    assert_int_equal(volume_resize(volume, 0, true, &err), -EINVAL);
+    assert_int_equal(volume_resize(volume, MIB, false, &err), -EBUSY);
+    assert_non_null(strstr(err.text, "LBA 2064"));
+    assert_int_equal(volume_bytes(volume), 2 * MIB);
+    assert_int_equal(volume_resize(volume, MIB + 12288, false, &err), 0);
+    assert_int_equal(volume_resize(volume, MIB, true, &err), 0);
+    assert_int_equal(volume_resize(volume, 2 * MIB, false, &err), 0);
+    assert_extent(volume, 0, 2 * MIB, EXTENT_DEALLOCATED);
+    assert_int_equal(volume_resize(volume, UINT64_MAX - 511, false, &err), -EFBIG);
+    assert_int_equal(volume_close(volume), 0);
+    assert_int_equal(volume_open(path, false, &volume, &err), 0);
+    assert_int_equal(volume_bytes(volume), 2 * MIB);
+    volume_close(volume);
+}
+
+#define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_SCRATCH(a_volume_keeps_its_identity_and_bytes),
+        IN_SCRATCH(two_volumes_differ),
+        IN_SCRATCH(creating_over_anything_is_refused_and_changes_nothing),
+        IN_SCRATCH(a_failed_creation_leaves_nothing_behind),
+        IN_SCRATCH(a_raw_file_is_adopted_with_its_bytes),
+        IN_SCRATCH(opening_says_what_is_missing_and_how_to_make_it),
+        IN_SCRATCH(a_size_of_no_whole_blocks_is_refused),
+        IN_SCRATCH(a_volume_has_one_user),
+        IN_SCRATCH(a_read_only_volume_changes_nothing),
+        cmocka_unit_test(the_map_has_whole_blocks_only),
+        cmocka_unit_test(a_splintered_map_is_told_in_bounded_time),
+        IN_SCRATCH(resizing_keeps_whole_blocks_and_mapped_ones),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The description of a volume: what is accepted, what is refused and with which words. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+#include "volume_meta.h"
+
+#define UUID "123e4567-e89b-42d3-a456-426614174000"
+
+static void a_sound_description_is_understood(void **state)
+{
+    const char *texts[] = {
+        "{\"format\": \"thinmirror-volume\", \"version\": 1, \"uuid\": \"" UUID
+        "\", \"block_size\": 4096}\n",
+        "{\"block_size\":4096,\"uuid\":\"" UUID
+        "\",\"version\":1,\"format\":\"thinmirror-volume\"}",
+        "  {\"format\": \"thinmirror-vol\\u0075me\", \"version\": 1, \"u\\u0075id\": \"" UUID
+        "\", \"block_size\": 4096} \r\n\t ",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        struct volume_meta meta;
+        struct errmsg err;
+        char uuid[UUID_STR_LEN];
+
+        assert_int_equal(volume_meta_parse(texts[i], strlen(texts[i]), &meta, &err), 0);
+        assert_int_equal(meta.block_size, 4096);
+        uuid_unparse_lower(meta.uuid, uuid);
+        assert_string_equal(uuid, UUID);
+    }
+}
+
+#define HEAD      "{\"format\": \"thinmirror-volume\", \"version\": 1, "
+#define WITH_UUID HEAD "\"uuid\": \"" UUID "\", "
+
+static void every_defect_is_named(void **state)
+{
+    const struct {
+        const char *text;
+        const char *words;
+    } wrong[] = {
+        {"", "ends in the middle"},
+        {"{", "ends in the middle"},
+        {"nonsense", "not JSON"},
+        {"[1]", "not a JSON object"},
+        {"null ", "not a JSON object"},
+        {"{}", "\"format\" is missing"},
+        {"{\"format\": 1}", "\"format\" is not a string"},
+        {"{\"format\": \"qcow2\"}", "\"format\" is not"},
+        {"{\"format\": \"thinmirror-volume\\u0000\"}", "not"},
+        {"{\"format\": \"thinmirror-volume\"}", "\"version\" is missing"},
+        {"{\"format\": \"thinmirror-volume\", \"version\": \"1\"}", "\"version\" is not a whole"},
+        {"{\"format\": \"thinmirror-volume\", \"version\": 1.0}", "\"version\" is not a whole"},
+        {"{\"format\": \"thinmirror-volume\", \"version\": 2, \"future\": 1}", "\"version\" is 2"},
+        {"{\"format\": \"thinmirror-volume\", \"version\": 0}", "\"version\" is 0"},
+        {HEAD "\"block_size\": 512}", "\"uuid\" is missing"},
+        {HEAD "\"uuid\": 5, \"block_size\": 512}", "\"uuid\" is not a string"},
+        {HEAD "\"uuid\": \"5\", \"block_size\": 512}", "\"uuid\" is not a UUID"},
+        {HEAD "\"uuid\": \"00000000-0000-0000-0000-000000000000\", \"block_size\": 512}",
+         "\"uuid\" is not a UUID"},
+        {WITH_UUID "\"block_size\": 513}", "\"block_size\" is 513"},
+        {WITH_UUID "\"block_size\": \"512\"}", "\"block_size\" is not a whole"},
+        {WITH_UUID "\"block_size\": 18446744073709552128}", "\"block_size\""},
+        {WITH_UUID "\"block_size\": 512, \"colour\": 1}", "\"colour\" is not known"},
+        {WITH_UUID "\"block_size\": 512, \"block_size\": 512}", "twice"},
+        {WITH_UUID "\"block_size\": 512, \"block\\u005fsize\": 512}", "twice"},
+        {WITH_UUID "\"block_size\": 512} {}", "not JSON"},
+        {WITH_UUID "\"block_size\": 512, }", "not JSON"},
+        {WITH_UUID "\"block_size\": 512", "ends in the middle"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct volume_meta meta;
+        struct errmsg err = {""};
+
+        assert_int_equal(volume_meta_parse(wrong[i].text, strlen(wrong[i].text), &meta, &err),
+                         -EINVAL);
+        if (!strstr(err.text, wrong[i].words))
+            fail_msg("for %s: %s", wrong[i].text, err.text);
+    }
+}
+
+static void text_with_a_zero_byte_is_refused(void **state)
+{
+    static const char text[] = WITH_UUID "\"block_size\": 512}\0";
+    struct volume_meta meta;
+    struct errmsg err;
+
+    (void)state;
+    assert_int_equal(volume_meta_parse(text, sizeof(text) - 2, &meta, &err), 0);
+    assert_int_equal(volume_meta_parse(text, sizeof(text), &meta, &err), -EINVAL);
+}
+
+static int setup(void **state)
+{
+    struct scratch *scratch = malloc(sizeof(*scratch));
+
+    assert_non_null(scratch);
+    scratch_make(scratch);
+    *state = scratch;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    scratch_remove(*state);
+    free(*state);
+    return 0;
+}
+
+static void what_was_created_is_loaded(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume_meta meta, loaded;
+    struct errmsg err;
+
+    for (uint32_t block_size = 512; block_size <= 4096; block_size *= 8) {
+        volume_meta_init(&meta, block_size);
+        assert_int_equal(volume_meta_create(path, &meta, &err), 0);
+        assert_int_equal(volume_meta_load(path, &loaded, &err), 0);
+        assert_int_equal(loaded.block_size, block_size);
+        assert_int_equal(uuid_compare(loaded.uuid, meta.uuid), 0);
+        assert_int_equal(scratch_count(*state), 1);
+        unlink(scratch_path(*state, "v.thin"));
+    }
+}
+
+static void a_description_is_never_replaced(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume_meta first, second, loaded;
+    struct errmsg err;
+
+    volume_meta_init(&first, 512);
+    volume_meta_init(&second, 512);
+    assert_int_equal(volume_meta_create(path, &first, &err), 0);
+    assert_int_equal(volume_meta_create(path, &second, &err), -EEXIST);
+    assert_int_equal(volume_meta_load(path, &loaded, &err), 0);
+    assert_int_equal(uuid_compare(loaded.uuid, first.uuid), 0);
+    assert_int_equal(scratch_count(*state), 1);
+}
+
+static void loading_names_the_file_and_what_is_wrong_with_it(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    const char *description = scratch_path(*state, "v.thin");
+    struct volume_meta meta;
+    struct errmsg err;
+    char *huge;
+
+    assert_int_equal(volume_meta_load(path, &meta, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "thinvol create"));
+    scratch_text(description, WITH_UUID "\"block_size\": 1024}");
+    assert_int_equal(volume_meta_load(path, &meta, &err), -EINVAL);
+    assert_non_null(strstr(err.text, description));
+    assert_non_null(strstr(err.text, "1024"));
+    huge = malloc(VOLUME_META_MAX_BYTES + 2);
+    assert_non_null(huge);
+    memset(huge, ' ', VOLUME_META_MAX_BYTES + 1);
+    huge[VOLUME_META_MAX_BYTES + 1] = '\0';
+    scratch_text(description, huge);
+    free(huge);
+    assert_int_equal(volume_meta_load(path, &meta, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "longer"));
+    unlink(description);
+    assert_int_equal(symlink(((struct scratch *)*state)->directory, description), 0);
+    assert_int_equal(volume_meta_load(path, &meta, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "not a regular file"));
+}
+
+#define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sound_description_is_understood),
+        cmocka_unit_test(every_defect_is_named),
+        cmocka_unit_test(text_with_a_zero_byte_is_refused),
+        IN_SCRATCH(what_was_created_is_loaded),
+        IN_SCRATCH(a_description_is_never_replaced),
+        IN_SCRATCH(loading_names_the_file_and_what_is_wrong_with_it),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
