@@ -48,5 +48,5 @@ def run(options, checks, repository):
                        f"{result.stdout}\n{result.stderr}")
     emulation = "KVM" if "accel kvm" in result.stdout else "TCG: times are 10 to 20 times the real ones"
     table.show(f"LUNs over iSCSI in one guest ({emulation}), all cached, "
-               f"medians of {options.rounds} interleaved rounds of {options.seconds} s",
+               f"medians over {options.rounds} interleaved round(s) of {options.seconds} s",
                ["workload", "target", "unit", "median", "spread", "to ours"], rows)

@@ -149,5 +149,5 @@ def run(options, checks):
     finally:
         shutil.rmtree(directory)
     table.show(f"Mirror: one tgtd to another on loopback, files in {options.directory}, "
-               f"medians of {options.rounds} interleaved rounds",
+               f"medians over {options.rounds} interleaved round(s)",
                ["case", "tool", "seconds", "spread", "to ours", "MiB/s", "allocated MiB"], rows)
