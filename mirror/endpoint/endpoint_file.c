@@ -354,6 +354,17 @@ static int explain_open(const char *path, bool writable, int error, struct errms
     return errmsg_set(err, -error, "%s: %s", path, strerror(error));
 }
 
+/* When the file was made, in ns, 0 where the file system does not know: the number of an inode is
+ * given to a new file soon after the old one is gone. */
+static unsigned long long birth_of(int fd)
+{
+    struct statx st;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) < 0 || !(st.stx_mask & STATX_BTIME))
+        return 0;
+    return (unsigned long long)st.stx_btime.tv_sec * 1000000000ULL + st.stx_btime.tv_nsec;
+}
+
 static int open_regular(struct file_endpoint *file, const struct stat *st, struct errmsg *err)
 {
     struct endpoint_info *info = &file->base.info;
@@ -375,8 +386,8 @@ static int open_regular(struct file_endpoint *file, const struct stat *st, struc
     info->unmapped_reads_zeros = true;
     file->bytes = (uint64_t)st->st_size;
     file->granularity_bytes = (uint32_t)max_u64((uint64_t)st->st_blksize, FILE_BLOCK_SIZE);
-    snprintf(info->identity, sizeof(info->identity), "file.%llx.%llu",
-             (unsigned long long)st->st_dev, (unsigned long long)st->st_ino);
+    snprintf(info->identity, sizeof(info->identity), "file.%llx.%llu.%llx",
+             (unsigned long long)st->st_dev, (unsigned long long)st->st_ino, birth_of(file->fd));
     return 0;
 }
 

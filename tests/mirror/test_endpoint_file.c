@@ -133,9 +133,26 @@ static void info_of_a_raw_file(void **state)
     assert_true(info->thin && info->unmapped_reads_zeros && info->can_map);
     assert_true(!info->writable && info->can_unmap);
     assert_int_equal(stat(fixture->path, &st), 0);
-    snprintf(identity, sizeof(identity), "file.%llx.%llu", (unsigned long long)st.st_dev,
+    snprintf(identity, sizeof(identity), "file.%llx.%llu.", (unsigned long long)st.st_dev,
              (unsigned long long)st.st_ino);
-    assert_string_equal(info->identity, identity);
+    assert_memory_equal(info->identity, identity, strlen(identity));
+    endpoint_close(endpoint);
+}
+
+/* The inode's number may well be used again. */
+static void a_new_file_is_another_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint *endpoint = open_ok(fixture->path, 0);
+    char identity[ENDPOINT_IDENTITY_BYTES];
+
+    strcpy(identity, endpoint->info.identity);
+    endpoint_close(endpoint);
+    assert_int_equal(unlink(fixture->path), 0);
+    close(open(fixture->path, O_CREAT | O_WRONLY, 0600));
+    assert_int_equal(truncate(fixture->path, FILE_BYTES), 0);
+    endpoint = open_ok(fixture->path, 0);
+    assert_string_not_equal(endpoint->info.identity, identity);
     endpoint_close(endpoint);
 }
 
@@ -385,6 +402,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(info_of_a_raw_file),
+        TEST(a_new_file_is_another_one),
         TEST(what_is_written_is_read_and_mapped),
         TEST(zeroing_deallocates_whole_units),
         TEST(map_keeps_to_the_range_asked_for),

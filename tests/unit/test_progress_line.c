@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "progress.h"
+
+#define GIB (1ULL << 30)
+
+static const struct copy_status half = {.phase = PHASE_SYNC,
+                                        .lun_bytes = 100 * GIB,
+                                        .scanned_bytes = 100 * GIB,
+                                        .todo_bytes = 8 * GIB,
+                                        .done_bytes = 4 * GIB,
+                                        .seconds = 10};
+
+static void expect_line(size_t columns, double left, const char *expected)
+{
+    char line[PROGRESS_LINE_BYTES];
+
+    progress_line(&half, 0.5, 4e8, left, columns, line);
+    assert_string_equal(line, expected);
+}
+
+static void the_line_says_less_on_a_narrower_terminal(void **state)
+{
+    (void)state;
+    expect_line(100, 11,
+                "copying [###########...........]  50%    4.0 GiB of   8.0 GiB  381.5 MiB/s  "
+                "ETA 0:11    mapped   8%");
+    expect_line(80, 11,
+                "copying [#############.............]  50%  381.5 MiB/s  ETA 0:11    mapped   8%");
+    expect_line(40, 11, "copying [##...]  50% 381.5 MiB/s 0:11  ");
+    expect_line(30, 11, "copying [######.......]  50%");
+    expect_line(3, 11, "co");
+    expect_line(1, 11, "");
+    expect_line(0, 11, "");
+}
+
+static void time_has_six_characters(void **state)
+{
+    (void)state;
+    expect_line(40, -1, "copying [##...]  50% 381.5 MiB/s -:--  ");
+    expect_line(40, 3599.4, "copying [##...]  50% 381.5 MiB/s 59:59 ");
+    expect_line(40, 3600, "copying [##...]  50% 381.5 MiB/s 1h00m ");
+    expect_line(40, 359999, "copying [##...]  50% 381.5 MiB/s 99h59m");
+    expect_line(40, 360000, "copying [##...]  50% 381.5 MiB/s 4d04h ");
+    expect_line(40, 1e300, "copying [##...]  50% 381.5 MiB/s 92d14h");
+}
+
+/* No number makes the line longer than the terminal, or moves the end of the bar. */
+static void the_line_fits_whatever_the_numbers_are(void **state)
+{
+    (void)state;
+    srandom(9);
+    for (int round = 0; round < 20000; round++) {
+        struct copy_status status = {.phase = (enum copy_phase)(random() % 3)};
+        size_t columns = (size_t)random() % 200, bar_end[2];
+        char line[PROGRESS_LINE_BYTES];
+
+        for (int i = 0; i < 2; i++) {
+            status.lun_bytes = (((uint64_t)random() << 31) | (uint64_t)random()) >> (random() % 60);
+            status.scanned_bytes = (uint64_t)((double)status.lun_bytes * drand48());
+            status.todo_bytes = (uint64_t)((double)status.scanned_bytes * drand48());
+            status.done_bytes = (uint64_t)((double)status.todo_bytes * drand48());
+            progress_line(&status, drand48(), drand48() * 1e12, drand48() * 1e6, columns, line);
+            assert_true(columns == 0 ? line[0] == '\0' : strlen(line) < columns);
+            bar_end[i] = strcspn(line, "]");
+        }
+        assert_int_equal(bar_end[0], bar_end[1]);
+    }
+}
+
+static void what_is_not_scanned_is_taken_to_be_like_the_rest(void **state)
+{
+    struct copy_status status = half;
+
+    (void)state;
+    assert_int_equal(progress_expected_bytes(&status), 8 * GIB);
+    status.scanned_bytes = 25 * GIB;
+    assert_int_equal(progress_expected_bytes(&status), 32 * GIB);
+    status.scanned_bytes = 0;
+    status.todo_bytes = 0;
+    assert_int_equal(progress_expected_bytes(&status), 100 * GIB);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_line_says_less_on_a_narrower_terminal),
+        cmocka_unit_test(time_has_six_characters),
+        cmocka_unit_test(the_line_fits_whatever_the_numbers_are),
+        cmocka_unit_test(what_is_not_scanned_is_taken_to_be_like_the_rest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
