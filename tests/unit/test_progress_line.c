@@ -36,7 +36,7 @@ static void the_line_says_less_on_a_narrower_terminal(void **state)
     expect_line(80, 11,
                 "copying [#############.............]  50%  381.5 MiB/s  ETA 0:11    mapped   8%");
     expect_line(40, 11, "copying [##...]  50% 381.5 MiB/s 0:11  ");
-    expect_line(30, 11, "copying [######.......]  50%");
+    expect_line(30, 11, "copying [#######.......]  50%");
     expect_line(3, 11, "co");
     expect_line(1, 11, "");
     expect_line(0, 11, "");
