@@ -25,8 +25,8 @@ struct endpoint_info {
     const char *kind; /* "iscsi", "sg", "thin", "file" or "block" */
     uint64_t blocks;
     uint32_t block_size;
-    /* "naa.6...", "t10....", "serial.VENDOR.PRODUCT.NUMBER", "file.DEV.INODE.BIRTH". Equal for two paths
-     * to one LUN. Empty when the target tells nothing. */
+    /* "naa.6...", "t10....", "serial.VENDOR.PRODUCT.NUMBER", "file.DEV.INODE.BIRTH". Equal for two
+     * paths to one LUN. Empty when the target tells nothing. */
     char identity[ENDPOINT_IDENTITY_BYTES];
     /* INQUIRY and VPD 80h, without padding; empty when there is no such thing. For people. */
     char vendor[9];
