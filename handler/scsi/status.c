@@ -3,6 +3,8 @@
 /* GET LBA STATUS(16), SBC-4 5.9, REPORT TYPE 00h: the map, straight from the volume into the
  * initiator's buffers, so that its size costs no memory. */
 
+#include <errno.h>
+
 #include "byteorder.h"
 #include "checked.h"
 #include "lba_status.h"
@@ -47,8 +49,10 @@ static int walk_next(struct walk *walk, struct extent *ret)
     walk->at = ret->start + ret->length;
     for (int i = 0; i < MAX_JOINED && walk->at < walk->end; i++) {
         error = next_extent(walk, walk->at, &walk->ahead);
-        if (error)
-            return error;
+        if (error) {
+            walk->ahead.length = 0;
+            return error == -ERANGE ? 0 : error; /* which the next call will meet again */
+        }
         if (walk->ahead.status != ret->status)
             break;
         ret->length += walk->ahead.length;
@@ -90,42 +94,51 @@ static void write_header(struct exec *exec, uint32_t count, enum lba_status_comp
     iov_cursor_write(&start, bytes, (size_t)min_u64(sizeof(bytes), allocation_length));
 }
 
-uint8_t op_get_lba_status_16(struct exec *exec)
+/* Answers from lba on. -ERANGE when there is no such block. */
+static int report(struct exec *exec, uint64_t lba)
 {
     static const uint8_t no_header_yet[LBA_STATUS_HEADER_BYTES];
-    struct volume *volume = exec->volume;
-    uint64_t lba = get_be64(exec->cdb + 2);
-    uint64_t capacity = volume_blocks(volume);
+    uint64_t block_size = volume_block_size(exec->volume);
+    uint64_t capacity = volume_blocks(exec->volume);
     uint32_t allocation_length = get_be32(exec->cdb + 10);
     size_t buffers = iov_total(exec->command->data_in, exec->command->data_in_count);
     size_t room = lba_status_capacity((uint32_t)min_u64(allocation_length, buffers));
     /* PARAMETER DATA LENGTH tells of a descriptor even where there is no room for one. */
     uint32_t limit = (uint32_t)min_u64(max_u64(room, 1), MAX_DESCRIPTORS);
+    enum lba_status_completion completion = LBA_STATUS_ALLOCATION_LENGTH;
+    struct walk walk = {.volume = exec->volume, .end = capacity * block_size};
     uint32_t count = 0;
-    struct walk walk;
 
-    if (exec->cdb[14] != 0) /* REPORT TYPE */
-        return exec_fail_field(exec);
     if (lba >= capacity)
-        return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
-    walk = (struct walk){.volume = volume,
-                         .at = lba * volume_block_size(volume),
-                         .end = capacity * volume_block_size(volume)};
+        return -ERANGE;
+    walk.at = lba * block_size;
     reply_start(exec, allocation_length);
     reply_add(exec, no_header_yet, sizeof(no_header_yet));
     while (lba < capacity && count < limit) {
         struct extent run;
         int error = walk_next(&walk, &run);
 
+        if (error == -ERANGE && count > 0) { /* the LUN has shrunk under our hands */
+            capacity = lba;
+            break;
+        }
         if (error)
-            return exec_result(exec, error, false);
+            return error;
         lba = add_descriptors(exec, &run, limit, &count);
     }
     if (lba == capacity)
-        write_header(exec, count, LBA_STATUS_END_OF_CAPACITY, allocation_length);
+        completion = LBA_STATUS_END_OF_CAPACITY;
     else if (limit < room)
-        write_header(exec, count, LBA_STATUS_NO_INDICATION, allocation_length);
-    else
-        write_header(exec, count, LBA_STATUS_ALLOCATION_LENGTH, allocation_length);
-    return SCSI_STATUS_GOOD;
+        completion = LBA_STATUS_NO_INDICATION;
+    write_header(exec, count, completion, allocation_length);
+    return 0;
+}
+
+uint8_t op_get_lba_status_16(struct exec *exec)
+{
+    uint64_t lba = get_be64(exec->cdb + 2);
+
+    if (exec->cdb[14] != 0) /* REPORT TYPE */
+        return exec_fail_field(exec);
+    return exec_result(exec, report(exec, lba), false);
 }

@@ -316,7 +316,7 @@ int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct
 {
     SIZE_STAYS(volume);
 
-    return extent_at(volume, offset, limit, ret);
+    return extent_at(volume, offset, min_u64(limit, volume_bytes(volume)), ret);
 }
 
 /* Whether any block from the byte offset on has storage; *ret_at is where. */

@@ -56,7 +56,8 @@ int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length);
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
 int volume_flush(struct volume *volume);
 
-/* The longest extent that begins at offset and ends at limit at the latest (bytes, block-aligned).
+/* The longest extent that begins at offset and ends at limit, or with the volume, at the latest
+ * (bytes, block-aligned). -ERANGE when offset lies beyond the volume.
  * A block only part of which is deallocated counts as mapped. The time it takes does not depend on
  * the volume's size: an extent that the store hands out in very many pieces is cut short, so two
  * calls in a row may give the same status. */

@@ -23,17 +23,31 @@
 const uuid_t rig_uuid = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x46, 0x07,
                          0x88, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f};
 
-void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t granularity,
-              bool read_only)
+static void open_over(struct rig *rig, uint32_t block_size, struct store *store, bool read_only)
 {
     struct volume_meta meta = {.block_size = block_size};
     struct errmsg err;
 
-    *rig = (struct rig){.block_size = block_size, .blocks = blocks};
+    *rig = (struct rig){.store = store,
+                        .block_size = block_size,
+                        .blocks = store->size_bytes / block_size};
     memcpy(meta.uuid, rig_uuid, sizeof(uuid_t));
-    assert_int_equal(store_mem_create(blocks * block_size, granularity, &rig->store), 0);
-    assert_int_equal(volume_over_store(rig->store, &meta, read_only, &rig->volume, &err), 0);
+    assert_int_equal(volume_over_store(store, &meta, read_only, &rig->volume, &err), 0);
     assert_int_equal(lun_open(rig->volume, &rig->lun), 0);
+}
+
+void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t granularity,
+              bool read_only)
+{
+    struct store *store;
+
+    assert_int_equal(store_mem_create(blocks * block_size, granularity, &store), 0);
+    open_over(rig, block_size, store, read_only);
+}
+
+void rig_open_store(struct rig *rig, uint32_t block_size, struct store *store)
+{
+    open_over(rig, block_size, store, false);
 }
 
 void rig_close(struct rig *rig)

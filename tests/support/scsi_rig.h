@@ -29,6 +29,8 @@ extern const uuid_t rig_uuid;
 /* granularity: the unit of mapping in bytes. */
 void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t granularity,
               bool read_only);
+/* Over a store of any kind, which belongs to the rig from then on. */
+void rig_open_store(struct rig *rig, uint32_t block_size, struct store *store);
 void rig_close(struct rig *rig);
 
 /* For cmocka: state is a struct rig of 2048 blocks. rig_setup_512: blocks of 512 bytes, granules of
