@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/sysmacros.h>
@@ -52,6 +53,28 @@ enum device_kind device_kind_of(const char *path)
     return strcmp(strrchr(target, '/') ? strrchr(target, '/') + 1 : target, "scsi") == 0
                ? DEVICE_SCSI_DISK
                : DEVICE_BLOCK;
+}
+
+unsigned long long device_number(dev_t device, const char *attribute)
+{
+    char path[PATH_MAX], line[64];
+
+    for (int of_disk = 0; of_disk < 2; of_disk++) {
+        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s%s", major(device), minor(device),
+                 of_disk ? "../" : "", attribute);
+        if (read_line(path, line, sizeof(line)))
+            return strtoull(line, NULL, 10);
+    }
+    return 0;
+}
+
+void device_identity(dev_t device, char *text, size_t size)
+{
+    char boot[64] = "";
+
+    read_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
+    snprintf(text, size, "block.%u.%u.%.8s.%llu", major(device), minor(device), boot,
+             device_number(device, "diskseq"));
 }
 
 static bool find_mount(dev_t device, char *text, size_t size)

@@ -20,6 +20,14 @@ enum device_kind {
 /* Follows symbolic links. */
 enum device_kind device_kind_of(const char *path);
 
+/* A number from sysfs, "queue/discard_max_bytes", of the block device, or of the disk it is a
+ * partition of; 0 when the kernel does not tell. */
+unsigned long long device_number(dev_t device, const char *attribute);
+
+/* "block.7.0.BOOT.SEQUENCE": the same for one attached device as long as this machine runs. Device
+ * numbers alone are used again, the disk sequence number is not. */
+void device_identity(dev_t device, char *text, size_t size);
+
 /* Who uses the block device or one of its partitions: "is mounted on /mnt", "is held by dm-0", "is
  * used as swap". Written to text; false, and an empty text, when nobody is seen. */
 bool device_find_user(dev_t device, char *text, size_t size);

@@ -25,8 +25,10 @@ struct endpoint_info {
     const char *kind; /* "iscsi", "sg", "thin", "file" or "block" */
     uint64_t blocks;
     uint32_t block_size;
-    /* "naa.6...", "t10....", "serial.VENDOR.PRODUCT.NUMBER", "file.DEV.INODE.BIRTH". Equal for two
-     * paths to one LUN. Empty when the target tells nothing. */
+    /* "naa.6...", "t10....", "serial.VENDOR.PRODUCT.NUMBER", "file.DEV.INODE.BIRTH",
+     * "block.MAJOR.MINOR.BOOT.SEQUENCE". Equal for two paths to one LUN. A LUN whose name is not
+     * world-wide unique has its serial number and the target's name behind it,
+     * "naa.3.../SERIAL@IQN,L,0xLUN". Empty when the target tells nothing. */
     char identity[ENDPOINT_IDENTITY_BYTES];
     /* INQUIRY and VPD 80h, without padding; empty when there is no such thing. For people. */
     char vendor[9];
@@ -77,7 +79,6 @@ struct endpoint_request {
 
     void (*done)(struct endpoint_request *request);
     void *opaque; /* the caller's */
-    void *endpoint_private;
 };
 
 struct endpoint;

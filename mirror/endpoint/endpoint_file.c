@@ -391,25 +391,6 @@ static int open_regular(struct file_endpoint *file, const struct stat *st, struc
     return 0;
 }
 
-/* A number the kernel tells of the device's request queue; 0 when it does not. */
-static unsigned long long queue_attribute(dev_t device, const char *name)
-{
-    unsigned long long value = 0;
-
-    /* A partition's queue is that of the disk it stands under. */
-    for (int of_disk = 0; of_disk < 2; of_disk++) {
-        CLEANUP_FCLOSE FILE *attribute = NULL;
-        char path[128];
-
-        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%squeue/%s", major(device),
-                 minor(device), of_disk ? "../" : "", name);
-        attribute = fopen(path, "re");
-        if (attribute && fscanf(attribute, "%llu", &value) == 1)
-            break;
-    }
-    return value;
-}
-
 static int open_block_device(struct file_endpoint *file, const struct stat *st, struct errmsg *err)
 {
     struct endpoint_info *info = &file->base.info;
@@ -424,13 +405,13 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
         ioctl(file->fd, BLKFLSBUF, 0);
     info->kind = "block";
     info->block_size = (uint32_t)block_size;
-    info->can_unmap = queue_attribute(st->st_rdev, "discard_max_bytes") > 0;
+    info->can_unmap = device_number(st->st_rdev, "queue/discard_max_bytes") > 0;
     info->thin = info->can_unmap;
     file->is_block_device = true;
     file->granularity_bytes =
-        (uint32_t)max_u64(queue_attribute(st->st_rdev, "discard_granularity"), info->block_size);
-    snprintf(info->identity, sizeof(info->identity), "block.%u.%u", major(st->st_rdev),
-             minor(st->st_rdev));
+        (uint32_t)max_u64(device_number(st->st_rdev, "queue/discard_granularity"),
+                          info->block_size);
+    device_identity(st->st_rdev, info->identity, sizeof(info->identity));
     return 0;
 }
 

@@ -56,5 +56,5 @@ void scsi_identity_text(const struct scsi_unit *unit, const char *serial,
     if (is_unique(text, inquiry))
         snprintf(to, size, "%s", text);
     else
-        snprintf(to, size, "%.60s/%.20s@%s", text, serial, target[0] ? target : "?");
+        snprintf(to, size, "%.48s/%.36s@%s", text, serial, target[0] ? target : "?");
 }

@@ -40,8 +40,7 @@ struct transport_request {
     size_t sense_length;
 
     void (*done)(struct transport_request *request);
-    void *opaque;            /* the caller's */
-    void *transport_private; /* the transport's */
+    void *opaque; /* the caller's */
 };
 
 struct transport;

@@ -177,6 +177,30 @@ static void zeroing_gives_blocks_back(void **state)
     endpoint_close(endpoint);
 }
 
+static void a_device_number_used_again_is_another_device(void **state)
+{
+    char before[ENDPOINT_IDENTITY_BYTES];
+    struct endpoint *endpoint;
+
+    (void)state;
+    if (!available)
+        skip();
+    endpoint = open_ok(0);
+    strcpy(before, endpoint->info.identity);
+    endpoint_close(endpoint);
+    endpoint = open_ok(0);
+    assert_string_equal(endpoint->info.identity, before);
+    endpoint_close(endpoint);
+    /* Off and on again. */
+    assert_int_equal(ioctl(loop_fd, LOOP_CLR_FD, 0), 0);
+    close(loop_fd);
+    loop_fd = -1;
+    assert_true(attach());
+    endpoint = open_ok(0);
+    assert_string_not_equal(endpoint->info.identity, before);
+    endpoint_close(endpoint);
+}
+
 static void a_held_device_is_refused(void **state)
 {
     int fd;
@@ -225,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_of_it_counts_as_mapped),
         cmocka_unit_test(zeroing_gives_blocks_back),
+        cmocka_unit_test(a_device_number_used_again_is_another_device),
         cmocka_unit_test(a_held_device_is_refused),
         cmocka_unit_test(a_file_under_a_loop_device_is_refused),
         cmocka_unit_test(a_mounted_device_is_refused),
