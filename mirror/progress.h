@@ -13,7 +13,7 @@
 
 struct progress {
     enum progress_mode mode; /* never PROGRESS_AUTO */
-    bool drawn;              /* there is a bar to wipe off */
+    _Atomic bool drawn; /* there is a bar to wipe off; others' messages may come from threads */
     enum copy_phase phase;
     double share; /* shown last in this phase; never goes back */
     /* For a rate that forgets: bytes per second, and where it was last looked at. */

@@ -124,7 +124,8 @@ static void sync_table(const struct report *report)
 {
     const struct sync_result *sync = &report->sync;
 
-    if (!report->synced)
+    /* What failed has no result; the error stands on stderr. */
+    if (!report->synced || report->status == STATUS_FAILED)
         return;
     row("LUN", sync->lun_bytes, "");
     mapped_row(sync);

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "log.h"
 
 static volatile sig_atomic_t stop_requested;
 
@@ -53,6 +56,16 @@ static bool is_same_file(const char *a, const char *b)
     return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+/* The messages of what is below: they get a line of their own, and say whose they are. */
+static struct progress *shown_progress;
+
+static void log_line(enum log_level level, const char *message)
+{
+    if (shown_progress)
+        progress_clear(shown_progress);
+    fprintf(stderr, "thinmirror: %s%s\n", level <= LOG_LEVEL_WARNING ? "warning: " : "", message);
+}
+
 enum exit_status session_open(struct session *session, const struct options *options,
                               bool secondary_writable)
 {
@@ -61,6 +74,8 @@ enum exit_status session_open(struct session *session, const struct options *opt
     *session = (struct session){.options = options};
     progress_init(&session->progress, options->progress);
     session->notes.progress = &session->progress;
+    shown_progress = &session->progress;
+    log_set_sink(log_line);
     r = auth_table_load(options->auth_file, &session->auth, &session->error);
     if (r < 0)
         return STATUS_FAILED;
@@ -84,6 +99,7 @@ void session_close(struct session *session)
     progress_clear(&session->progress);
     endpoint_close(session->secondary);
     endpoint_close(session->primary);
+    shown_progress = NULL;
     auth_table_free(session->auth);
     notes_free(&session->notes);
 }

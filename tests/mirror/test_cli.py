@@ -206,22 +206,32 @@ class Sync(rig.Case):
             self.assertEqual(got["unmapped_bytes"],
                              len(rig.grains(old) - rig.grains(new)) * rig.GRAIN)
 
-    def test_a_full_file_system_is_named(self):
-        primary = self.file("a", 16 * MIB, [(0, 12 * MIB)])
-        place = self.folder / "small"
-        place.mkdir()
+    def fill_up(self, make, name, primary, place):
+        """Copies 12 MiB to a file system of 4 MiB, twice, the second time with room for it."""
         script = f"""mount -t tmpfs -o size=4M none {place}
-                     truncate -s 16M {place}/b
-                     exec {THINMIRROR} sync {primary} {place}/b"""
-        result = rig.Result(subprocess.run(["unshare", "-rm", "sh", "-ec", script],
+                     {make} >/dev/null
+                     {THINMIRROR} sync {primary} {name} && exit 99
+                     mount -o remount,size=64M {place}
+                     {THINMIRROR} sync --json --verify {primary} {name}"""
+        result = rig.Result(subprocess.run(["unshare", "-rm", "sh", "-c", script],
                                            env=self.environment, capture_output=True, text=True,
                                            timeout=60, check=False))
         if "unshare failed" in result.err or "permission denied" in result.err:
             self.skipTest("no user namespaces here")
-        self.assertEqual(result.status, FAILED, str(result))
-        self.assertIn("No space left on device", result.err)
-        self.assertIn(f"{place}/b", result.err)
+        self.assertEqual(result.status, DONE, str(result))
+        self.assertIn(name, result.err)
         self.assertIn("make room", result.err)
+        self.assertIs(result.json["verified"], True)
+        return result.err
+
+    def test_a_full_file_system_is_named_and_with_room_it_goes_on(self):
+        primary = self.file("a", 16 * MIB, [(0, 12 * MIB)])
+        place = self.folder / "small"
+        place.mkdir()
+        err = self.fill_up(f"truncate -s 16M {place}/b", f"{place}/b", primary, place)
+        self.assertIn("No space left on device", err)
+        err = self.fill_up(f"{rig.THINVOL} create {place}/v 16M", f"thin:{place}/v", primary, place)
+        self.assertIn("7/27/07", err)
 
     def test_a_rate_is_kept(self):
         primary = self.file("a", 4 * MIB, [(0, 2 * MIB)])
