@@ -206,6 +206,7 @@ static void flush_cdb(struct scsi_command *command)
     command->request.cdb_length = command->endpoint->flush_by_10
                                       ? cdb_synchronize_cache_10(command->request.cdb)
                                       : cdb_synchronize_cache_16(command->request.cdb);
+    command->request.timeout_ms = SCSI_FLUSH_TIMEOUT_MS;
     command->counter = &command->endpoint->base.counters.flushes;
     command->step = flush_done;
 }

@@ -32,6 +32,10 @@ enum zero_method {
 
 #define SCSI_ZERO_IOV 64
 
+/* Longer than the transport's default: a cache may hold a lot, a range of zeros may be large. */
+#define SCSI_FLUSH_TIMEOUT_MS 300000
+#define SCSI_ZERO_TIMEOUT_MS  120000
+
 struct scsi_endpoint;
 
 struct scsi_command {

@@ -29,7 +29,7 @@ struct transport_request {
     enum transport_direction direction;
     struct iovec *iov;
     int iov_count;
-    unsigned timeout_ms; /* 0: the transport's default of 30 s */
+    unsigned timeout_ms; /* 0: the transport's default of 30 s; a local LUN has none */
 
     /* Filled before done(): 0 when the target answered; otherwise -errno: -ENOTCONN or -ECONNRESET
      * when the connection is gone, -ETIMEDOUT, -EIO. */

@@ -5,7 +5,9 @@
  * commands to whatever answers. A session that is lost stays lost, and everything in flight fails.
  *
  * A command that is not answered in time ends the session, because the target may still carry it
- * out later: nothing else may be sent to blocks it was about. */
+ * out later: nothing else may be sent to blocks it was about. Time does not run while the
+ * connection moves on (commands end, or data is taken off our hands): behind a slow line a long
+ * queue is no sign of a dead target. */
 
 #include <errno.h>
 #include <iscsi/iscsi.h>
@@ -17,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "checked.h"
 #include "iscsi_session.h"
 #include "log.h"
 #include "monotonic.h"
@@ -30,7 +33,8 @@ struct iscsi_command {
     struct scsi_task *task;
     struct iscsi_transport *transport;
     struct iscsi_command *next, *previous;
-    uint64_t deadline_ms;
+    uint64_t started_ms;
+    unsigned timeout_ms;
 };
 
 struct iscsi_transport {
@@ -40,6 +44,7 @@ struct iscsi_transport {
     int dead;                    /* -errno once the session is lost, otherwise 0 */
     struct iscsi_command *first; /* in flight, oldest first */
     struct iscsi_command *last;
+    uint64_t moved_ms; /* when the connection last moved on */
 };
 
 static void link_command(struct iscsi_transport *transport, struct iscsi_command *command)
@@ -106,6 +111,7 @@ static void command_done(struct iscsi_context *context, int status, void *data, 
             transport->dead = -ENOTCONN;
         request->result = transport->dead;
     }
+    transport->moved_ms = monotonic_ms();
     unlink_command(transport, command);
     scsi_free_scsi_task(command->task);
     free(command);
@@ -159,8 +165,8 @@ static int iscsi_submit(struct transport *base, struct transport_request *reques
     attach_buffers(command->task, request);
     command->request = request;
     command->transport = transport;
-    command->deadline_ms =
-        monotonic_ms() + (request->timeout_ms ? request->timeout_ms : COMMAND_TIMEOUT_MS);
+    command->started_ms = monotonic_ms();
+    command->timeout_ms = request->timeout_ms ? request->timeout_ms : COMMAND_TIMEOUT_MS;
     link_command(transport, command);
     if (iscsi_scsi_command_async(transport->context, transport->lun, command->task, command_done,
                                  NULL, command) != 0) {
@@ -184,14 +190,16 @@ static void give_up(struct iscsi_transport *transport, int error)
         iscsi_destroy_context(context); /* cancels, so command_done is called for each */
 }
 
-/* Milliseconds until the first deadline, 0 when it has passed, -1 without any. */
+/* Milliseconds until the first command is out of time, 0 when one is, -1 without any. */
 static int time_left(const struct iscsi_transport *transport)
 {
     uint64_t now = monotonic_ms(), first = UINT64_MAX;
 
-    for (const struct iscsi_command *command = transport->first; command; command = command->next)
-        if (command->deadline_ms < first)
-            first = command->deadline_ms;
+    for (const struct iscsi_command *command = transport->first; command; command = command->next) {
+        uint64_t since = max_u64(command->started_ms, transport->moved_ms);
+
+        first = min_u64(first, since + command->timeout_ms);
+    }
     if (first == UINT64_MAX)
         return -1;
     return first <= now ? 0 : (int)(first - now);
@@ -215,6 +223,8 @@ static int iscsi_transport_service(struct transport *base, short revents)
 
     if (!transport->context)
         return transport->dead;
+    if (revents & POLLOUT)
+        transport->moved_ms = monotonic_ms();
     if (revents && iscsi_service(transport->context, revents) < 0 && !transport->dead)
         transport->dead = -ENOTCONN;
     if (!transport->dead && time_left(transport) == 0)

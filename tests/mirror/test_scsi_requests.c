@@ -116,7 +116,9 @@ static void reads_and_writes_are_one_command_each(void **state)
     assert_int_equal(transfer(fixture, ENDPOINT_READ, 20, 8), 0);
     assert_int_equal(fixture->data[0], 0x77);
     assert_int_equal(fixture->data[8 * 512 - 1], 0x77);
+    assert_int_equal(fixture->unit->last_timeout_ms, 0);
     assert_int_equal(flush(fixture), 0);
+    assert_int_equal(fixture->unit->last_timeout_ms, SCSI_FLUSH_TIMEOUT_MS);
     assert_string_equal(fixture->unit->log, "W 16+64 R 20+8 SC16");
     assert_int_equal(fixture->endpoint->counters.reads, 1);
     assert_int_equal(fixture->endpoint->counters.read_blocks, 8);

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "endpoint_kinds.h"
+#include "endpoint_scsi.h"
 #include "fake_unit.h"
 #include "scsi_defs.h"
 
@@ -85,6 +86,7 @@ static void write_same_with_unmap_is_the_first_choice(void **state)
 
     open_unit(fixture);
     zeroed(fixture, 100, 300, true, "WS 100+300 u");
+    assert_int_equal(fixture->unit->last_timeout_ms, SCSI_ZERO_TIMEOUT_MS);
     assert_int_equal(fixture->endpoint->counters.zeros, 1);
     assert_int_equal(fixture->endpoint->counters.zeroed_blocks, 300);
     assert_int_equal(fixture->endpoint->counters.writes, 0);

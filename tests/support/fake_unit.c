@@ -376,6 +376,7 @@ static void serve(struct fake_unit *unit, struct transport_request *request)
     memcpy(mapped, unit->mapped, unit->blocks * sizeof(*mapped));
     turn->unit = unit;
     turn->request = request;
+    unit->last_timeout_ms = request->timeout_ms;
     execute(turn);
     if (turn->reply_length)
         move_data(request, turn->reply, turn->reply_length);

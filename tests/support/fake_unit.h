@@ -53,6 +53,7 @@ struct fake_unit {
     uint8_t *data;
     bool *mapped;
     char log[FAKE_LOG_BYTES];
+    unsigned last_timeout_ms; /* of the last command */
 
     struct fake_fault faults[4];
     struct transport_request *queue[512];
