@@ -267,7 +267,7 @@ static int probe_provisioning(struct probe *probe, const struct pages *pages,
 static int probe_unit(struct probe *probe)
 {
     struct inquiry inquiry;
-    struct capacity capacity;
+    struct capacity capacity = {0};
     struct pages pages;
     int r = probe_ready(probe);
 

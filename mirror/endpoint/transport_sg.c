@@ -28,8 +28,9 @@
 
 #define SG_THREADS                 16
 #define COMMAND_TIMEOUT_S          30
-#define DEFAULT_MAX_TRANSFER_BYTES (512 * 1024)
+#define DEFAULT_MAX_TRANSFER_BYTES (UINT64_C(512) * 1024)
 #define STATUS_CHECK_CONDITION     0x02
+#define STATUS_BUSY                0x08
 #define PAGE_BYTES                 4096
 
 struct sg_transport {
@@ -59,6 +60,13 @@ static void copy_in_or_out(const struct transport_request *request, char *bounce
     }
 }
 
+/* What the host adapter says of a command that is worth another attempt (Linux host bytes BUS_BUSY,
+ * SOFT_ERROR, IMM_RETRY, REQUEUE); the rest is no connection, a timeout or a reset. */
+static bool is_passing(int host_status)
+{
+    return host_status == 0x02 || host_status == 0x0B || host_status == 0x0C || host_status == 0x0D;
+}
+
 /* SG_IO's answer as ours: 0, or -errno when the unit was not reached. */
 static int take_result(const struct sg_pt_base *pt, struct transport_request *request,
                        uint64_t bytes)
@@ -79,7 +87,10 @@ static int take_result(const struct sg_pt_base *pt, struct transport_request *re
     case SCSI_PT_RESULT_OS_ERR:
         return -get_scsi_pt_os_err(pt);
     default:
-        return -ENOTCONN; /* what the host adapter calls no connection, timeout or reset */
+        if (!is_passing(get_scsi_pt_transport_err(pt)))
+            return -ENOTCONN;
+        request->status = STATUS_BUSY;
+        return 0;
     }
 }
 
