@@ -18,7 +18,7 @@
 #define MAX_REFUSALS     16
 #define FIRST_RETRY_MS   10
 #define LONGEST_RETRY_MS 1000
-#define LEAST_ATTEMPTS   3 /* also when this process stood still for longer than the limit */
+#define LEAST_ATTEMPTS   3    /* also when this process stood still for longer than the limit */
 #define ASC_POWER_ON     0x29 /* power on, reset or bus device reset occurred */
 
 static void command_done(struct transport_request *request);
