@@ -20,8 +20,9 @@
 #define LUN_MAX_TRANSFER_BYTES     (UINT32_C(8) << 20)
 #define LUN_OPTIMAL_TRANSFER_BYTES (UINT32_C(1) << 20)
 /* WRITE SAME is not cut up by the kernel's target: one must be done long before its time limit of
- * 30 s even where zeros or a pattern really have to be written. */
-#define LUN_MAX_WRITE_SAME_BYTES  (UINT32_C(64) << 20)
+ * 30 s even where zeros or a pattern really have to be written. And no longer than a transfer, as
+ * initiators (iscsi-test-cu is one) look at what it did with one READ. */
+#define LUN_MAX_WRITE_SAME_BYTES  LUN_MAX_TRANSFER_BYTES
 #define LUN_MAX_UNMAP_BLOCKS      (UINT32_C(1) << 20)
 #define LUN_MAX_UNMAP_DESCRIPTORS 256
 

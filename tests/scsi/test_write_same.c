@@ -211,7 +211,7 @@ static void anchor_protection_and_obsolete_bits_are_refused(void **state)
 
 static void more_blocks_than_block_limits_states_are_refused(void **state)
 {
-    const uint32_t most = (64u << 20) / 512;
+    const uint32_t most = (8u << 20) / 512;
     struct rig rig;
 
     (void)state;
