@@ -3,7 +3,7 @@
 #
 # The one list of Debian packages this project uses, by purpose.
 #
-#   tools/deps.sh [--list] PURPOSE...       PURPOSE: build test lab serve bench lint all
+#   tools/deps.sh [--list] PURPOSE...       PURPOSE: build test lab serve demo bench lint all
 #
 # Installs what is missing and is silent when nothing is. --list only prints the
 # packages of the purposes, one a line. Services are installed but not started.
@@ -11,23 +11,26 @@ set -euo pipefail
 
 declare -A packages=(
   # What CMake needs to build the handler and the programs. libtcmu2 is what the handler links to
-  # (Debian has no -dev package for it).
+  # (Debian has no -dev package for it); the tests are part of the build, so cmocka is, too.
   [build]="cmake ninja-build gcc libc6-dev pkg-config git
     libiscsi-dev libsgutils2-dev libjson-c-dev libisal-dev uuid-dev libkmod-dev
     libnl-3-dev libnl-genl-3-dev libdbus-1-dev libtcmu2"
 
   # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.
-  [test]="libcmocka-dev clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils
+  [test]="clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils
     e2fsprogs xfsprogs util-linux procps python3 jq"
 
   # The virtual machine, and what runs inside it (it sees this machine's root file system).
   # xz-utils unpacks the kernel, so that the emulated CPU need not.
   [lab]="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils
     tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi libiscsi-bin sg3-utils fio jq
-    e2fsprogs xfsprogs dosfstools util-linux procps iproute2"
+    e2fsprogs xfsprogs util-linux procps iproute2"
 
   # A machine whose own kernel serves the LUNs, as in targetcli-examples/.
   [serve]="tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi sg3-utils kmod"
+
+  # What tools/demo --native shows its copy with.
+  [demo]="e2fsprogs jq procps"
 
   [bench]="tgt qemu-utils qemu-block-extra libiscsi-bin fio jq util-linux procps"
 
