@@ -25,11 +25,13 @@ if [[ -z $CHAP_SECRET ]]; then
 fi
 mkdir -p "$VOLUMES"
 
-# Secrets go through a file and standard input: a command line is seen by everyone.
-umask 077
 for side in $SIDES; do
-  volume=$VOLUMES/$side
-  [[ -e $volume ]] || thinvol create --block-size="$BLOCK_SIZE" "$volume" "$SIZE"
+  [[ -e $VOLUMES/$side ]] || thinvol create --block-size="$BLOCK_SIZE" "$VOLUMES/$side" "$SIZE"
+done
+
+# Secrets go through a file and standard input: a command line is seen by everyone.
+(umask 077 && : >"$AUTH_FILE")
+for side in $SIDES; do
   printf '%s %s %s\n' "$IQN_PREFIX:$side" "$CHAP_USER" "$CHAP_SECRET"
 done >"$AUTH_FILE"
 
@@ -47,7 +49,7 @@ targetcli < <(
 EOF
   done
   echo saveconfig
-)
+) | grep -v "^Parameter password"
 
 # targetcli goes on after a line that failed and then still ends with 0: look at what is there.
 for side in $SIDES; do

@@ -309,7 +309,7 @@ lba_status() { # DISK
     ((next > lba)) || return 1
     lba=$next
   done | awk '
-    status == $3 && lba + count == $1 { count += $2; next }
+    NR > 1 && status == $3 && lba + count == $1 { count += $2; next }
     NR > 1 { print lba, count, status }
     { lba = $1; count = $2; status = $3 }
     END { print lba, count, status }'
