@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "options.h"
+#include "standard_files.h"
 
 /* A result that nobody got is no result. */
 static int finish(int status)
@@ -19,6 +20,8 @@ int main(int argc, char *argv[])
     struct options options;
     struct errmsg error;
 
+    if (standard_files_reserve() < 0)
+        return STATUS_FAILED; /* nobody to tell */
     /* A lost connection or reader is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);
     if (options_parse(argc, argv, &options, &error) < 0) {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "size.h"
+#include "standard_files.h"
 #include "volume.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3 };
@@ -496,6 +497,8 @@ int main(int argc, char **argv)
 {
     int status;
 
+    if (standard_files_reserve() < 0)
+        return EXIT_ERROR;    /* nobody to tell */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error to report, not a reason to die */
     status = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {

@@ -62,6 +62,19 @@ class Usage(rig.Case):
                 self.assertEqual(result.returncode, FAILED)
                 self.assertIn("cannot write to stdout", result.stderr)
 
+    def test_closed_standard_files_are_not_the_luns(self):
+        primary = self.file("a", MIB)
+        for name in ["", "thin:"]:
+            secondary = self.folder / ("b" + name[:-1])
+            if name:
+                self.volume(secondary.name, 2 * MIB)
+            else:
+                self.file(secondary.name, 2 * MIB)
+            subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", THINMIRROR, "sync",
+                            "--progress=json", primary, f"{name}{secondary}"],
+                           env=self.environment, check=False)
+            self.assertEqual(rig.data_grains(secondary), set())
+
 
 class Map(rig.Case):
     def test_json_covers_the_lun_in_order(self):
