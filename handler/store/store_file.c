@@ -233,6 +233,17 @@ static void describe_hole(struct store_file *file, uint64_t offset, uint64_t end
     ret->status = found->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? EXTENT_ANCHORED : EXTENT_MAPPED;
 }
 
+/* Someone may have cut the file short behind our back. That there are no data from its end up to
+ * limit says nothing then about what was there. */
+static int check_reaches(struct store_file *file, uint64_t limit)
+{
+    struct stat st;
+
+    if (fstat(file->fd, &st) < 0)
+        return -errno;
+    return (uint64_t)st.st_size < limit ? -EIO : 0;
+}
+
 static int file_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
 {
     struct store_file *file = file_of(store);
@@ -243,7 +254,10 @@ static int file_extent(struct store *store, uint64_t offset, uint64_t limit, str
         return -errno;
     if (data < 0 || (uint64_t)data > offset) {
         uint64_t end = data < 0 ? limit : min_u64((uint64_t)data, limit);
+        int error = data < 0 ? check_reaches(file, limit) : 0;
 
+        if (error)
+            return error;
         describe_hole(file, offset, end, ret);
         return 0;
     }

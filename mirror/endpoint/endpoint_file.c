@@ -151,6 +151,17 @@ static int zero(struct file_endpoint *file, struct endpoint_request *request)
     return r;
 }
 
+/* Someone may cut the file short while it is copied. That there are no data behind its end says
+ * nothing then about what was there. */
+static int check_whole(const struct file_endpoint *file)
+{
+    struct stat st;
+
+    if (fstat(file->fd, &st) < 0)
+        return -errno;
+    return file->is_block_device || (uint64_t)st.st_size >= file->bytes ? 0 : -EIO;
+}
+
 /* The end of what is alike from start on, in bytes, block-aligned; blocks that are only partly a
  * hole are mapped. */
 static int next_extent(const struct file_endpoint *file, uint64_t start, uint64_t limit,
@@ -158,9 +169,10 @@ static int next_extent(const struct file_endpoint *file, uint64_t start, uint64_
 {
     const uint64_t block_size = file->base.info.block_size;
     off_t data = lseek(file->fd, (off_t)start, SEEK_DATA), hole;
+    int r = data < 0 && errno != ENXIO ? -errno : data < 0 ? check_whole(file) : 0;
 
-    if (data < 0 && errno != ENXIO)
-        return -errno;
+    if (r < 0)
+        return r;
     *ret_end = data < 0 ? limit : min_u64((uint64_t)data / block_size * block_size, limit);
     *ret_status = EXTENT_DEALLOCATED;
     if (*ret_end > start)
@@ -198,7 +210,7 @@ static int flush(const struct file_endpoint *file)
 {
     if (!file->base.info.writable)
         return 0;
-    return fsync(file->fd) < 0 ? -errno : 0;
+    return fsync(file->fd) < 0 ? -errno : check_whole(file);
 }
 
 static void run(struct work *work)
@@ -365,11 +377,15 @@ static unsigned long long birth_of(int fd)
     return (unsigned long long)st.stx_btime.tv_sec * 1000000000ULL + st.stx_btime.tv_nsec;
 }
 
-static int open_regular(struct file_endpoint *file, const struct stat *st, struct errmsg *err)
+static int open_regular(struct file_endpoint *file, struct stat *st, struct errmsg *err)
 {
     struct endpoint_info *info = &file->base.info;
     char user[256];
     int r = lock_whole_file(file->fd, info->writable, user, sizeof(user));
+
+    /* Who held the lock just now may have made it longer. */
+    if (r == 0 && fstat(file->fd, st) < 0)
+        r = -errno;
 
     if (r == -EBUSY)
         return errmsg_set(err, r, "%s: locked by %s, which serves or copies it", file->name, user);

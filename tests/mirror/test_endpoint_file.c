@@ -316,6 +316,26 @@ static void a_read_past_a_cut_file_fails(void **state)
     endpoint_close(endpoint);
 }
 
+static void what_was_cut_off_is_not_called_unmapped(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint *endpoint = open_ok(fixture->path, ENDPOINT_WRITABLE);
+    struct extent_list map = {0};
+    struct endpoint_request request = {.op = ENDPOINT_MAP,
+                                       .blocks = endpoint->info.blocks,
+                                       .map = &map};
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+
+    assert_int_equal(truncate(fixture->path, FILE_BYTES / 2), 0);
+    assert_int_equal(endpoint_run(endpoint, &request), -EIO);
+    assert_non_null(strstr(request.error.text, fixture->path));
+    assert_int_equal(endpoint_run(endpoint, &flush), -EIO);
+    assert_int_equal(truncate(fixture->path, FILE_BYTES), 0);
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    extent_list_free(&map);
+    endpoint_close(endpoint);
+}
+
 static void what_is_no_disk_is_refused(void **state)
 {
     (void)state;
@@ -411,6 +431,7 @@ int main(void)
         cmocka_unit_test(one_identity_is_one_lun),
         TEST(requests_are_checked),
         TEST(a_read_past_a_cut_file_fails),
+        TEST(what_was_cut_off_is_not_called_unmapped),
         cmocka_unit_test(what_is_no_disk_is_refused),
         TEST(bad_names_are_refused),
         TEST(a_locked_file_is_refused_naming_the_holder),

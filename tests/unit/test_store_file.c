@@ -299,10 +299,13 @@ static void a_file_cut_short_behind_our_back_is_an_error_and_no_hang(void **stat
     struct bench *bench = *state;
     uint8_t byte;
     struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+    struct extent extent;
 
     assert_int_equal(truncate(bench->path, GRANULE), 0);
     assert_int_equal(store_read(bench->store, &iov, 1, GRANULE - 1), 0);
     assert_int_equal(store_read(bench->store, &iov, 1, GRANULE), -EIO);
+    assert_int_equal(store_extent(bench->store, 0, GRANULE, &extent), 0);
+    assert_int_equal(store_extent(bench->store, GRANULE, SIZE, &extent), -EIO);
 }
 
 static void assert_busy(const char *path, bool read_only, pid_t holder)
