@@ -26,10 +26,19 @@ void capacity_encode_16(const struct capacity *capacity, uint8_t to[static READ_
         to[14] |= 0x40;
 }
 
+/* Whether it is a size at all: its bytes must be countable. */
+static bool is_size(uint64_t blocks, uint32_t block_size)
+{
+    uint64_t bytes;
+
+    return block_size > 0 && !mul_overflows(blocks, block_size, &bytes);
+}
+
 int capacity_decode_16(const uint8_t *from, size_t length, struct capacity *ret)
 {
     *ret = (struct capacity){0};
-    if (length < 12 || get_be64(from) == UINT64_MAX || get_be32(from + 8) == 0)
+    if (length < 12 || get_be64(from) == UINT64_MAX ||
+        !is_size(get_be64(from) + 1, get_be32(from + 8)))
         return -EINVAL;
     ret->blocks = get_be64(from) + 1;
     ret->block_size = get_be32(from + 8);

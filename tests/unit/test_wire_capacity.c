@@ -147,9 +147,13 @@ static void sizes_that_cannot_be_are_refused(void **state)
     memset(bytes, 0xFF, 8);
     bytes[10] = 2;
     assert_int_equal(capacity_decode_16(bytes, sizeof(bytes), &capacity), -EINVAL);
+    /* 2^55 blocks of 512 bytes are one byte more than 64 bits count. */
+    bytes[0] = 0;
+    bytes[1] = 0x7F;
+    assert_int_equal(capacity_decode_16(bytes, sizeof(bytes), &capacity), -EINVAL);
     bytes[7] = 0xFE;
     assert_int_equal(capacity_decode_16(bytes, sizeof(bytes), &capacity), 0);
-    assert_true(capacity.blocks == UINT64_MAX);
+    assert_true(capacity.blocks == (UINT64_C(1) << 55) - 1);
 }
 
 int main(void)
