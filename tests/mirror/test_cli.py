@@ -62,6 +62,16 @@ class Usage(rig.Case):
                 self.assertEqual(result.returncode, FAILED)
                 self.assertIn("cannot write to stdout", result.stderr)
 
+    def test_json_is_utf_8_whatever_the_names_are(self):
+        for name in [b'"\\\n\x01\x7f', b"\xc3\xa4", b"\xff\xfe", b"\xc0\xaf", b"\xe0\x80\xaf",
+                     b"\xed\xa0\x80", b"\xf0\x80\x80\xaf", b"\xf4\x90\x80\x80", b"a\xe2\x82"]:
+            path = os.fsencode(self.folder) + b"/" + name
+            with open(path, "wb") as file:
+                os.truncate(file.fileno(), MIB)
+            result = subprocess.run([THINMIRROR, "probe", "--json", path], stdout=subprocess.PIPE,
+                                    check=True)
+            json.loads(result.stdout.decode("utf-8"))
+
     def test_closed_standard_files_are_not_the_luns(self):
         primary = self.file("a", MIB)
         for name in ["", "thin:"]:
