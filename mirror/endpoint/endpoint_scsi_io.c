@@ -18,6 +18,7 @@
 #define MAX_REFUSALS     16
 #define FIRST_RETRY_MS   10
 #define LONGEST_RETRY_MS 1000
+#define LEAST_ATTEMPTS   3    /* also when this process stood still for longer than the limit */
 #define ASC_POWER_ON     0x29 /* power on, reset or bus device reset occurred */
 
 static void command_done(struct transport_request *request);
@@ -197,7 +198,8 @@ static bool retry_later(struct scsi_command *command, const struct outcome *outc
         wait_until(command, now);
         return true;
     }
-    if (now - command->first_attempt_ms >= command->endpoint->retry_for_ms)
+    if (command->attempts >= LEAST_ATTEMPTS &&
+        now - command->first_attempt_ms >= command->endpoint->retry_for_ms)
         return false;
     for (unsigned i = 1; i < command->attempts && delay < LONGEST_RETRY_MS; i++)
         delay *= 2;
