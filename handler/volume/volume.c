@@ -278,7 +278,7 @@ static int mixed_block(struct volume *volume, uint64_t offset, struct extent *re
     return 0;
 }
 
-/* A piece of the store's map from offset on, widened or narrowed to whole blocks. */
+/* A piece of the store's map from offset on, in whole blocks. */
 static int block_piece(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
 {
     uint32_t block_size = volume->meta.block_size;
@@ -287,11 +287,7 @@ static int block_piece(struct volume *volume, uint64_t offset, uint64_t limit, s
 
     if (error)
         return error;
-    end = offset + ret->length;
-    if (ret->status == EXTENT_MAPPED)
-        end = align_up(end, block_size);
-    else
-        end = align_down(end, block_size);
+    end = align_down(offset + ret->length, block_size);
     if (end == offset)
         return mixed_block(volume, offset, ret);
     ret->length = end - offset;

@@ -13,7 +13,9 @@
 #include "byteorder.h"
 #include "cdb.h"
 #include "lba_status.h"
+#include "scratch.h"
 #include "scsi_rig.h"
+#include "store_file.h"
 #include "store_mem.h"
 
 #define MAPPED      0
@@ -228,6 +230,36 @@ static void a_block_only_part_of_which_is_deallocated_counts_as_mapped(void **st
     rig_close(&rig);
 }
 
+/* ANC_SUP is 0: reserved storage counts as mapped, in one descriptor with what is written. */
+static void reserved_storage_is_mapped_as_what_is_beside_it(void **state)
+{
+    uint8_t reply[8 + 3 * 16];
+    struct scratch scratch;
+    struct extent extent;
+    struct store *store;
+    struct errmsg err;
+    struct rig rig;
+    bool told;
+
+    (void)state;
+    scratch_make(&scratch);
+    assert_int_equal(store_file_create(scratch_path(&scratch, "v"), 1 << 20, &store, &err), 0);
+    rig_open_store(&rig, 512, store);
+    rig_fill(&rig, 64, 16, 1);
+    assert_int_equal(store_zero(store, 48 * 512, 16 * 512), 0);
+    assert_int_equal(store_extent(store, 48 * 512, 1 << 20, &extent), 0);
+    told = extent.status == EXTENT_ANCHORED;
+    assert_good(get_lba_status(&rig, 0, sizeof(reply), reply, sizeof(reply)));
+    assert_header(reply, 3, LBA_STATUS_END_OF_CAPACITY);
+    assert_descriptor(reply, 0, 0, 48, DEALLOCATED);
+    assert_descriptor(reply, 1, 48, 32, MAPPED);
+    assert_descriptor(reply, 2, 80, 2048 - 80, DEALLOCATED);
+    rig_close(&rig);
+    scratch_remove(&scratch);
+    if (!told)
+        skip(); /* this file system does not tell reserved storage from written */
+}
+
 static void one_descriptor_costs_the_same_however_large_the_lun_is(void **state)
 {
     uint8_t reply[24];
@@ -293,6 +325,7 @@ int main(void)
         BOTH(report_types_other_than_all_are_refused),
         cmocka_unit_test(an_extent_of_more_than_32_bits_takes_several_descriptors),
         cmocka_unit_test(a_block_only_part_of_which_is_deallocated_counts_as_mapped),
+        cmocka_unit_test(reserved_storage_is_mapped_as_what_is_beside_it),
         cmocka_unit_test(one_descriptor_costs_the_same_however_large_the_lun_is),
         BOTH(a_map_that_cannot_be_read_is_a_medium_error),
         BOTH(paging_covers_the_lun_without_gap_or_overlap),

@@ -255,6 +255,65 @@ static void the_map_has_whole_blocks_only(void **state)
     volume_close(volume);
 }
 
+/* A store that only has a map, of 8 pieces of 512 bytes that come again and again. */
+struct map_store {
+    struct store store;
+    const enum extent_status *pieces;
+};
+
+static void map_close(struct store *store)
+{
+    (void)store;
+}
+
+static int map_flush(struct store *store)
+{
+    (void)store;
+    return 0;
+}
+
+static int map_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
+{
+    (void)limit;
+    *ret = (struct extent){.start = offset,
+                           .length = 512,
+                           .status = ((struct map_store *)store)->pieces[offset / 512 % 8]};
+    return 0;
+}
+
+static void a_block_has_the_status_of_its_parts_if_they_agree_and_is_mapped_if_not(void **state)
+{
+    const enum extent_status M = EXTENT_MAPPED, D = EXTENT_DEALLOCATED, A = EXTENT_ANCHORED;
+    const struct {
+        enum extent_status pieces[8];
+        enum extent_status expected;
+    } cases[] = {
+        {{D, D, D, D, D, D, D, D}, D}, {{A, A, A, A, A, A, A, A}, A}, {{M, M, M, M, M, M, M, M}, M},
+        {{D, D, D, D, D, D, D, A}, M}, {{A, D, D, D, D, D, D, D}, M}, {{A, A, D, D, D, D, A, A}, M},
+        {{D, D, D, D, D, D, D, M}, M}, {{M, D, D, D, D, D, D, D}, M}, {{A, A, A, M, A, A, A, A}, M},
+    };
+    static const struct store_ops ops = {.kind = "map",
+                                         .close = map_close,
+                                         .flush = map_flush,
+                                         .extent = map_extent};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct map_store store = {.store = {.ops = &ops,
+                                            .size_bytes = 16 * 4096,
+                                            .granularity_bytes = 512},
+                                  .pieces = cases[i].pieces};
+        struct volume_meta meta;
+        struct volume *volume;
+        struct errmsg err;
+
+        volume_meta_init(&meta, 4096);
+        assert_int_equal(volume_over_store(&store.store, &meta, false, &volume, &err), 0);
+        assert_extent(volume, 4096, 15 * 4096, cases[i].expected);
+        volume_close(volume);
+    }
+}
+
 static void a_splintered_map_is_told_in_bounded_time(void **state)
 {
     uint8_t bytes[512] = {1};
@@ -321,6 +380,7 @@ int main(void)
         IN_SCRATCH(a_volume_has_one_user),
         IN_SCRATCH(a_read_only_volume_changes_nothing),
         cmocka_unit_test(the_map_has_whole_blocks_only),
+        cmocka_unit_test(a_block_has_the_status_of_its_parts_if_they_agree_and_is_mapped_if_not),
         cmocka_unit_test(a_splintered_map_is_told_in_bounded_time),
         IN_SCRATCH(resizing_keeps_whole_blocks_and_mapped_ones),
     };
