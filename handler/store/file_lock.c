@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "file_lock.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,9 +13,33 @@
 
 #include "cleanup.h"
 
-/* The process that took a flock on the file, by /proc/locks; 0 when that does not tell: the holder
- * may be in another process namespace, or the file system may give its files other device numbers
- * there than stat does. */
+static void close_directory(DIR **directory)
+{
+    if (*directory)
+        closedir(*directory);
+}
+
+/* Whether the process has the file open, as far as we may look. */
+static bool has_open(pid_t pid, const struct stat *file)
+{
+    CLEANUP(close_directory) DIR *directory = NULL;
+    const struct dirent *entry;
+    char path[64];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    directory = opendir(path);
+    while (directory && (entry = readdir(directory))) {
+        if (fstatat(dirfd(directory), entry->d_name, &st, 0) == 0 && st.st_dev == file->st_dev &&
+            st.st_ino == file->st_ino)
+            return true;
+    }
+    return false;
+}
+
+/* The process that took a flock on the file, by /proc/locks; 0 when that does not tell, because the
+ * holder is in another process namespace. Some file systems (Btrfs, overlays) have other device
+ * numbers there than stat gives: then the process must have the file open. */
 static pid_t holder_of(int fd)
 {
     CLEANUP_FCLOSE FILE *locks = fopen("/proc/locks", "re");
@@ -28,9 +54,11 @@ static pid_t holder_of(int fd)
         int pid;
 
         if (sscanf(line, "%*u: FLOCK %*s %*s %d %x:%x:%llu", &pid, &major_number, &minor_number,
-                   &inode) == 4 &&
-            major_number == major(st.st_dev) && minor_number == minor(st.st_dev) &&
-            inode == st.st_ino && pid > 0)
+                   &inode) != 4 ||
+            pid <= 0 || inode != st.st_ino)
+            continue;
+        if ((major_number == major(st.st_dev) && minor_number == minor(st.st_dev)) ||
+            has_open(pid, &st))
             return pid;
     }
     return 0;

@@ -198,39 +198,61 @@ static int file_zero(struct store *store, uint64_t offset, uint64_t length)
     return write_zeros(file, offset, length);
 }
 
-/* What is known of the first extent that the file system keeps within [offset, end). */
-struct first_extent {
+/* Extents looked at to find the one that matters: Btrfs lists some that end before the range. */
+#define LISTED_EXTENTS 16
+
+struct extent_listing {
     struct fiemap fiemap;
-    struct fiemap_extent extent;
+    struct fiemap_extent extents[LISTED_EXTENTS];
 };
+
+/* Lists what the file system keeps for [offset, end). False when it does not list its extents. */
+static bool list_extents(struct store_file *file, uint64_t offset, uint64_t end,
+                         struct extent_listing *listing)
+{
+    int result;
+
+    if (file->no_fiemap)
+        return false;
+    listing->fiemap = (struct fiemap){.fm_start = offset,
+                                      .fm_length = end - offset,
+                                      .fm_extent_count = LISTED_EXTENTS};
+    do {
+        result = ioctl(file->fd, FS_IOC_FIEMAP, &listing->fiemap);
+    } while (result < 0 && errno == EINTR);
+    if (result < 0)
+        file->no_fiemap = errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL;
+    return result == 0;
+}
 
 /* No data lies in [offset, end). Storage may: extents that were allocated and never written, which
  * is what anchored means. A file system that does not list its extents has none for us. */
 static void describe_hole(struct store_file *file, uint64_t offset, uint64_t end,
                           struct extent *ret)
 {
-    struct first_extent first = {
-        .fiemap = {.fm_start = offset, .fm_length = end - offset, .fm_extent_count = 1}};
-    const struct fiemap_extent *found = &first.extent;
+    struct extent_listing listing = {0};
 
     *ret = (struct extent){.start = offset, .length = end - offset, .status = EXTENT_DEALLOCATED};
-    if (file->no_fiemap)
+    if (!list_extents(file, offset, end, &listing))
         return;
-    if (ioctl(file->fd, FS_IOC_FIEMAP, &first.fiemap) < 0) {
-        file->no_fiemap = true;
+    for (uint32_t i = 0; i < listing.fiemap.fm_mapped_extents; i++) {
+        const struct fiemap_extent *found = &listing.extents[i];
+
+        if (found->fe_logical + found->fe_length <= offset)
+            continue;
+        if (found->fe_logical > offset) {
+            ret->length = min_u64(found->fe_logical, end) - offset;
+            return;
+        }
+        ret->length = min_u64(found->fe_logical + found->fe_length, end) - offset;
+        /* Anything but unwritten is data that has come since we looked. */
+        ret->status = found->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? EXTENT_ANCHORED : EXTENT_MAPPED;
         return;
     }
-    if (first.fiemap.fm_mapped_extents == 0)
-        return;
-    if (found->fe_logical > offset) {
-        ret->length = min_u64(found->fe_logical, end) - offset;
-        return;
+    if (listing.fiemap.fm_mapped_extents == LISTED_EXTENTS) { /* none of them told: not known */
+        ret->length = min_u64(file->store.granularity_bytes, ret->length);
+        ret->status = EXTENT_MAPPED;
     }
-    if (found->fe_logical + found->fe_length <= offset)
-        return;
-    ret->length = min_u64(found->fe_logical + found->fe_length, end) - offset;
-    /* Anything but unwritten is data that has come since we looked. */
-    ret->status = found->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? EXTENT_ANCHORED : EXTENT_MAPPED;
 }
 
 /* Someone may have cut the file short behind our back. That there are no data from its end up to

@@ -274,10 +274,13 @@ static void storage_reserved_but_never_written_is_anchored(void **state)
     struct bench *bench = *state;
     struct extent extent;
     int fd = open(bench->path, O_RDWR | O_CLOEXEC);
+    int error;
 
     assert_true(fd >= 0);
-    assert_int_equal(__real_fallocate64(fd, 0, 8 * GRANULE, 4 * GRANULE), 0);
+    error = __real_fallocate64(fd, 0, 8 * GRANULE, 4 * GRANULE);
     close(fd);
+    if (error)
+        skip(); /* this file system cannot reserve storage (ext2) */
     assert_int_equal(write_byte(bench->store, 9 * GRANULE, GRANULE, 1, false), 0);
     assert_int_equal(store_extent(bench->store, 0, SIZE, &extent), 0);
     assert_int_equal(extent.status, EXTENT_DEALLOCATED);
@@ -406,12 +409,24 @@ static void creating_refuses_what_exists_and_leaves_nothing_behind(void **state)
                                        &err),
                      -ENOENT);
     assert_non_null(strstr(err.text, "directory"));
-    assert_int_equal(store_file_create(scratch_path(&bench->scratch, "big"), INT64_MAX - 4095,
-                                       &store, &err),
-                     -EFBIG);
-    assert_false(scratch_exists(scratch_path(&bench->scratch, "big")));
     assert_null(store);
     assert_int_equal(scratch_count(&bench->scratch), 1);
+}
+
+static void a_file_larger_than_the_file_system_has_is_refused(void **state)
+{
+    struct bench *bench = *state;
+    const char *path = scratch_path(&bench->scratch, "big");
+    struct store *store = NULL;
+    struct errmsg err;
+    int error = store_file_create(path, INT64_MAX - 4095, &store, &err);
+
+    store_close(store);
+    if (error == 0)
+        skip(); /* this one has them of any size */
+    assert_int_equal(error, -EFBIG);
+    assert_non_null(strstr(err.text, path));
+    assert_false(scratch_exists(path));
 }
 
 /* A file without a hole makes the probe look elsewhere; one in a directory that may not be written
@@ -521,6 +536,7 @@ int main(void)
         WITH_STORE(readers_share_the_file),
         WITH_STORE(only_regular_files_that_exist_are_opened),
         WITH_STORE(creating_refuses_what_exists_and_leaves_nothing_behind),
+        WITH_STORE(a_file_larger_than_the_file_system_has_is_refused),
         WITH_STORE(opening_changes_nothing_in_the_file_nor_beside_it),
         cmocka_unit_test(a_file_system_without_holes_is_refused),
         cmocka_unit_test(a_full_file_system_is_enospc_and_the_store_goes_on),
