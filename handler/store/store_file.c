@@ -391,7 +391,7 @@ int store_file_open(const char *path, bool read_only, struct store **ret, struct
 {
     /* O_NONBLOCK: a FIFO in the file's place is refused, not waited for. */
     int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct store *store;
+    struct store *store = NULL;
     int error;
 
     if (fd < 0)

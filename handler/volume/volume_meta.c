@@ -140,8 +140,8 @@ int volume_meta_parse(const char *text, size_t length, struct volume_meta *ret, 
 {
     CLEANUP(free_json) struct json_object *object = NULL;
     struct volume_meta meta = {0};
-    const char *string;
-    int64_t number;
+    const char *string = NULL;
+    int64_t number = 0;
     int error;
 
     error = parse_object(text, length, &object, err);
