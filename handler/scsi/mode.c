@@ -126,7 +126,7 @@ static uint8_t fill(struct exec *exec, struct mode_data *data, size_t header_len
 uint8_t op_mode_sense_6(struct exec *exec)
 {
     struct mode_data data = {0};
-    size_t descriptor_length;
+    size_t descriptor_length = 0;
     uint8_t status = fill(exec, &data, HEADER_6, false, &descriptor_length);
 
     if (status != SCSI_STATUS_GOOD)
@@ -141,7 +141,7 @@ uint8_t op_mode_sense_10(struct exec *exec)
 {
     bool long_descriptor = exec->cdb[1] & MODE_LLBAA;
     struct mode_data data = {0};
-    size_t descriptor_length;
+    size_t descriptor_length = 0;
     uint8_t status = fill(exec, &data, HEADER_10, long_descriptor, &descriptor_length);
 
     if (status != SCSI_STATUS_GOOD)

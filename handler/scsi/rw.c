@@ -71,7 +71,7 @@ uint8_t op_read(struct exec *exec)
     struct lun_command *command = exec->command;
     size_t room = iov_total(command->data_in, command->data_in_count);
     struct cdb_block_fields fields;
-    struct range range;
+    struct range range = {0};
     uint8_t status = decode_transfer(exec, &fields, &range);
     int error = 0;
 
@@ -94,7 +94,7 @@ uint8_t op_write(struct exec *exec)
 {
     struct lun_command *command = exec->command;
     struct cdb_block_fields fields;
-    struct range range;
+    struct range range = {0};
     uint8_t status = decode_transfer(exec, &fields, &range);
     int error;
 
@@ -172,7 +172,7 @@ uint8_t op_verify(struct exec *exec)
 {
     struct lun_command *command = exec->command;
     struct cdb_block_fields fields;
-    struct range range;
+    struct range range = {0};
     uint8_t status = decode_transfer(exec, &fields, &range);
     int64_t data_bytes;
 
