@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,14 @@
 struct store_file {
     struct store store;
     int fd;
-    /* Linux forgets the pages it could not write back and reports that once. What was acknowledged
-     * is lost by then, so no flush may claim success again until the file is opened anew. */
+    /* Linux forgets the pages it could not write back and reports that once to each open file. What
+     * was acknowledged is lost by then, so no flush may claim success again until the file is
+     * opened anew. Flushes have an open file of their own: a write with RWF_DSYNC that fails for
+     * what was written before it, and cannot be told from one that fails itself, takes nothing away
+     * there. They go one by one, so that of two the one that is told nothing comes after
+     * flush_failed. */
+    int flush_fd;
+    pthread_mutex_t flush_lock; /* around fdatasync and the change of flush_failed it calls for */
     atomic_bool flush_failed;
     atomic_bool no_dsync;
     atomic_bool no_zero_range;
@@ -53,6 +60,8 @@ static void file_close(struct store *store)
     struct store_file *file = file_of(store);
 
     close(file->fd);
+    close(file->flush_fd);
+    pthread_mutex_destroy(&file->flush_lock);
     free(file);
 }
 
@@ -81,12 +90,13 @@ static int file_read(struct store *store, const struct iovec *iov, int iov_count
 static int file_flush(struct store *store)
 {
     struct store_file *file = file_of(store);
+    SCOPED_LOCK(&file->flush_lock);
     int result;
 
     if (file->flush_failed)
         return -EIO;
     do {
-        result = fdatasync(file->fd);
+        result = fdatasync(file->flush_fd);
     } while (result < 0 && errno == EINTR);
     if (result == 0)
         return 0;
@@ -345,11 +355,25 @@ static uint32_t granularity_of(const struct stat *st)
     return (uint32_t)st->st_blksize;
 }
 
+/* Another open file for the same inode as st, or -errno. */
+static int open_again(const char *path, const struct stat *st)
+{
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat again;
+
+    if (fd < 0 || fstat(fd, &again) < 0)
+        return -errno;
+    if (again.st_dev != st->st_dev || again.st_ino != st->st_ino)
+        return -ESTALE;
+    return TAKE_FD(fd);
+}
+
 /* Checks what was opened, locks it and wraps it up. Takes fd over, also on failure. */
 static int make_store(int fd_given, const char *path, bool shared, struct store **ret,
                       struct errmsg *err)
 {
     CLEANUP_CLOSE int fd = fd_given;
+    CLEANUP_CLOSE int flush_fd = -1;
     struct store_file *file;
     struct stat st;
     int error;
@@ -365,13 +389,19 @@ static int make_store(int fd_given, const char *path, bool shared, struct store 
     /* Only now is the size one that stays. */
     if (fstat(fd, &st) < 0)
         return errmsg_set(err, -errno, "%s cannot be examined: %s", path, strerror(errno));
+    flush_fd = open_again(path, &st);
+    if (flush_fd < 0)
+        return errmsg_set(err, flush_fd, "%s cannot be opened a second time: %s", path,
+                          strerror(-flush_fd));
     file = calloc(1, sizeof(*file));
     if (!file)
         return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", path);
+    pthread_mutex_init(&file->flush_lock, NULL);
     file->store.ops = &file_ops;
     file->store.size_bytes = (uint64_t)st.st_size;
     file->store.granularity_bytes = granularity_of(&st);
     file->fd = TAKE_FD(fd);
+    file->flush_fd = TAKE_FD(flush_fd);
     *ret = &file->store;
     return 0;
 }

@@ -5,8 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,12 +30,15 @@
 
 /* What the wrapped calls are to do. */
 static struct {
-    bool interrupt;      /* every other call ends with EINTR */
-    size_t most;         /* transfer no more than this at once; 0: no limit */
-    int fsync_error;     /* fdatasync fails with this, once */
-    int dsync_error;     /* a write with RWF_DSYNC fails with this */
-    int zero_error;      /* FALLOC_FL_ZERO_RANGE fails with this */
-    unsigned fdatasyncs; /* counted */
+    bool interrupt;         /* every other call ends with EINTR */
+    size_t most;            /* transfer no more than this at once; 0: no limit */
+    int fsync_error;        /* fdatasync fails with this, once */
+    int dsync_error;        /* a write with RWF_DSYNC fails with this */
+    int zero_error;         /* FALLOC_FL_ZERO_RANGE fails with this */
+    atomic_uint fdatasyncs; /* counted */
+    int written_fd;         /* by the last write */
+    int flushed_fd;         /* by the last fdatasync */
+    sem_t *slow;            /* the first fdatasync posts it, and waits a while for a second one */
     unsigned calls;
 } inject;
 
@@ -80,6 +87,7 @@ ssize_t __wrap_pwritev64v2(int fd, const struct iovec *iov, int count, off_t off
 {
     struct iovec first;
 
+    inject.written_fd = fd;
     if (interrupted())
         return -1;
     if (flags & RWF_DSYNC && inject.dsync_error) {
@@ -100,6 +108,12 @@ int __wrap_fdatasync(int fd)
         return -1;
     inject.fdatasyncs++;
     inject.fsync_error = 0;
+    inject.flushed_fd = fd;
+    if (inject.slow && inject.fdatasyncs == 1) {
+        sem_post(inject.slow);
+        for (int i = 0; i < 30 && inject.fdatasyncs == 1; i++)
+            usleep(10000);
+    }
     if (error) {
         errno = error;
         return -1;
@@ -216,6 +230,42 @@ static void a_flush_that_failed_keeps_failing_until_the_file_is_opened_anew(void
     store_close(bench->store);
     assert_int_equal(store_file_open(bench->path, false, &bench->store, &err), 0);
     assert_int_equal(store_flush(bench->store), 0);
+}
+
+static void *flush_in_thread(void *store)
+{
+    return (void *)(intptr_t)store_flush(store);
+}
+
+/* Linux tells one of two concurrent flushes only. */
+static void a_flush_beside_one_that_fails_fails_too(void **state)
+{
+    struct bench *bench = *state;
+    pthread_t thread;
+    void *result;
+    sem_t begun;
+
+    sem_init(&begun, 0, 0);
+    inject.slow = &begun;
+    inject.fsync_error = EIO;
+    assert_int_equal(pthread_create(&thread, NULL, flush_in_thread, bench->store), 0);
+    while (sem_wait(&begun) < 0)
+        continue;
+    assert_int_equal(store_flush(bench->store), -EIO);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_int_equal((intptr_t)result, -EIO);
+    sem_destroy(&begun);
+}
+
+/* What a durable write is told of earlier ones that were lost, flushes are told as well. */
+static void flushes_have_an_open_file_of_their_own(void **state)
+{
+    struct bench *bench = *state;
+
+    assert_int_equal(write_byte(bench->store, 0, 512, 1, true), 0);
+    assert_int_equal(store_flush(bench->store), 0);
+    assert_true(lseek(inject.written_fd, 512, SEEK_SET) == 512);
+    assert_true(lseek(inject.flushed_fd, 0, SEEK_CUR) == 0);
 }
 
 static void a_durable_write_that_failed_makes_flushes_fail_too(void **state)
@@ -525,6 +575,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(short_transfers_and_interruptions_lose_nothing),
         WITH_STORE(a_flush_that_failed_keeps_failing_until_the_file_is_opened_anew),
+        WITH_STORE(a_flush_beside_one_that_fails_fails_too),
+        WITH_STORE(flushes_have_an_open_file_of_their_own),
         WITH_STORE(a_durable_write_that_failed_makes_flushes_fail_too),
         WITH_STORE(a_durable_write_that_found_no_space_does_not),
         WITH_STORE(without_durable_writes_a_flush_follows_the_write),
