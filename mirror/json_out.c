@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 static struct json_object *checked(struct json_object *object)
 {
     if (!object) {
@@ -19,48 +21,13 @@ struct json_object *json_new(void)
     return checked(json_object_new_object());
 }
 
-/* The bytes of the character at at, by Unicode's table 3-7 of well-formed UTF-8: no overlong form,
- * no surrogate, nothing beyond U+10FFFF. 0 when there is none. at ends with a NUL. */
-static size_t utf8_length(const unsigned char *at)
-{
-    size_t length = at[0] < 0x80 ? 1 : at[0] >= 0xF0 ? 4 : at[0] >= 0xE0 ? 3 : 2;
-    unsigned char least = 0x80, most = 0xBF;
-
-    if (length == 1)
-        return 1;
-    if (at[0] < 0xC2 || at[0] > 0xF4)
-        return 0;
-    if (at[0] == 0xE0)
-        least = 0xA0;
-    else if (at[0] == 0xED)
-        most = 0x9F;
-    else if (at[0] == 0xF0)
-        least = 0x90;
-    else if (at[0] == 0xF4)
-        most = 0x8F;
-    if (at[1] < least || at[1] > most)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if ((at[i] & 0xC0) != 0x80)
-            return 0;
-    return length;
-}
-
-/* Bytes that are not UTF-8 (a path may be anything) become '?'. */
 struct json_object *json_text(const char *text)
 {
-    char *copy = strdup(text);
+    char *copy = utf8_copy(text);
     struct json_object *value;
 
     if (!copy)
         return checked(NULL);
-    for (unsigned char *at = (unsigned char *)copy; *at;) {
-        size_t length = utf8_length(at);
-
-        if (length == 0)
-            *at = '?';
-        at += length ? length : 1;
-    }
     value = checked(json_object_new_string(copy));
     free(copy);
     return value;

@@ -10,10 +10,12 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "size.h"
 #include "standard_files.h"
+#include "utf8.h"
 #include "volume.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_ERROR = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3 };
@@ -80,6 +82,14 @@ static void print_json(struct json_object *object)
     json_object_put(object);
 }
 
+static void add_path(struct json_object *object, const char *path)
+{
+    char *text = utf8_copy(path);
+
+    json_object_object_add(object, "path", text ? json_object_new_string(text) : NULL);
+    free(text);
+}
+
 /* What create, info and resize tell of a volume. */
 static int print_volume(struct volume *volume, const struct arguments *arguments)
 {
@@ -96,7 +106,7 @@ static int print_volume(struct volume *volume, const struct arguments *arguments
     if (arguments->json) {
         struct json_object *object = json_object_new_object();
 
-        json_object_object_add(object, "path", json_object_new_string(arguments->path));
+        add_path(object, arguments->path);
         json_object_object_add(object, "uuid", json_object_new_string(uuid));
         json_object_object_add(object, "block_size",
                                json_object_new_int64(volume_block_size(volume)));
@@ -269,7 +279,7 @@ static void print_findings_json(const struct volume *volume, const char *path,
     char uuid[UUID_STR_LEN];
 
     uuid_text(volume, uuid);
-    json_object_object_add(object, "path", json_object_new_string(path));
+    add_path(object, path);
     json_object_object_add(object, "ok", json_object_new_boolean(true));
     json_object_object_add(object, "uuid", json_object_new_string(uuid));
     json_object_object_add(object, "block_size", json_object_new_int64(volume_block_size(volume)));

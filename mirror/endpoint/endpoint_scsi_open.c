@@ -99,7 +99,7 @@ static int probe_inquiry(struct probe *probe, struct inquiry *ret)
     if (ret->peripheral_qualifier != 0 ||
         ret->peripheral_type != INQUIRY_DIRECT_ACCESS_BLOCK_DEVICE)
         return errmsg_set(
-            probe->err, -EINVAL,
+            probe->err, -ENOTBLK,
             "%s: no disk but a device of type %02Xh (%s %s); only direct access block "
             "devices can be mirrored",
             probe->endpoint->name, ret->peripheral_type, ret->vendor, ret->product);

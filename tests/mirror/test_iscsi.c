@@ -316,7 +316,7 @@ static void what_cannot_be_reached_is_told(void **state)
         skip();
     open_fails(tgtd_url(&target, "plain", 9, url), NULL, -ENODEV, "no such LUN");
     open_fails(tgtd_url(&target, "unknown", 1, url), NULL, -ENODEV, TGTD_IQN "unknown");
-    open_fails(tgtd_url(&target, "plain", 0, url), NULL, -EINVAL, "no disk");
+    open_fails(tgtd_url(&target, "plain", 0, url), NULL, -ENOTBLK, "no disk");
     open_fails("iscsi://127.0.0.1:1/" TGTD_IQN "x/1", NULL, -ECONNREFUSED, "connection refused");
     open_fails("iscsi://no-such-host.invalid/" TGTD_IQN "x/1", NULL, -EHOSTUNREACH,
                "no-such-host.invalid is not known");

@@ -191,7 +191,7 @@ static void only_disks_are_taken(void **state)
     struct fake_unit *unit = *state;
 
     unit->type = 0x05;
-    open_fails(unit, 0, -EINVAL, "type 05h");
+    open_fails(unit, 0, -ENOTBLK, "type 05h");
 }
 
 static void a_lost_connection_is_no_missing_page(void **state)

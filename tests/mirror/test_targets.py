@@ -54,6 +54,10 @@ class Gone(Targets):
         super().setUp()
         self.tgtd = self.start_targets(self.addCleanup)
 
+    def test_a_lun_that_is_no_disk_is_no_wrong_usage(self):
+        _, url = self.serve(0)
+        self.expect(FAILED, "probe", url.removesuffix("/1") + "/0", says=["no disk"])
+
     def test_who_does_not_answer_is_named(self):
         _, url = self.serve(0)
         base, iqn, _ = url.rsplit("/", 2)

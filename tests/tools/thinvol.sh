@@ -104,6 +104,15 @@ check "in numbers as well" says '.ok and .holes_tried and .extents == 4 and .map
 before=$(cksum v v.thin)
 check "resize refuses to lose data" refuses 3 "--discard" resize v 1M
 check "and changes nothing" test "$(cksum v v.thin)" = "$before"
+odd=$'odd\xff\xed\xa0\x80"\n'
+for verb in "create" "info" "check"; do
+  size=()
+  [[ $verb != create ]] || size=(1M)
+  check "$verb --json is UTF-8 whatever the name is" works "$verb" --json "$odd" "${size[@]}"
+  check "its name is mended" says '.path == "odd????\"\n"'
+  check "nothing else is in it" iconv -f UTF-8 -t UTF-8 -o /dev/null "$scratch/out"
+done
+rm -f "$odd" "$odd.thin"
 check "resize makes it longer" works resize --json v 2G
 check "by what was asked for" says '.bytes == 2147483648'
 check "resize --discard gives data up" works resize --discard --json v 1M

@@ -5,9 +5,12 @@
 #include <getopt.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "findings.h"
+#include "standard_files.h"
+#include "utf8.h"
 
 enum { EXIT_ALL_THERE = 0, EXIT_MISSING = 1, EXIT_USAGE = 2 };
 
@@ -55,7 +58,10 @@ static void print_lines(const struct findings *findings)
 
 static void add_string(struct json_object *object, const char *name, const char *value)
 {
-    json_object_object_add(object, name, json_object_new_string(value));
+    char *text = utf8_copy(value);
+
+    json_object_object_add(object, name, text ? json_object_new_string(text) : NULL);
+    free(text);
 }
 
 static void print_json(const struct findings *findings)
@@ -84,7 +90,7 @@ static void print_json(const struct findings *findings)
     json_object_put(root);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"help", no_argument, NULL, 'h'},
@@ -118,4 +124,17 @@ int main(int argc, char **argv)
     return findings_allow(&findings, NEED_SERVE) && findings_allow(&findings, NEED_MIRROR)
                ? EXIT_ALL_THERE
                : EXIT_MISSING;
+}
+
+int main(int argc, char **argv)
+{
+    int status;
+
+    if (standard_files_reserve() < 0)
+        return EXIT_MISSING; /* nobody to tell */
+    status = run(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("thindoctor: cannot write to stdout");
+    return status == EXIT_ALL_THERE ? EXIT_MISSING : status;
 }
