@@ -75,7 +75,7 @@ print_table() {
   printf '%s\n   | %-39s | %10s | %8s |\n%s\n' "$rule" "" "bytes" "of LUN" "$rule"
   row "the LUN" "$1"
   row "mapped on the primary, all files there" "$2"
-  row "mapped on the primary, after fstrim" "$3"
+  row "mapped on the primary, half of them gone" "$3"
   row "copied by thinmirror" "$4"
   row "storage taken by the secondary" "$5"
   echo "$rule"

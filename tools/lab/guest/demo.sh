@@ -84,7 +84,7 @@ urls=("iscsi://mirror@127.0.0.1/$prefix:primary/0" "iscsi://mirror@127.0.0.1/$pr
 say "${dim}\$ thinmirror sync --auth-file=$auth ${urls[0]} \\" "         ${urls[1]}${plain}"
 thinmirror sync --json --progress="$progress" --auth-file="$auth" "${urls[@]}" >/run/sync.json ||
   give_up "thinmirror sync failed"
-say "$(jq -r '"\(.extents) extents read and written in \(.seconds * 10 | round / 10) s; GET LBA STATUS was asked \(.status_queries) times"' /run/sync.json)"
+say "$(jq -r '"\(.extents) extents read and written in \(.seconds * 10 | round / 10) s; GET LBA STATUS commands sent: \(.status_queries)"' /run/sync.json)"
 
 heading "Is the secondary what the primary is?"
 compare "every block: thinmirror verify" \
