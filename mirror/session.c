@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "device.h"
 #include "log.h"
 
 static volatile sig_atomic_t stop_requested;
@@ -44,16 +45,14 @@ static const char *path_of(const char *name)
     return strncmp(name, "thin:", strlen("thin:")) == 0 ? name + strlen("thin:") : name;
 }
 
-/* Two names of one file or device node. */
+/* Two names of one file or device node, or one lies on the other. */
 static bool is_same_file(const char *a, const char *b)
 {
     struct stat x, y;
 
     if (stat(path_of(a), &x) < 0 || stat(path_of(b), &y) < 0)
         return false;
-    if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
-        return x.st_rdev == y.st_rdev;
-    return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    return device_lies_on(&x, &y) || device_lies_on(&y, &x);
 }
 
 /* The messages of what is below: they get a line of their own, and say whose they are. */
@@ -85,7 +84,8 @@ enum exit_status session_open(struct session *session, const struct options *opt
     if (options->name_count < 2)
         return STATUS_DONE;
     if (is_same_file(options->names[0], options->names[1])) {
-        errmsg_set(&session->error, 0, "%s and %s are the same: name another secondary",
+        errmsg_set(&session->error, 0,
+                   "%s and %s are the same, or one lies on the other: name another secondary",
                    options->names[0], options->names[1]);
         return STATUS_REFUSED;
     }

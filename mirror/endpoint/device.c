@@ -77,6 +77,59 @@ void device_identity(dev_t device, char *text, size_t size)
              device_number(device, "diskseq"));
 }
 
+static bool is_one(const struct stat *a, const struct stat *b)
+{
+    if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+        return a->st_rdev == b->st_rdev;
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The same for the block device whose "MAJOR:MINOR" stands in the file. */
+static bool named_device_lies_on(const char *path, const struct stat *lower)
+{
+    char number[32];
+    unsigned int dev_major, dev_minor;
+    struct stat st = {.st_mode = S_IFBLK};
+
+    if (!read_line(path, number, sizeof(number)) ||
+        sscanf(number, "%u:%u", &dev_major, &dev_minor) != 2)
+        return false;
+    st.st_rdev = makedev(dev_major, dev_minor);
+    return device_lies_on(&st, lower);
+}
+
+bool device_lies_on(const struct stat *upper, const struct stat *lower)
+{
+    CLEANUP(cleanup_closedir) DIR *slaves = NULL;
+    char sysfs[64], path[PATH_MAX], backing[PATH_MAX];
+    struct dirent *entry;
+    struct stat st;
+
+    if (is_one(upper, lower))
+        return true;
+    if (!S_ISBLK(upper->st_mode))
+        return false;
+    snprintf(sysfs, sizeof(sysfs), "/sys/dev/block/%u:%u", major(upper->st_rdev),
+             minor(upper->st_rdev));
+    snprintf(path, sizeof(path), "%s/loop/backing_file", sysfs);
+    if (read_line(path, backing, sizeof(backing)) && stat(backing, &st) == 0 &&
+        device_lies_on(&st, lower))
+        return true;
+    snprintf(path, sizeof(path), "%s/partition", sysfs);
+    if (access(path, F_OK) == 0) {
+        snprintf(path, sizeof(path), "%s/../dev", sysfs);
+        return named_device_lies_on(path, lower);
+    }
+    snprintf(path, sizeof(path), "%s/slaves", sysfs);
+    slaves = opendir(path);
+    while (slaves && (entry = readdir(slaves))) {
+        snprintf(path, sizeof(path), "%s/slaves/%s/dev", sysfs, entry->d_name);
+        if (entry->d_name[0] != '.' && named_device_lies_on(path, lower))
+            return true;
+    }
+    return false;
+}
+
 static bool find_mount(dev_t device, char *text, size_t size)
 {
     CLEANUP_FCLOSE FILE *mounts = fopen("/proc/self/mountinfo", "re");

@@ -28,6 +28,10 @@ unsigned long long device_number(dev_t device, const char *attribute);
  * numbers alone are used again, the disk sequence number is not. */
 void device_identity(dev_t device, char *text, size_t size);
 
+/* Whether the two are one device or file, or what is written to upper ends up in lower: upper is a
+ * partition, a loop device or a mapped device over it, at any depth. */
+bool device_lies_on(const struct stat *upper, const struct stat *lower);
+
 /* Who uses the block device or one of its partitions: "is mounted on /mnt", "is held by dm-0", "is
  * used as swap". Written to text; false, and an empty text, when nobody is seen. */
 bool device_find_user(dev_t device, char *text, size_t size);

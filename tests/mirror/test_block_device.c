@@ -19,6 +19,7 @@
 #include <cmocka.h>
 #include <errno.h>
 
+#include "device.h"
 #include "endpoint.h"
 
 #define FILE_BYTES (INT64_C(16) << 20)
@@ -115,6 +116,23 @@ static void transfer(struct endpoint *endpoint, enum endpoint_op op, void *data,
                                        .iov_count = 1};
 
     assert_int_equal(endpoint_run(endpoint, &request), 0);
+}
+
+static void it_lies_on_its_file(void **state)
+{
+    struct stat file, loop, other;
+
+    (void)state;
+    if (!available)
+        skip();
+    assert_int_equal(stat(image, &file), 0);
+    assert_int_equal(stat(device, &loop), 0);
+    assert_int_equal(stat(directory, &other), 0);
+    assert_true(device_lies_on(&loop, &file));
+    assert_true(device_lies_on(&loop, &loop));
+    assert_true(device_lies_on(&file, &file));
+    assert_false(device_lies_on(&file, &loop));
+    assert_false(device_lies_on(&loop, &other));
 }
 
 static void all_of_it_counts_as_mapped(void **state)
@@ -247,6 +265,7 @@ static void a_mounted_device_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_lies_on_its_file),
         cmocka_unit_test(all_of_it_counts_as_mapped),
         cmocka_unit_test(zeroing_gives_blocks_back),
         cmocka_unit_test(a_device_number_used_again_is_another_device),
