@@ -11,6 +11,7 @@
 #include "safety.h"
 #include "session.h"
 #include "size.h"
+#include "sole_writer.h"
 #include "sync.h"
 
 /* The ledger of this secondary. */
@@ -104,6 +105,9 @@ static enum exit_status check(struct session *session, struct book *book,
     *ret_data = (struct safety_data){0};
     if (safety_check_writable(primary, secondary, &session->error) != SAFETY_OK ||
         safety_check_pair(primary, secondary, &session->error) != SAFETY_OK)
+        return STATUS_REFUSED;
+    if (sole_writer_take(secondary->info.identity, secondary->info.name, &session->sole_writer,
+                         &session->error) < 0)
         return STATUS_REFUSED;
     status = open_book(session, book);
     if (status != STATUS_DONE || session->options->overwrite)

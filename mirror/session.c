@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "device.h"
 #include "log.h"
@@ -70,7 +71,7 @@ enum exit_status session_open(struct session *session, const struct options *opt
 {
     int r;
 
-    *session = (struct session){.options = options};
+    *session = (struct session){.options = options, .sole_writer = -1};
     progress_init(&session->progress, options->progress);
     session->notes.progress = &session->progress;
     shown_progress = &session->progress;
@@ -99,6 +100,8 @@ void session_close(struct session *session)
     progress_clear(&session->progress);
     endpoint_close(session->secondary);
     endpoint_close(session->primary);
+    if (session->sole_writer >= 0)
+        close(session->sole_writer);
     shown_progress = NULL;
     auth_table_free(session->auth);
     notes_free(&session->notes);

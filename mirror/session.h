@@ -17,6 +17,7 @@ struct session {
     struct auth_table *auth;
     struct endpoint *primary;
     struct endpoint *secondary;
+    int sole_writer; /* see sole_writer.h; -1: none */
     struct progress progress;
     struct notes notes;
     struct errmsg error; /* why it did not end with STATUS_DONE */

@@ -163,8 +163,7 @@ bool ledger_side_matches(const struct ledger_side *known, const struct ledger_si
            known->blocks == now->blocks && known->block_size == now->block_size;
 }
 
-/* FNV-1a, 64 bits. */
-static uint64_t hash_text(const char *text)
+uint64_t ledger_hash(const char *text)
 {
     uint64_t hash = 0xcbf29ce484222325;
 
@@ -192,6 +191,6 @@ void ledger_file_name(const char *identity, char ret[static LEDGER_FILE_BYTES])
             used += (size_t)sprintf(ret + used, "%%%02X", (unsigned)(uint8_t)*from);
     }
     if (*from)
-        used += (size_t)sprintf(ret + used, "_%016" PRIx64, hash_text(identity));
+        used += (size_t)sprintf(ret + used, "_%016" PRIx64, ledger_hash(identity));
     strcpy(ret + used, ".json");
 }

@@ -51,6 +51,9 @@ int ledger_decode(const char *text, size_t length, struct ledger *ret);
 /* True when the ledger is about this very side: same non-empty identity, block size and length. */
 bool ledger_side_matches(const struct ledger_side *known, const struct ledger_side *now);
 
+/* FNV-1a, 64 bits. */
+uint64_t ledger_hash(const char *text);
+
 /* A file name (no directory) that differs for every identity: letters, digits, '.' and '-' stand
  * for themselves, the rest is %XX; what is too long is cut and ends in a hash of the whole. */
 void ledger_file_name(const char *identity, char ret[static LEDGER_FILE_BYTES]);

@@ -109,6 +109,21 @@ class Stopped(Targets):
         self.expect(DONE, "sync", primary, secondary)
         self.expect(DONE, "verify", primary, secondary)
 
+    def test_two_at_once_to_one_secondary(self):
+        _, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        with self.start("sync", "--rate=4M", primary, secondary) as run:
+            while not rig.data_grains(path):
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            self.expect(REFUSED, "sync", primary, secondary, says=[secondary, f"process {run.pid} "])
+            self.expect(REFUSED, "sync", "--overwrite", f"--ledger={self.folder}/other",
+                        self.file("a", SIZE), secondary)
+            self.assertIsNone(run.poll())
+            run.kill()
+            run.communicate(timeout=20)
+        self.expect(DONE, "sync", "--verify", primary, secondary)
+
 
 if __name__ == "__main__":
     rig.main()
