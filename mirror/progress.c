@@ -52,6 +52,8 @@ static double share_of(const struct copy_status *status)
     return fmin((double)status->done_bytes / (double)expected, 0.99);
 }
 
+/* A moving average, which in its first seconds is the plain average: the slow start of a copy must
+ * not count for more than its share. */
 static void measure_rate(struct progress *progress, const struct copy_status *status)
 {
     double elapsed = status->seconds - progress->rate_seconds;
@@ -60,7 +62,7 @@ static void measure_rate(struct progress *progress, const struct copy_status *st
     if (elapsed < 0.05)
         return;
     now = (double)(status->done_bytes - progress->rate_bytes) / elapsed;
-    weight = progress->rate_seconds > 0 ? 1 - exp(-elapsed / RATE_MEMORY) : 1;
+    weight = fmax(1 - exp(-elapsed / RATE_MEMORY), elapsed / status->seconds);
     progress->rate += (now - progress->rate) * weight;
     progress->rate_seconds = status->seconds;
     progress->rate_bytes = status->done_bytes;

@@ -5,9 +5,13 @@
 # the largest command unless hw_max_sectors says more. Initiators of a thin LUN go by what the LUN
 # itself reports, 8 MiB; hw_max_sectors is for whatever else reads the kernel's figure.
 # Run as root. The volume is made when it is missing.
-#
-# Change these here, or set them in the environment:
 set -euo pipefail
+if (($# > 0)); then
+  echo "usage: $0, with settings in the environment; the top of the file lists them" >&2
+  exit 2
+fi
+
+# Change these here, or set them in the environment:
 : "${VOLUME:=/srv/thin/disk2}"
 : "${SIZE:=10G}"
 : "${BLOCK_SIZE:=512}"
@@ -21,7 +25,7 @@ if [[ ! -e $VOLUME ]]; then
 fi
 
 # hw_max_sectors counts blocks of BLOCK_SIZE bytes.
-targetcli <<EOF
+targetcli <<EOF || true
 /backstores/user:thin create name=$NAME size=$(stat -c %s "$VOLUME") cfgstring=$VOLUME hw_max_sectors=$((COMMAND_KIB * 1024 / BLOCK_SIZE)) control=hw_block_size=$BLOCK_SIZE
 /iscsi create $IQN
 /iscsi/$IQN/tpg1/luns create /backstores/user:thin/$NAME
@@ -29,8 +33,9 @@ targetcli <<EOF
 saveconfig
 EOF
 
-# targetcli goes on after a line that failed and then still ends with 0: look at what is there.
+# targetcli goes on after a line that failed and then still ends with 0, so its status says little:
+# look at what is there.
 if [[ ! -d /sys/kernel/config/target/iscsi/$IQN/tpgt_1/lun/lun_0 ]]; then
-  echo "The LUN was not made; /var/log/tcmu-runner.log says why." >&2
+  echo "The LUN was not made; /var/log/tcmu-runner.log or thindoctor says why." >&2
   exit 1
 fi

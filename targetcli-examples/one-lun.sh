@@ -3,9 +3,13 @@
 #
 # One thin LUN, on one iSCSI target, open to every initiator that reaches this machine.
 # Run as root. The volume is made when it is missing; one that exists is exported as it is.
-#
-# Change these here, or set them in the environment:
 set -euo pipefail
+if (($# > 0)); then
+  echo "usage: $0, with settings in the environment; the top of the file lists them" >&2
+  exit 2
+fi
+
+# Change these here, or set them in the environment:
 : "${VOLUME:=/srv/thin/disk1}"             # the volume, a sparse file
 : "${SIZE:=10G}"                           # its size when it has to be made
 : "${BLOCK_SIZE:=512}"                     # 512 or 4096; the volume keeps it for ever
@@ -19,7 +23,7 @@ fi
 
 # The size and the block size told to the kernel must be the volume's own. Two slashes after
 # "cfgstring=" would do no harm; options follow the path as ;option=value.
-targetcli <<EOF
+targetcli <<EOF || true
 /backstores/user:thin create name=$NAME size=$(stat -c %s "$VOLUME") cfgstring=$VOLUME control=hw_block_size=$BLOCK_SIZE
 /iscsi create $IQN
 /iscsi/$IQN/tpg1/luns create /backstores/user:thin/$NAME
@@ -27,9 +31,10 @@ targetcli <<EOF
 saveconfig
 EOF
 
-# targetcli goes on after a line that failed and then still ends with 0: look at what is there.
+# targetcli goes on after a line that failed and then still ends with 0, so its status says little:
+# look at what is there.
 if [[ ! -d /sys/kernel/config/target/iscsi/$IQN/tpgt_1/lun/lun_0 ]]; then
-  echo "The LUN was not made; /var/log/tcmu-runner.log says why." >&2
+  echo "The LUN was not made; /var/log/tcmu-runner.log or thindoctor says why." >&2
   exit 1
 fi
 

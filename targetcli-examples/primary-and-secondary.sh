@@ -4,9 +4,13 @@
 # A primary and a secondary LUN for thinmirror, each on its own target. Only one initiator may log
 # in (ACL), and only with the CHAP user and secret. Run as root; on one machine to try it, or with
 # SIDES=primary on one and SIDES=secondary on the other.
-#
-# Change these here, or set them in the environment:
 set -euo pipefail
+if (($# > 0)); then
+  echo "usage: $0, with settings in the environment; the top of the file lists them" >&2
+  exit 2
+fi
+
+# Change these here, or set them in the environment:
 : "${SIDES:=primary secondary}"
 : "${VOLUMES:=/srv/thin}"                            # the directory of the volumes
 : "${SIZE:=10G}"                                     # of volumes that have to be made
@@ -30,10 +34,16 @@ for side in $SIDES; do
 done
 
 # Secrets go through a file and standard input: a command line is seen by everyone.
-(umask 077 && : >"$AUTH_FILE")
-for side in $SIDES; do
-  printf '%s %s %s\n' "$IQN_PREFIX:$side" "$CHAP_USER" "$CHAP_SECRET"
-done >"$AUTH_FILE"
+# What the file has for other targets is kept.
+umask 077
+others=$(grep -vE "^$IQN_PREFIX:(${SIDES// /|}) " "$AUTH_FILE" 2>/dev/null) || true
+{
+  for side in $SIDES; do
+    printf '%s %s %s\n' "$IQN_PREFIX:$side" "$CHAP_USER" "$CHAP_SECRET"
+  done
+  [[ -z $others ]] || printf '%s\n' "$others"
+} >"$AUTH_FILE"
+chmod 600 "$AUTH_FILE"
 
 targetcli < <(
   for side in $SIDES; do
@@ -49,12 +59,13 @@ targetcli < <(
 EOF
   done
   echo saveconfig
-) | grep -v "^Parameter password"
+) | grep -v "^Parameter password" || true
 
-# targetcli goes on after a line that failed and then still ends with 0: look at what is there.
+# targetcli goes on after a line that failed and then still ends with 0, so its status says little:
+# look at what is there.
 for side in $SIDES; do
   if [[ ! -d /sys/kernel/config/target/iscsi/$IQN_PREFIX:$side/tpgt_1/acls/$INITIATOR/lun_0 ]]; then
-    echo "The $side was not made; /var/log/tcmu-runner.log says why." >&2
+    echo "The $side was not made; /var/log/tcmu-runner.log or thindoctor says why." >&2
     exit 1
   fi
 done

@@ -9,6 +9,12 @@
 set -euo pipefail
 : "${IQN_PREFIX:=iqn.2026-11.org.example}"
 (($# > 0)) || set -- "$IQN_PREFIX":{disk1=disk1,disk2=disk2,primary=primary,secondary=secondary}
+for pair in "$@"; do
+  if [[ $pair != ?*=?* ]]; then
+    echo "usage: $0 [IQN=BACKSTORE...]" >&2
+    exit 2
+  fi
+done
 
 targetcli < <(
   for pair in "$@"; do

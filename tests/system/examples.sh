@@ -56,6 +56,9 @@ check_equal "no backstore is left" "" "$(compgen -G "$target/core/user_*/*/enabl
 check "the volumes stay" thinvol check /srv/thin/primary
 
 section "once more over the volumes there are"
+echo "$prefix:elsewhere somebody a-secret-of-12" >>"$auth"
 check "primary-and-secondary.sh again" env BLOCK_SIZE=4096 "$examples/primary-and-secondary.sh"
+check "secrets of other targets are kept" grep -q "^$prefix:elsewhere " "$auth"
+check_equal "each of its own has one line" 1 "$(grep -c ":primary " "$auth")"
 check "and the copy is still the same" thinmirror verify --auth-file="$auth" "${urls[@]}"
 finish_checks

@@ -53,6 +53,22 @@ static void time_has_six_characters(void **state)
     expect_line(40, 1e300, "copying [##...]  50% 381.5 MiB/s 92d14h");
 }
 
+/* Nothing for a tenth of a second, then 100 MB/s: in the first seconds the rate is the average. */
+static void a_slow_start_counts_for_no_more_than_its_share(void **state)
+{
+    struct copy_status status = half;
+    struct progress progress;
+
+    (void)state;
+    progress_init(&progress, PROGRESS_JSON);
+    for (int tenths = 1; tenths < 10; tenths++) {
+        status.seconds = tenths / 10.0;
+        status.done_bytes = (uint64_t)(tenths - 1) * 10000000;
+        progress_show(&progress, &status);
+        assert_float_equal(progress.rate, (double)status.done_bytes / status.seconds, 1);
+    }
+}
+
 /* No number makes the line longer than the terminal, or moves the end of the bar. */
 static void the_line_fits_whatever_the_numbers_are(void **state)
 {
@@ -94,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_says_less_on_a_narrower_terminal),
         cmocka_unit_test(time_has_six_characters),
+        cmocka_unit_test(a_slow_start_counts_for_no_more_than_its_share),
         cmocka_unit_test(the_line_fits_whatever_the_numbers_are),
         cmocka_unit_test(what_is_not_scanned_is_taken_to_be_like_the_rest),
     };
