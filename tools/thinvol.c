@@ -309,9 +309,10 @@ static void print_findings(const struct volume *volume, const char *path,
     puts(findings->tried_holes
              ? "holes:        the file system punches them and reports them"
              : "holes:        not tried, for want of permission to write to the file");
-    printf("map:          %" PRIu64 " extents cover all blocks: %s mapped, %s anchored, "
+    printf("map:          %" PRIu64 " extent%s all blocks: %s mapped, %s anchored, "
            "%s deallocated\n",
-           findings->extents, size_text(findings->bytes[EXTENT_MAPPED], mapped, sizeof(mapped)),
+           findings->extents, findings->extents == 1 ? " covers" : "s cover",
+           size_text(findings->bytes[EXTENT_MAPPED], mapped, sizeof(mapped)),
            size_text(findings->bytes[EXTENT_ANCHORED], anchored, sizeof(anchored)),
            size_text(findings->bytes[EXTENT_DEALLOCATED], deallocated, sizeof(deallocated)));
     printf("storage:      %s taken\n",
