@@ -24,6 +24,7 @@ int main(int argc, char *argv[])
         return STATUS_FAILED; /* nobody to tell */
     /* A lost connection or reader is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error to report, not a reason to die */
     if (options_parse(argc, argv, &options, &error) < 0) {
         fprintf(stderr, "thinmirror: %s\n", error.text);
         return STATUS_USAGE;

@@ -5,6 +5,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import stat
 import subprocess
@@ -61,6 +62,15 @@ class Usage(rig.Case):
                                         stderr=subprocess.PIPE, text=True, check=False)
                 self.assertEqual(result.returncode, FAILED)
                 self.assertIn("cannot write to stdout", result.stderr)
+
+    def test_a_file_size_limit_is_told(self):
+        primary, secondary = self.file("a", MIB, [(0, MIB)]), self.file("b", MIB)
+        limit = (MIB // 2, MIB // 2)
+        run = self.start("sync", primary, secondary,
+                         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+        _, err = run.communicate(timeout=20)
+        self.assertEqual(run.returncode, FAILED, err)
+        self.assertIn(f"{secondary}: writing", err)
 
     def test_json_is_utf_8_whatever_the_names_are(self):
         for name in [b'"\\\n\x01\x7f', b"\xc3\xa4", b"\xff\xfe", b"\xc0\xaf", b"\xe0\x80\xaf",
