@@ -417,8 +417,7 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
         return errmsg_set(err, -errno, "%s: its size is not known: %s", file->name,
                           strerror(errno));
     /* What another initiator has written may not be what is cached here. */
-    if (!info->writable)
-        ioctl(file->fd, BLKFLSBUF, 0);
+    ioctl(file->fd, BLKFLSBUF, 0);
     info->kind = "block";
     info->block_size = (uint32_t)block_size;
     info->can_unmap = device_number(st->st_rdev, "queue/discard_max_bytes") > 0;

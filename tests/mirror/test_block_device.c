@@ -135,6 +135,31 @@ static void it_lies_on_its_file(void **state)
     assert_false(device_lies_on(&loop, &other));
 }
 
+/* A cache lives as long as anyone has the device open, as this program has. */
+static void what_is_cached_of_it_is_not_believed(void **state)
+{
+    char data[4096];
+
+    (void)state;
+    if (!available)
+        skip();
+    for (int writable = 0; writable < 2; writable++) {
+        const char byte = (char)('a' + writable);
+        struct endpoint *endpoint;
+        int fd = open(image, O_WRONLY | O_CLOEXEC);
+
+        assert_int_equal(pread(loop_fd, data, sizeof(data), 0), sizeof(data));
+        assert_int_equal(pwrite(fd, &byte, 1, 100), 1);
+        close(fd);
+        endpoint = open_ok(writable ? ENDPOINT_WRITABLE : 0);
+        transfer(endpoint, ENDPOINT_READ, data, sizeof(data));
+        assert_int_equal(data[100], byte);
+        memset(data, 0, sizeof(data));
+        endpoint_close(endpoint);
+    }
+    assert_int_equal(pwrite(loop_fd, data, sizeof(data), 0), sizeof(data));
+}
+
 static void all_of_it_counts_as_mapped(void **state)
 {
     struct extent_list map = {0};
@@ -266,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_lies_on_its_file),
+        cmocka_unit_test(what_is_cached_of_it_is_not_believed),
         cmocka_unit_test(all_of_it_counts_as_mapped),
         cmocka_unit_test(zeroing_gives_blocks_back),
         cmocka_unit_test(a_device_number_used_again_is_another_device),
