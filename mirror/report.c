@@ -3,9 +3,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "json_out.h"
 #include "size.h"
+#include "target_url.h"
 
 static const char *const result_words[] = {
     [STATUS_DONE] = "done",           [STATUS_FAILED] = "failed",
@@ -24,14 +27,25 @@ static uint64_t maps_asked(const struct endpoint *endpoint)
     return endpoint ? endpoint->counters.maps : 0;
 }
 
+static void add_name(struct json_object *object, const char *key, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    char *shown = malloc(size);
+
+    if (shown)
+        target_url_without_secret(name, shown, size);
+    json_add_text(object, key, shown ? shown : "");
+    free(shown);
+}
+
 static struct json_object *begin_json(const struct report *report)
 {
     const struct session *session = report->session;
     struct json_object *object = json_new();
     struct json_object *notes;
 
-    json_add_text(object, "primary", session->options->names[0]);
-    json_add_text(object, "secondary", session->options->names[1]);
+    add_name(object, "primary", session->options->names[0]);
+    add_name(object, "secondary", session->options->names[1]);
     json_add_text(object, "result", result_words[report->status]);
     if (report->status != STATUS_DONE)
         json_add_text(object, "error", session->error.text);

@@ -63,6 +63,14 @@ class Usage(rig.Case):
                 self.assertEqual(result.returncode, FAILED)
                 self.assertIn("cannot write to stdout", result.stderr)
 
+    def test_a_secret_in_a_url_is_not_repeated(self):
+        for secret in ["u%hush", "u:hush"]:
+            url = f"iscsi://{secret}@127.0.0.1/iqn.x/0"
+            for args in [["sync", "--json", url, "b"], ["verify", "--json", "a", url],
+                         ["probe", "--json", url], ["map", url]]:
+                result = self.run_mirror(*args)
+                self.assertNotIn("hush", result.out + result.err)
+
     def test_a_file_size_limit_is_told(self):
         primary, secondary = self.file("a", MIB, [(0, MIB)]), self.file("b", MIB)
         limit = (MIB // 2, MIB // 2)
