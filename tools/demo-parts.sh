@@ -66,13 +66,13 @@ human() { # BYTES
 
 # SIZE BEFORE AFTER COPIED TAKEN, in bytes. Widths count characters, so the text stays ASCII.
 print_table() {
-  local rule="   +-----------------------------------------+------------+----------+"
+  local rule="   +-------------------------------------------+------------+----------+"
   row() {
-    printf '   | %-39s | %10s | %7s%% |\n' "$1" "$(human "$2")" \
+    printf '   | %-41s | %10s | %7s%% |\n' "$1" "$(human "$2")" \
       "$(awk -v part="$2" -v whole="$lun_size" 'BEGIN { printf "%.1f", 100 * part / whole }')"
   }
   local lun_size=$1
-  printf '%s\n   | %-39s | %10s | %8s |\n%s\n' "$rule" "" "bytes" "of LUN" "$rule"
+  printf '%s\n   | %-41s | %10s | %8s |\n%s\n' "$rule" "" "bytes" "of LUN" "$rule"
   row "the LUN" "$1"
   row "mapped on the primary, all files there" "$2"
   row "mapped on the primary, half of them gone" "$3"
