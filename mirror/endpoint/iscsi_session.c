@@ -19,14 +19,13 @@
 #include "cleanup.h"
 #include "monotonic.h"
 
-#define INITIATOR_FILE      "/etc/iscsi/initiatorname.iscsi"
-#define INITIATOR_PREFIX    "iqn.2026-11.org.thinmirror:"
-#define CONNECT_TIMEOUT_MS  10000
-#define LOGIN_TIMEOUT_MS    15000
-#define LOGOUT_TIMEOUT_MS   2000
-#define TCP_USER_TIMEOUT_MS 20000
-#define MAX_REDIRECTS       4
-#define PORTAL_BYTES        256
+#define INITIATOR_FILE     "/etc/iscsi/initiatorname.iscsi"
+#define INITIATOR_PREFIX   "iqn.2026-11.org.thinmirror:"
+#define CONNECT_TIMEOUT_MS 10000
+#define LOGIN_TIMEOUT_MS   15000
+#define LOGOUT_TIMEOUT_MS  2000
+#define MAX_REDIRECTS      4
+#define PORTAL_BYTES       256
 
 /* One attempt: a context, and what has come of the step that is waited for. */
 struct attempt {
@@ -117,7 +116,6 @@ static struct iscsi_context *new_context(const struct target_url *url,
     iscsi_set_targetname(context, url->target);
     iscsi_set_session_type(context, ISCSI_SESSION_NORMAL);
     iscsi_set_header_digest(context, ISCSI_HEADER_DIGEST_NONE);
-    iscsi_set_tcp_user_timeout(context, TCP_USER_TIMEOUT_MS);
     if (credentials) {
         iscsi_set_initiator_username_pwd(context, credentials->user, credentials->secret);
         if (credentials->target_user)

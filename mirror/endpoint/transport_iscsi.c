@@ -25,6 +25,8 @@
 #include "monotonic.h"
 #include "target_url.h"
 
+/* The one limit on a target's silence. TCP_USER_TIMEOUT is left alone: Linux counts a receive
+ * window that a busy target keeps closed as silence, too. */
 #define COMMAND_TIMEOUT_MS 30000
 #define CDB_BYTES          16 /* longer ones need an additional header segment */
 
@@ -225,8 +227,11 @@ static int iscsi_transport_service(struct transport *base, short revents)
         return transport->dead;
     if (revents & POLLOUT)
         transport->moved_ms = monotonic_ms();
-    if (revents && iscsi_service(transport->context, revents) < 0 && !transport->dead)
-        transport->dead = -ENOTCONN;
+    if (revents && !transport->dead && iscsi_service(transport->context, revents) < 0) {
+        log_warning("iSCSI: %s", iscsi_get_error(transport->context));
+        if (!transport->dead)
+            transport->dead = -ENOTCONN;
+    }
     if (!transport->dead && time_left(transport) == 0)
         transport->dead = -ETIMEDOUT;
     if (transport->dead)
