@@ -231,12 +231,26 @@ static void note_attention(struct scsi_endpoint *endpoint, const struct sense *s
         start_recheck(endpoint);
 }
 
+/* Who answers on the new session is looked at first. Sending it again does no harm: all that is
+ * sent here has the same effect twice as once. The unit attention of a new session meets the
+ * recheck. */
+static void send_on_new_session(struct scsi_command *command)
+{
+    wait_until(command, monotonic_ms());
+    if (!command->endpoint->rechecking)
+        start_recheck(command->endpoint);
+}
+
 static void command_done(struct transport_request *request)
 {
     struct scsi_command *command = request->opaque;
     struct scsi_endpoint *endpoint = command->endpoint;
     struct outcome outcome = scsi_outcome(request);
 
+    if (request->result == -ERESTART && !endpoint->failed) {
+        send_on_new_session(command);
+        return;
+    }
     check_length(command, &outcome);
     if (is_end_of_transport(request->result)) {
         char text[256];

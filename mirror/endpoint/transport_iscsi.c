@@ -27,8 +27,9 @@
 
 /* The one limit on a target's silence. TCP_USER_TIMEOUT is left alone: Linux counts a receive
  * window that a busy target keeps closed as silence, too. */
-#define COMMAND_TIMEOUT_MS 30000
-#define CDB_BYTES          16 /* longer ones need an additional header segment */
+#define COMMAND_TIMEOUT_MS  30000
+#define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
+#define CDB_BYTES           16   /* longer ones need an additional header segment */
 
 struct iscsi_command {
     struct transport_request *request;
@@ -47,6 +48,14 @@ struct iscsi_transport {
     struct iscsi_command *first; /* in flight, oldest first */
     struct iscsi_command *last;
     uint64_t moved_ms; /* when the connection last moved on */
+
+    /* What a new session is made of; see replace_session. */
+    char *text;
+    struct target_url url;
+    const struct iscsi_credentials *credentials;
+    bool replacing;             /* what libiscsi cancels is held, to be sent again */
+    uint64_t replaced_ms;       /* when the last session was replaced */
+    struct iscsi_command *held; /* without a task */
 };
 
 static void link_command(struct iscsi_transport *transport, struct iscsi_command *command)
@@ -97,6 +106,30 @@ static void take_result(const struct iscsi_command *command, int status)
     }
 }
 
+/* libiscsi 1.19 ends a healthy session when the target pings (NOP-In) while Data-Out PDUs wait to
+ * be sent: its answer takes the CmdSN of the first of them, whose command has been received long
+ * ago, and a check of its own then fails. LIO pings every 15 s. Nothing is wrong with the target.
+ */
+static bool broken_by_libiscsi(const struct iscsi_transport *transport)
+{
+    const char *error = iscsi_get_error(transport->context);
+
+    return !transport->dead && error && strstr(error, "cmdsn < expcmdsn") &&
+           monotonic_ms() - transport->replaced_ms >= REPLACE_INTERVAL_MS;
+}
+
+/* Keeps the request until there is a session again. */
+static void hold(struct iscsi_command *command)
+{
+    struct iscsi_transport *transport = command->transport;
+
+    unlink_command(transport, command);
+    scsi_free_scsi_task(command->task);
+    command->task = NULL;
+    command->next = transport->held;
+    transport->held = command;
+}
+
 static void command_done(struct iscsi_context *context, int status, void *data, void *private_data)
 {
     struct iscsi_command *command = private_data;
@@ -105,6 +138,12 @@ static void command_done(struct iscsi_context *context, int status, void *data, 
 
     (void)data;
     (void)context;
+    if (status == SCSI_STATUS_CANCELLED &&
+        (transport->replacing || broken_by_libiscsi(transport))) {
+        transport->replacing = true;
+        hold(command);
+        return;
+    }
     if (status >= 0 && status <= UCHAR_MAX) {
         take_result(command, status);
     } else {
@@ -192,6 +231,38 @@ static void give_up(struct iscsi_transport *transport, int error)
         iscsi_destroy_context(context); /* cancels, so command_done is called for each */
 }
 
+/* Logs in anew in place of a session that libiscsi broke. Every request that was in flight ends
+ * with -ERESTART, or with -ENOTCONN when nobody lets us in. */
+static void replace_session(struct iscsi_transport *transport)
+{
+    struct iscsi_context *old = transport->context;
+    struct iscsi_command *command;
+    struct errmsg err;
+    int r;
+
+    log_info("%s: libiscsi broke the session (%s); logging in again", transport->text,
+             iscsi_get_error(old));
+    transport->context = NULL;
+    iscsi_destroy_context(old);
+    r = session_login(transport->text, &transport->url, transport->credentials, &transport->context,
+                      &err);
+    transport->replacing = false;
+    transport->replaced_ms = transport->moved_ms = monotonic_ms();
+    if (r < 0) {
+        log_warning("%s", err.text);
+        transport->dead = -ENOTCONN;
+    }
+    for (struct iscsi_command *list = transport->held; (command = list);) {
+        struct transport_request *request = command->request;
+
+        list = command->next;
+        transport->held = list;
+        free(command);
+        request->result = r < 0 ? -ENOTCONN : -ERESTART;
+        transport_complete(&transport->base, request);
+    }
+}
+
 /* Milliseconds until the first command is out of time, 0 when one is, -1 without any. */
 static int time_left(const struct iscsi_transport *transport)
 {
@@ -227,11 +298,16 @@ static int iscsi_transport_service(struct transport *base, short revents)
         return transport->dead;
     if (revents & POLLOUT)
         transport->moved_ms = monotonic_ms();
-    if (revents && !transport->dead && iscsi_service(transport->context, revents) < 0) {
-        log_warning("iSCSI: %s", iscsi_get_error(transport->context));
-        if (!transport->dead)
+    if (revents && !transport->dead && iscsi_service(transport->context, revents) < 0 &&
+        !transport->replacing) {
+        transport->replacing = broken_by_libiscsi(transport);
+        if (!transport->replacing)
+            log_warning("%s: %s", transport->text, iscsi_get_error(transport->context));
+        if (!transport->dead && !transport->replacing)
             transport->dead = -ENOTCONN;
     }
+    if (transport->replacing)
+        replace_session(transport);
     if (!transport->dead && time_left(transport) == 0)
         transport->dead = -ETIMEDOUT;
     if (transport->dead)
@@ -246,6 +322,7 @@ static void iscsi_transport_close(struct transport *base)
     if (transport->context && !transport->dead && !transport->first)
         session_logout(transport->context);
     give_up(transport, -ECANCELED);
+    free(transport->text);
     free(transport);
 }
 
@@ -278,13 +355,20 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
         return r;
     ignore_sigpipe();
     transport = calloc(1, sizeof(*transport));
-    if (!transport)
+    if (transport)
+        transport->text = strdup(text);
+    if (!transport || !transport->text) {
+        free(transport);
         return errmsg_set(err, -ENOMEM, "%s: out of memory", text);
+    }
     r = session_login(text, &url, credentials, &transport->context, err);
     if (r < 0) {
+        free(transport->text);
         free(transport);
         return r;
     }
+    transport->url = url;
+    transport->credentials = credentials;
     transport->base.ops = &iscsi_ops;
     /* Above 255 by flat space addressing, which libiscsi leaves to its caller (SAM-5 4.7.7.3). */
     transport->lun = url.lun < 256 ? (int)url.lun : (int)(url.lun | 0x4000);

@@ -249,6 +249,32 @@ static void a_lost_connection_fails_everything(void **state)
     is_of_no_more_use(fixture, -ENOTCONN, "the connection");
 }
 
+static void on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_unit_fault(fixture->unit,
+                    (struct fake_fault){.word = "W", .skip = 3, .times = 2, .result = -ERESTART});
+    attention(fixture, "RC16", ASC_POWER_ON_RESET);
+    submit_all(fixture);
+    assert_int_equal(wait_for_all(fixture), 0);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        assert_int_equal(fixture->requests[i].result, 0);
+    assert_non_null(strstr(fixture->unit->log, "RC16"));
+    assert_int_equal(fixture->endpoint->counters.writes, REQUESTS + 2);
+}
+
+static void another_unit_on_a_new_session_is_not_written_to(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_unit_fault(fixture->unit,
+                    (struct fake_fault){.word = "W", .times = 1, .result = -ERESTART});
+    fixture->unit->blocks /= 2;
+    submit_all(fixture);
+    is_of_no_more_use(fixture, -ENODEV, "capacity");
+}
+
 static void silence_is_told_as_such(void **state)
 {
     struct fixture *fixture = *state;
@@ -297,6 +323,8 @@ int main(void)
         TEST(a_reset_may_have_lost_what_was_not_flushed),
         TEST(a_reset_after_a_flush_has_lost_nothing),
         TEST(a_lost_connection_fails_everything),
+        TEST(on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again),
+        TEST(another_unit_on_a_new_session_is_not_written_to),
         TEST(silence_is_told_as_such),
         TEST(a_connection_lost_during_the_look_fails_what_waits),
         TEST(close_ends_what_is_in_flight),
