@@ -56,18 +56,18 @@ check "verify" thinmirror verify "$a" "$b_sg"
 
 section "what is in use is refused"
 check_fails "one disk by two nodes" 3 "are the same" thinmirror sync --overwrite "$a" "$a_sg"
-mkfs.ext4 -q -F "$b"
 mkdir -p /tmp/mnt
-mount "$b" /tmp/mnt
+check "a file system on the whole disk" mkfs.ext4 -q -F "$b"
+check "mounts" mount "$b" /tmp/mnt
 check_fails "a mounted disk" 3 "mounted on /tmp/mnt" thinmirror sync --overwrite "$a" "$b"
 check_fails "a mounted disk by its other node" 3 "mounted on /tmp/mnt" \
   thinmirror sync --overwrite "$a" "$b_sg"
 check "a mounted disk may be read" thinmirror probe "$b"
 umount /tmp/mnt
-echo 'start=2048' | sfdisk -q "$b" >/dev/null
-wait_for 10 test -b "${b}1"
-mkfs.ext4 -q -F "${b}1"
-mount "${b}1" /tmp/mnt
+check "a partition table" sfdisk -q "$b" <<<'start=2048'
+check "its partition shows up" wait_for 10 test -b "${b}1"
+check "a file system in the partition" mkfs.ext4 -q -F "${b}1"
+check "mounts too" mount "${b}1" /tmp/mnt
 check_fails "a disk with a mounted partition" 3 "mounted on /tmp/mnt \\(partition" \
   thinmirror sync --overwrite "$a" "$b"
 umount /tmp/mnt

@@ -36,6 +36,15 @@ skip() { # NAME REASON
   echo "ok $checks - $1 # SKIP $2"
 }
 
+# A program that nobody installed is a failure, also where a script doesn't look at what it says.
+# bash calls this in a subshell, so the failure is remembered in a file.
+readonly missing_commands=/run/lab-missing-commands
+command_not_found_handle() {
+  echo "$1" >>"$missing_commands"
+  echo "$1: command not found" >&2
+  return 127
+}
+
 # Runs COMMAND; what it prints is shown only when it fails.
 check() { # NAME COMMAND...
   local name=$1 output status=0
@@ -73,6 +82,8 @@ check_fails() { # NAME STATUS REGEX COMMAND...
 }
 
 finish_checks() {
+  [[ ! -s $missing_commands ]] ||
+    not_ok "every program the test uses is there" "$(sort -u "$missing_commands")"
   echo "1..$checks"
   echo "# $((checks - failures)) passed, $failures failed, $(cut -d . -f 1 /proc/uptime) s of guest time"
   if ((failures > 0)); then
