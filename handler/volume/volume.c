@@ -4,13 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "checked.h"
 #include "cleanup.h"
+#include "iov.h"
+#include "range_lock.h"
 #include "store.h"
 #include "store_file.h"
 
@@ -22,40 +23,58 @@ struct volume {
     struct volume_meta meta;
     bool read_only;
     char *name; /* for messages */
-    /* Every operation shares it; only a resize holds it alone, so that no operation sees the size
-     * change under way. The waiting resize goes first. */
-    pthread_rwlock_t resize_lock;
+    /* Every operation shares the bytes it touches, volume_update has them alone, and a resize has
+     * all, so that no operation sees the size change under way. Held over the store's I/O, since
+     * that is what it orders. */
+    struct range_lock *ranges;
 };
 
-static void release(pthread_rwlock_t **lock)
+/* What a scope holds of a volume's bytes. */
+struct hold {
+    struct range_lock *lock;
+    uint64_t stripes;
+};
+
+static struct hold share(struct volume *volume, uint64_t stripes)
 {
-    pthread_rwlock_unlock(*lock);
+    range_lock_share(volume->ranges, stripes);
+    return (struct hold){volume->ranges, stripes};
 }
 
-#define SIZE_STAYS(volume)                                                  \
-    CLEANUP(release) pthread_rwlock_t *size_stays = &(volume)->resize_lock; \
-    pthread_rwlock_rdlock(size_stays)
+static struct hold own(struct volume *volume, uint64_t stripes)
+{
+    range_lock_own(volume->ranges, stripes);
+    return (struct hold){volume->ranges, stripes};
+}
 
-#define SIZE_CHANGES(volume)                                                  \
-    CLEANUP(release) pthread_rwlock_t *size_changes = &(volume)->resize_lock; \
-    pthread_rwlock_wrlock(size_changes)
+static void release_shared(struct hold *hold)
+{
+    range_lock_unshare(hold->lock, hold->stripes);
+}
+
+static void release_owned(struct hold *hold)
+{
+    range_lock_disown(hold->lock, hold->stripes);
+}
+
+/* Until the end of the scope: the bytes are shared; they are this thread's alone; the size stays;
+ * everything is this thread's alone. */
+#define SHARES_RANGE(volume, offset, length) \
+    CLEANUP(release_shared)                  \
+    struct hold shares_range = share(volume, range_lock_stripes(offset, length))
+
+#define OWNS_RANGE(volume, offset, length) \
+    CLEANUP(release_owned) struct hold owns_range = own(volume, range_lock_stripes(offset, length))
+
+#define SIZE_STAYS(volume) \
+    CLEANUP(release_shared) struct hold size_stays = share(volume, RANGE_LOCK_SIZE)
+
+#define SIZE_CHANGES(volume) \
+    CLEANUP(release_owned) struct hold size_changes = own(volume, RANGE_LOCK_ALL)
 
 static void close_store(struct store **store)
 {
     store_close(*store);
-}
-
-static int init_lock(pthread_rwlock_t *lock)
-{
-    pthread_rwlockattr_t attributes;
-    int error = pthread_rwlockattr_init(&attributes);
-
-    if (error)
-        return -error;
-    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    error = pthread_rwlock_init(lock, &attributes);
-    pthread_rwlockattr_destroy(&attributes);
-    return -error;
 }
 
 /* Takes the store over, also on failure. */
@@ -75,7 +94,7 @@ static int make_volume(struct store *store_given, const struct volume_meta *meta
     if (!volume)
         return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", name);
     volume->name = strdup(name);
-    if (!volume->name || init_lock(&volume->resize_lock)) {
+    if (!volume->name || range_lock_create(&volume->ranges)) {
         free(volume->name);
         free(volume);
         return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", name);
@@ -184,7 +203,7 @@ int volume_close(struct volume *volume)
         return 0;
     error = volume_flush(volume);
     store_close(volume->store);
-    pthread_rwlock_destroy(&volume->resize_lock);
+    range_lock_free(volume->ranges);
     free(volume->name);
     free(volume);
     return error;
@@ -224,7 +243,7 @@ const struct volume_meta *volume_get_meta(const struct volume *volume)
 
 int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset)
 {
-    SIZE_STAYS(volume);
+    SHARES_RANGE(volume, offset, iov_total(iov, iov_count));
 
     return store_read(volume->store, iov, iov_count, offset);
 }
@@ -232,21 +251,36 @@ int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, u
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua)
 {
-    SIZE_STAYS(volume);
+    SHARES_RANGE(volume, offset, iov_total(iov, iov_count));
 
     return volume->read_only ? -EROFS : store_write(volume->store, iov, iov_count, offset, fua);
 }
 
+int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t length,
+                  volume_change *change, void *context, bool fua)
+{
+    struct iovec iov = {.iov_base = bytes, .iov_len = length};
+    OWNS_RANGE(volume, offset, length);
+    int result;
+
+    if (volume->read_only)
+        return -EROFS;
+    result = store_read(volume->store, &iov, 1, offset);
+    if (!result)
+        result = change(bytes, length, context);
+    return result ? result : store_write(volume->store, &iov, 1, offset, fua);
+}
+
 int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length)
 {
-    SIZE_STAYS(volume);
+    SHARES_RANGE(volume, offset, length);
 
     return volume->read_only ? -EROFS : store_punch(volume->store, offset, length);
 }
 
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length)
 {
-    SIZE_STAYS(volume);
+    SHARES_RANGE(volume, offset, length);
 
     return volume->read_only ? -EROFS : store_zero(volume->store, offset, length);
 }

@@ -3,11 +3,13 @@
 #define THINMIRROR_VOLUME_H
 
 /* One thin volume over a store: an array of logical blocks, each mapped, deallocated or anchored,
- * with an identity that stays. All mutation goes through volume_write, volume_unmap, volume_zero
- * and volume_resize. Offsets and lengths are bytes and multiples of the block size. Every function
- * may be called from any thread; results are 0 or -errno as in store.h, plus -EROFS. */
+ * with an identity that stays. All mutation goes through volume_write, volume_update, volume_unmap,
+ * volume_zero and volume_resize. Offsets and lengths are bytes and multiples of the block size.
+ * Every function may be called from any thread; results are 0 or -errno as in store.h, plus
+ * -EROFS. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -50,6 +52,14 @@ int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, u
 /* fua: durable when it returns. */
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua);
+/* Changes bytes in place: 0 to have them written, anything else to leave the volume as it is. */
+typedef int volume_change(uint8_t *bytes, size_t length, void *context);
+/* Reads, lets change change what was read, and writes that, in one step: no other function of this
+ * header reads or changes a byte of the range meanwhile. bytes is room for the length, and holds
+ * what the range holds afterwards, or held when change left it. Returns what change returned, if
+ * not 0. change must not call functions of this volume. */
+int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t length,
+                  volume_change *change, void *context, bool fua);
 /* The range reads as zeros and is deallocated as far as granules lie wholly in it. */
 int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length);
 /* The range reads as zeros and stays or becomes mapped. */

@@ -3,6 +3,7 @@
 /* Volumes: creating, adopting and opening them, their map in blocks, their size. */
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -367,6 +368,98 @@ static void resizing_keeps_whole_blocks_and_mapped_ones(void **state)
 
 #define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+struct counting {
+    struct volume *volume;
+    uint64_t offset; /* of bytes of its own, beside the counter's */
+    const char *trouble;
+};
+
+#define COUNTS        300
+#define COUNTER_BYTES 8192
+#define COUNTERS      (COUNTER_BYTES / sizeof(uint32_t))
+
+static int count_up(uint8_t *bytes, size_t length, void *context)
+{
+    uint32_t counters[COUNTERS];
+
+    (void)context;
+    memcpy(counters, bytes, length);
+    for (size_t i = 0; i < COUNTERS; i++)
+        counters[i]++;
+    memcpy(bytes, counters, length);
+    return 0;
+}
+
+static void *count_and_write(void *argument)
+{
+    struct counting *counting = argument;
+    uint32_t counters[COUNTERS];
+    struct iovec iov = {.iov_base = counters, .iov_len = COUNTER_BYTES};
+
+    for (int i = 0; i < COUNTS && !counting->trouble; i++) {
+        if (volume_update(counting->volume, MIB, counters, COUNTER_BYTES, count_up, NULL, false))
+            counting->trouble = "the update failed";
+        if (volume_write(counting->volume, &iov, 1, counting->offset, false) ||
+            volume_unmap(counting->volume, counting->offset, COUNTER_BYTES) ||
+            volume_read(counting->volume, &iov, 1, MIB))
+            counting->trouble = "an operation beside it failed";
+        for (size_t c = 1; c < COUNTERS; c++)
+            if (counters[c] != counters[0])
+                counting->trouble = "half an update was read";
+    }
+    return NULL;
+}
+
+static void an_update_is_one_step_for_everybody(void **state)
+{
+    struct counting counting[4];
+    pthread_t threads[4];
+    uint32_t counters[COUNTERS];
+    struct iovec iov = {.iov_base = counters, .iov_len = COUNTER_BYTES};
+    struct volume *volume;
+    struct errmsg err;
+
+    assert_int_equal(volume_create(scratch_path(*state, "v"), 512, 4 * MIB, &volume, &err), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        counting[i] = (struct counting){volume, MIB + (i + 1) * COUNTER_BYTES, NULL};
+        assert_int_equal(pthread_create(&threads[i], NULL, count_and_write, &counting[i]), 0);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        if (counting[i].trouble)
+            fail_msg("thread %u: %s", i, counting[i].trouble);
+    }
+    assert_int_equal(volume_read(volume, &iov, 1, MIB), 0);
+    for (size_t i = 0; i < COUNTERS; i++)
+        assert_int_equal(counters[i], 4 * COUNTS);
+    assert_int_equal(volume_close(volume), 0);
+}
+
+static int leave_it(uint8_t *bytes, size_t length, void *context)
+{
+    memset(bytes, 0xEE, length);
+    return *(int *)context;
+}
+
+static void an_update_that_is_not_wanted_changes_nothing(void **state)
+{
+    uint8_t bytes[512];
+    struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+    struct volume *volume;
+    struct errmsg err;
+
+    assert_int_equal(volume_create(scratch_path(*state, "v"), 512, MIB, &volume, &err), 0);
+    write_bytes(volume, 512, 512, 0x11);
+    for (int answer = -1; answer <= 1; answer += 2) {
+        assert_int_equal(volume_update(volume, 512, bytes, 512, leave_it, &answer, false), answer);
+        assert_int_equal(volume_read(volume, &iov, 1, 512), 0);
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            assert_int_equal(bytes[i], 0x11);
+    }
+    assert_int_equal(volume_update(volume, MIB, bytes, 512, leave_it, NULL, false), -ERANGE);
+    assert_int_equal(volume_close(volume), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +476,8 @@ int main(void)
         cmocka_unit_test(a_block_has_the_status_of_its_parts_if_they_agree_and_is_mapped_if_not),
         cmocka_unit_test(a_splintered_map_is_told_in_bounded_time),
         IN_SCRATCH(resizing_keeps_whole_blocks_and_mapped_ones),
+        IN_SCRATCH(an_update_is_one_step_for_everybody),
+        IN_SCRATCH(an_update_that_is_not_wanted_changes_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
