@@ -44,7 +44,7 @@ static void get_commands(struct rig *rig, struct command_list *list)
     report_cdb(cdb, 0, 0, 0, sizeof(list->bytes));
     answer = rig_command_in(rig, cdb, list->bytes, sizeof(list->bytes));
     assert_good(answer);
-    assert_int_equal(answer.length, 4 + get_be32(list->bytes));
+    assert_length(answer, 4 + get_be32(list->bytes));
     assert_int_equal(get_be32(list->bytes) % 8, 0);
     list->count = get_be32(list->bytes) / 8;
     assert_true(list->count > 20);
@@ -72,8 +72,11 @@ static void every_command_reported_is_known_and_every_other_is_not(void **state)
     get_commands(rig, &list);
     for (unsigned opcode = 0; opcode < 256; opcode++) {
         uint8_t cdb[SCSI_CDB_MAX_BYTES] = {(uint8_t)opcode};
-        struct answer answer = rig_command(rig, cdb);
+        struct answer answer;
 
+        if (!rig_reaches(rig, (uint8_t)opcode))
+            continue;
+        answer = rig_command(rig, cdb);
         if (has_opcode(&list, (uint8_t)opcode))
             assert_int_not_equal(answer.asc_ascq, ASC_INVALID_OPERATION_CODE);
         else
@@ -220,7 +223,7 @@ static void the_report_can_be_cut_anywhere(void **state)
         report_cdb(cdb, 0, 0, 0, length);
         answer = rig_command_in(rig, cdb, reply, sizeof(reply));
         assert_good(answer);
-        assert_int_equal(answer.length, length);
+        assert_length(answer, length);
         assert_memory_equal(reply, list.bytes, length);
     }
 }

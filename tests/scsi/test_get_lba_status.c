@@ -89,7 +89,7 @@ static void one_reply_holds_as_many_descriptors_as_fit(void **state)
     make_islands(rig);
     answer = get_lba_status(rig, 3, sizeof(reply), reply, sizeof(reply));
     assert_good(answer);
-    assert_int_equal(answer.length, 8 + 5 * 16);
+    assert_length(answer, 8 + 5 * 16);
     assert_header(reply, 5, LBA_STATUS_END_OF_CAPACITY);
     assert_descriptor(reply, 0, 3, 5, DEALLOCATED);
     assert_descriptor(reply, 1, 8, 16, MAPPED);
@@ -111,7 +111,7 @@ static void any_allocation_length_cuts_the_reply_and_is_no_error(void **state)
     uint8_t whole[88], reply[88];
 
     make_islands(rig);
-    for (uint64_t lba = 0; lba < 80; lba++) {
+    for (uint64_t lba = 0; lba < 80; lba += rig_step(rig, 13)) {
         assert_good(get_lba_status(rig, lba, sizeof(whole), whole, sizeof(whole)));
         assert_int_equal(get_be64(whole + 8), lba);
         for (uint32_t length = 0; length <= sizeof(whole); length++) {
@@ -121,13 +121,13 @@ static void any_allocation_length_cuts_the_reply_and_is_no_error(void **state)
             uint32_t sent = told < available ? 8 + 16 * told : 8 + 16 * available;
 
             assert_good(answer);
-            assert_int_equal(answer.length, length < sent ? length : sent);
+            assert_length(answer, length < sent ? length : sent);
             if (length < 8)
                 continue;
             if (told > available)
                 told = available;
             assert_int_equal(get_be32(reply), 4 + 16 * told);
-            assert_memory_equal(reply + 8, whole + 8, answer.length - 8);
+            assert_memory_equal(reply + 8, whole + 8, (length < sent ? length : sent) - 8);
             assert_int_equal(reply[7] >> 1, told == available ? LBA_STATUS_END_OF_CAPACITY
                                                               : LBA_STATUS_ALLOCATION_LENGTH);
         }
@@ -215,6 +215,7 @@ static void a_block_only_part_of_which_is_deallocated_counts_as_mapped(void **st
     struct rig rig;
 
     (void)state;
+    rig_needs_native("it writes below the LUN");
     rig_open(&rig, 4096, 64, 512, false);
     iov = (struct iovec){.iov_base = reply, .iov_len = 1};
     assert_int_equal(store_write(rig.store, &iov, 1, 10 * 4096 + 600, false), 0);
@@ -242,6 +243,7 @@ static void reserved_storage_is_mapped_as_what_is_beside_it(void **state)
     bool told;
 
     (void)state;
+    rig_needs_native("it writes below the LUN");
     scratch_make(&scratch);
     assert_int_equal(store_file_create(scratch_path(&scratch, "v"), 1 << 20, &store, &err), 0);
     rig_open_store(&rig, 512, store);
@@ -266,6 +268,7 @@ static void one_descriptor_costs_the_same_however_large_the_lun_is(void **state)
     struct rig rig;
 
     (void)state;
+    rig_needs_native("it counts what the store is asked");
     rig_open(&rig, 512, 1 << 20, 4096, false);
     for (uint64_t lba = 0; lba < rig.blocks; lba += 16)
         rig_fill(&rig, lba, 8, 1);
@@ -280,6 +283,7 @@ static void a_map_that_cannot_be_read_is_a_medium_error(void **state)
     struct rig *rig = *state;
     uint8_t reply[88];
 
+    rig_needs_native("it makes the store fail");
     make_islands(rig);
     store_mem_set_fault(rig->store, "extent", 5, EIO);
     assert_check(get_lba_status(rig, 0, sizeof(reply), reply, sizeof(reply)), SENSE_MEDIUM_ERROR,

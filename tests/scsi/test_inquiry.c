@@ -62,7 +62,7 @@ static void every_page_listed_is_there_and_no_other(void **state)
         }
         assert_good(answer);
         assert_int_equal(bytes[1], page);
-        assert_int_equal(answer.length, 4 + get_be16(bytes + 2));
+        assert_length(answer, 4 + get_be16(bytes + 2));
     }
 }
 
@@ -85,20 +85,18 @@ static void any_allocation_length_cuts_the_reply(void **state)
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
 
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        struct answer answer = {0};
-
-        for (uint16_t length = sizeof(whole); length-- > 0;) {
+        for (int length = sizeof(whole) - 1; length >= 0;
+             length -= (int)(length > 96 ? rig_step(rig, 17) : rig_step(rig, 3))) {
             if (pages[i] < 0)
-                cdb_inquiry(cdb, length);
+                cdb_inquiry(cdb, (uint16_t)length);
             else
-                cdb_inquiry_vpd(cdb, (uint8_t)pages[i], length);
+                cdb_inquiry_vpd(cdb, (uint8_t)pages[i], (uint16_t)length);
             if (length == sizeof(whole) - 1) {
-                answer = rig_command_in(rig, cdb, whole, sizeof(whole));
-                assert_good(answer);
+                assert_good(rig_command_in(rig, cdb, whole, sizeof(whole)));
                 continue;
             }
             assert_good(rig_command_in(rig, cdb, bytes, sizeof(bytes)));
-            assert_memory_equal(bytes, whole, length < answer.length ? length : answer.length);
+            assert_memory_equal(bytes, whole, (size_t)length);
         }
     }
 }
@@ -133,6 +131,7 @@ static void identity_comes_from_the_uuid_alone(void **state)
     char serial[64];
 
     (void)state;
+    rig_needs_native("it chooses the UUID");
     identity_of(rig_uuid, serial, sizeof(serial), &identity);
     assert_string_equal(serial, "00010203-0405-4607-8809-0a0b0c0d0e0f");
     /* NAA 6, company 02544Dh, and the last 25 of the digits that are neither version nor variant */
@@ -147,6 +146,7 @@ static void one_bit_makes_another_designator(void **state)
     uuid_t uuid;
 
     (void)state;
+    rig_needs_native("it chooses the UUID");
     identity_of(rig_uuid, serial, sizeof(serial), &first);
     for (int bit = 0; bit < 128; bit++) {
         int nibble = bit / 4;
@@ -184,7 +184,7 @@ static void read_capacity_tells_the_last_block(void **state)
         cdb_read_capacity_16(cdb, length);
         answer = rig_command_in(rig, cdb, bytes, 32);
         assert_good(answer);
-        assert_int_equal(answer.length, length);
+        assert_length(answer, length);
         assert_memory_equal(bytes, whole, length);
     }
 }

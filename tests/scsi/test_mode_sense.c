@@ -43,8 +43,8 @@ static void the_short_header_and_descriptor_tell_the_geometry(void **state)
     struct answer answer = mode_sense_6(rig, 0, CACHING, 0, reply, sizeof(reply));
 
     assert_good(answer);
-    assert_int_equal(answer.length, 4 + 8 + 20);
-    assert_int_equal(reply[0], answer.length - 1);
+    assert_length(answer, 4 + 8 + 20);
+    assert_int_equal(reply[0], 4 + 8 + 20 - 1);
     assert_int_equal(reply[1], 0);
     assert_int_equal(reply[2], 0x10); /* DPOFUA, no WP */
     assert_int_equal(reply[3], 8);
@@ -103,8 +103,8 @@ static void all_pages_are_the_single_ones_in_order(void **state)
         struct answer answer = mode_sense_6(rig, DBD, page, 0, one, sizeof(one));
 
         if (answer.status == SCSI_STATUS_GOOD) {
-            assert_memory_equal(all + at, one + 4, answer.length - 4);
-            at += answer.length - 4;
+            assert_memory_equal(all + at, one + 4, one[0] - 3u);
+            at += one[0] - 3u;
         } else {
             assert_check(answer, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
         }
@@ -150,7 +150,7 @@ static void any_allocation_length_cuts_the_reply(void **state)
         struct answer answer = mode_sense_6(rig, 0, ALL_PAGES, 0, reply, size);
 
         assert_good(answer);
-        assert_int_equal(answer.length, size);
+        assert_length(answer, size);
         assert_memory_equal(reply, whole, size);
     }
 }

@@ -11,6 +11,7 @@
 #include "byteorder.h"
 #include "cdb.h"
 #include "lba_status.h"
+#include "scsi_rig_wire.h"
 #include "sense.h"
 #include "store_mem.h"
 #include "unmap_list.h"
@@ -22,6 +23,51 @@
 
 const uuid_t rig_uuid = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x46, 0x07,
                          0x88, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f};
+
+bool rig_is_native(void)
+{
+    return !getenv("TM_SCSI_LUNS");
+}
+
+void rig_needs_native(const char *why)
+{
+    if (rig_is_native())
+        return;
+    print_message("# skipped: native only, %s\n", why);
+    skip();
+}
+
+void rig_needs_transfer(struct rig *rig, uint64_t bytes)
+{
+    if (!rig->transport || rig->transport->max_transfer_bytes == 0 ||
+        rig->transport->max_transfer_bytes >= bytes)
+        return;
+    print_message("# skipped: this transport takes no more than %llu bytes at a time\n",
+                  (unsigned long long)rig->transport->max_transfer_bytes);
+    rig_close(rig);
+    skip();
+}
+
+static bool is_remote(const struct rig *rig)
+{
+    return rig->transport && strcmp(rig->transport->ops->kind, "local") != 0;
+}
+
+unsigned rig_step(const struct rig *rig, unsigned remote)
+{
+    return is_remote(rig) ? remote : 1;
+}
+
+bool rig_reaches(const struct rig *rig, uint8_t opcode)
+{
+    /* REPORT LUNS, RESERVE, RELEASE, PERSISTENT RESERVE IN and OUT. */
+    static const uint8_t kept[] = {0xA0, 0x16, 0x17, 0x56, 0x57, 0x5E, 0x5F};
+
+    if (!is_remote(rig))
+        return true;
+    /* libtcmu knows no length of a CDB in the groups 3 (but 7Fh) and 6 and 7. */
+    return !memchr(kept, opcode, sizeof(kept)) && (opcode < 0x60 || opcode > 0x7E) && opcode < 0xC0;
+}
 
 static void open_over(struct rig *rig, uint32_t block_size, struct store *store, bool read_only)
 {
@@ -41,17 +87,27 @@ void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t gr
 {
     struct store *store;
 
+    if (!rig_is_native()) {
+        if (rig_wire_open(rig, block_size, blocks, read_only))
+            return;
+        print_message("# skipped: TM_SCSI_LUNS lists no LUN of %llu blocks of %u bytes%s\n",
+                      (unsigned long long)blocks, block_size, read_only ? ", read-only" : "");
+        skip();
+    }
     assert_int_equal(store_mem_create(blocks * block_size, granularity, &store), 0);
     open_over(rig, block_size, store, read_only);
 }
 
 void rig_open_store(struct rig *rig, uint32_t block_size, struct store *store)
 {
+    assert_true(rig_is_native());
     open_over(rig, block_size, store, false);
 }
 
 void rig_close(struct rig *rig)
 {
+    transport_close(rig->transport);
+    rig->transport = NULL;
     lun_close(rig->lun);
     rig->lun = NULL;
 }
@@ -61,8 +117,10 @@ static int setup(void **state, uint32_t block_size)
     struct rig *rig = malloc(sizeof(*rig));
 
     assert_non_null(rig);
-    rig_open(rig, block_size, RIG_BLOCKS, RIG_GRANULE, false);
     *state = rig;
+    if (!rig_is_native())
+        return rig_wire_open(rig, block_size, RIG_BLOCKS, false) ? 0 : -1;
+    rig_open(rig, block_size, RIG_BLOCKS, RIG_GRANULE, false);
     return 0;
 }
 
@@ -161,6 +219,8 @@ struct answer rig_command(struct rig *rig, const uint8_t *cdb)
 {
     struct buffers none = {0};
 
+    if (rig->transport)
+        return rig_wire_execute(rig, cdb, TRANSPORT_NO_DATA, NULL, 0);
     return execute(rig, cdb, &none, &none);
 }
 
@@ -169,11 +229,18 @@ struct answer rig_command_in(struct rig *rig, const uint8_t *cdb, void *data_in,
     struct buffers in, none = {0};
     struct answer answer;
 
-    make_buffers(&in, NULL, size);
-    answer = execute(rig, cdb, &none, &in);
-    take_buffers(&in, data_in);
-    for (size_t i = answer.length; i < size; i++)
-        assert_int_equal(((uint8_t *)data_in)[i], 0);
+    if (rig->transport) {
+        if (size > 0)
+            memset(data_in, JUNK, size);
+        answer = rig_wire_execute(rig, cdb, TRANSPORT_DATA_IN, data_in, size);
+    } else {
+        make_buffers(&in, NULL, size);
+        answer = execute(rig, cdb, &none, &in);
+        take_buffers(&in, data_in);
+        for (size_t i = answer.length; i < size; i++)
+            assert_int_equal(((uint8_t *)data_in)[i], 0);
+    }
+    answer.data_in = data_in;
     return answer;
 }
 
@@ -183,10 +250,23 @@ struct answer rig_command_out(struct rig *rig, const uint8_t *cdb, const void *d
     struct buffers out, none = {0};
     struct answer answer;
 
+    if (rig->transport)
+        return rig_wire_execute(rig, cdb, TRANSPORT_DATA_OUT, (void *)data_out, size);
     make_buffers(&out, data_out, size);
     answer = execute(rig, cdb, &out, &none);
     take_buffers(&out, NULL);
     return answer;
+}
+
+void rig_assert_length(struct answer answer, size_t bytes, const char *file, int line)
+{
+    if (!answer.padded) {
+        _assert_int_equal(answer.length, bytes, file, line);
+        return;
+    }
+    _assert_in_range(bytes, 0, answer.length, file, line);
+    for (size_t i = bytes; i < answer.length; i++)
+        _assert_int_equal(answer.data_in[i], 0, file, line);
 }
 
 void rig_assert_good(struct answer answer, const char *file, int line)

@@ -5,7 +5,12 @@
 /* A logical unit over the memory store and a way to talk to it: CDB in, bytes and sense out. Every
  * buffer lies in memory of exactly its length, cut into pieces of odd sizes, so that a byte too far
  * is seen by the sanitizer; every Data-In buffer is full of junk beforehand, so that a byte left
- * there is seen too. */
+ * there is seen too.
+ *
+ * The same tests run against logical units behind a transport: TM_SCSI_LUNS names them, separated
+ * by spaces, each with its geometry: BLOCK_SIZExBLOCKS=TARGET, or BLOCK_SIZExBLOCKSro=TARGET for a
+ * read-only one, TARGET being iscsi://..., a device node or thin:VOLUME. Then `store`, `volume` and
+ * `lun` are NULL; a test that looks at them, or makes them fail, says rig_needs_native first. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +20,10 @@
 #include "store.h"
 #include "volume.h"
 
+struct transport;
+
 struct rig {
+    struct transport *transport; /* NULL: native */
     struct lun *lun;
     struct store *store; /* the volume's; for faults and quotas */
     struct volume *volume;
@@ -26,7 +34,21 @@ struct rig {
 /* UUID 00010203-0405-4607-8809-0a0b0c0d0e0f. */
 extern const uuid_t rig_uuid;
 
-/* granularity: the unit of mapping in bytes. */
+/* No TM_SCSI_LUNS: lun_execute is called directly. */
+bool rig_is_native(void);
+/* Otherwise the test ends here, skipped, and why ("it makes the store fail") is told. */
+void rig_needs_native(const char *why);
+/* The same where the transport does not take so many bytes in one command. */
+void rig_needs_transfer(struct rig *rig, uint64_t bytes);
+
+/* How far a loop over many cases that are alike goes at a time: 1, or `remote` where a command is a
+ * round trip to another program. */
+unsigned rig_step(const struct rig *rig, unsigned remote);
+/* False for the commands that a kernel target, or the library between it and us, answers itself. */
+bool rig_reaches(const struct rig *rig, uint8_t opcode);
+
+/* granularity: the unit of mapping in bytes; a LUN behind a transport has what it has. Where
+ * TM_SCSI_LUNS lists none of this geometry the test ends, skipped. */
 void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t granularity,
               bool read_only);
 /* Over a store of any kind, which belongs to the rig from then on. */
@@ -51,6 +73,8 @@ struct answer {
     uint8_t key;       /* of the sense data; 0 when there is none */
     uint16_t asc_ascq; /* the same */
     size_t length;     /* bytes of Data-In that mean something */
+    bool padded;       /* or that the kernel's target filled up: it reports no residual */
+    const uint8_t *data_in;
 };
 
 /* The CDB's length is that of its group. data_in receives size bytes. */
@@ -63,6 +87,10 @@ struct answer rig_command_out(struct rig *rig, const uint8_t *cdb, const void *d
 #define assert_check(answer, key, asc_ascq) \
     rig_assert_check((answer), (key), (asc_ascq), __FILE__, __LINE__)
 
+/* The reply is so many bytes long; where it may be padded, the rest is zeros. */
+#define assert_length(answer, bytes) rig_assert_length((answer), (bytes), __FILE__, __LINE__)
+
+void rig_assert_length(struct answer answer, size_t bytes, const char *file, int line);
 void rig_assert_good(struct answer answer, const char *file, int line);
 void rig_assert_check(struct answer answer, uint8_t key, uint16_t asc_ascq, const char *file,
                       int line);
