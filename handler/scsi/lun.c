@@ -51,6 +51,7 @@ int lun_open(struct volume *volume, struct lun **ret)
     lun->volume = volume;
     make_naa(volume_get_meta(volume)->uuid, lun->naa);
     uuid_unparse_lower(volume_get_meta(volume)->uuid, lun->serial);
+    lun_raise_attention(lun, LUN_ATTENTION_POWER_ON);
     *ret = lun;
     return 0;
 }
@@ -80,19 +81,8 @@ int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err)
 
     /* Also when it failed afterwards, because the new size could not be made durable. */
     if (volume_bytes(lun->volume) != before)
-        atomic_fetch_or(&lun->attentions, LUN_ATTENTION_CAPACITY_CHANGED);
+        lun_raise_attention(lun, LUN_ATTENTION_CAPACITY_CHANGED);
     return error;
-}
-
-enum scsi_asc_ascq lun_take_attention(struct lun *lun)
-{
-    unsigned pending = atomic_load(&lun->attentions);
-
-    if (pending & LUN_ATTENTION_CAPACITY_CHANGED &&
-        atomic_fetch_and(&lun->attentions, ~(unsigned)LUN_ATTENTION_CAPACITY_CHANGED) &
-            LUN_ATTENTION_CAPACITY_CHANGED)
-        return ASC_CAPACITY_DATA_CHANGED;
-    return ASC_NONE;
 }
 
 uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq asc_ascq)

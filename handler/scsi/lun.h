@@ -29,7 +29,8 @@ struct lun_command {
     size_t data_in_bytes;           /* bytes of data_in that mean something */
 };
 
-/* Takes over the volume (also on failure). -ENOMEM. */
+/* Takes over the volume (also on failure). The first command is told POWER ON, RESET, OR BUS DEVICE
+ * RESET OCCURRED (6/29/00), unless INQUIRY or REQUEST SENSE. -ENOMEM. */
 int lun_open(struct volume *volume, struct lun **ret);
 
 /* Closes the volume too, flushed. Takes NULL. No command may be running. */

@@ -26,10 +26,15 @@
 #define LUN_MAX_UNMAP_BLOCKS      (UINT32_C(1) << 20)
 #define LUN_MAX_UNMAP_DESCRIPTORS 256
 
-/* Unit attention conditions, one bit each; the lowest is reported first. They belong to the logical
+/* Unit attention conditions, one bit each; attention.c has their order. They belong to the logical
  * unit and not to an I_T nexus, because no nexus is visible here: whoever sends the next command
  * gets it, once. */
-enum lun_attention { LUN_ATTENTION_CAPACITY_CHANGED = 1u << 0 };
+enum lun_attention {
+    LUN_ATTENTION_POWER_ON = 1u << 0,         /* 29/00, since lun_open */
+    LUN_ATTENTION_MODE_CHANGED = 1u << 1,     /* 2A/01 */
+    LUN_ATTENTION_CAPACITY_CHANGED = 1u << 2, /* 2A/09 */
+    LUN_ATTENTION_THRESHOLD = 1u << 3,        /* 38/07 */
+};
 
 struct lun {
     struct volume *volume;
@@ -63,6 +68,8 @@ void reply_add(struct exec *exec, const void *bytes, size_t length);
 /* All of it at once. GOOD. */
 uint8_t reply_whole(struct exec *exec, const void *bytes, size_t length, size_t allocation_length);
 
+/* Establishes a unit attention condition; one that is pending already stays one. */
+void lun_raise_attention(struct lun *lun, enum lun_attention attention);
 /* Takes one pending unit attention condition off: its ASC/ASCQ, or ASC_NONE. */
 enum scsi_asc_ascq lun_take_attention(struct lun *lun);
 

@@ -20,7 +20,7 @@
 #include "store_mem.h"
 #include "zeros.h"
 
-enum { MAX_COMMANDS = 48, MAX_BUFFER = 32 * 1024, MAX_PIECES = 3 };
+enum { MAX_COMMANDS = 48, MAX_BUFFER = 32 * 1024, MAX_PIECES = 3, MAX_ATTENTIONS = 8 };
 
 struct harness {
     struct fuzz_input input;
@@ -328,7 +328,7 @@ static void scan(struct harness *harness)
 
         command.cdb_length = cdb_get_lba_status_16(cdb, lba, allocation_length);
         for (int attempt = 0; lun_execute(harness->lun, &command) != SCSI_STATUS_GOOD; attempt++)
-            FUZZ_CHECK(attempt < 2); /* a unit attention, at most one more */
+            FUZZ_CHECK(attempt < MAX_ATTENTIONS);
         FUZZ_CHECK(lba_status_decode(reply, command.data_in_bytes, lba, blocks, &list, &lba,
                                      &defect) == 0);
         FUZZ_CHECK(defect == LBA_STATUS_SOUND);

@@ -16,10 +16,11 @@
 #include "store_mem.h"
 #include "unmap_list.h"
 
-#define JUNK        0xEE
-#define MAX_PIECES  8
-#define RIG_BLOCKS  2048
-#define RIG_GRANULE 4096
+#define JUNK           0xEE
+#define MAX_PIECES     8
+#define MAX_ATTENTIONS 10
+#define RIG_BLOCKS     2048
+#define RIG_GRANULE    4096
 
 const uuid_t rig_uuid = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x46, 0x07,
                          0x88, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f};
@@ -69,6 +70,21 @@ bool rig_reaches(const struct rig *rig, uint8_t opcode)
     return !memchr(kept, opcode, sizeof(kept)) && (opcode < 0x60 || opcode > 0x7E) && opcode < 0xC0;
 }
 
+/* A new initiator meets the power on, and perhaps unit attentions of the target's own. */
+void rig_take_attentions(struct rig *rig)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    struct answer answer = {0};
+
+    cdb_test_unit_ready(cdb);
+    for (int i = 0; i < MAX_ATTENTIONS; i++) {
+        answer = rig_command(rig, cdb);
+        if (answer.key != SENSE_UNIT_ATTENTION)
+            break;
+    }
+    assert_good(answer);
+}
+
 static void open_over(struct rig *rig, uint32_t block_size, struct store *store, bool read_only)
 {
     struct volume_meta meta = {.block_size = block_size};
@@ -80,6 +96,7 @@ static void open_over(struct rig *rig, uint32_t block_size, struct store *store,
     memcpy(meta.uuid, rig_uuid, sizeof(uuid_t));
     assert_int_equal(volume_over_store(store, &meta, read_only, &rig->volume, &err), 0);
     assert_int_equal(lun_open(rig->volume, &rig->lun), 0);
+    rig_take_attentions(rig);
 }
 
 void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t granularity,

@@ -54,6 +54,8 @@ void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t gr
 /* Over a store of any kind, which belongs to the rig from then on. */
 void rig_open_store(struct rig *rig, uint32_t block_size, struct store *store);
 void rig_close(struct rig *rig);
+/* Sends TEST UNIT READY until no unit attention is left. What opens a rig has done that. */
+void rig_take_attentions(struct rig *rig);
 
 /* For cmocka: state is a struct rig of 2048 blocks. rig_setup_512: blocks of 512 bytes, granules of
  * 4096; rig_setup_4096: both 4096. */

@@ -17,7 +17,6 @@
 #include "lba_status.h"
 #include "sense.h"
 
-#define MAX_ATTENTIONS     10
 #define MAX_ATTEMPTS       4
 #define MAX_UNMAP_BLOCKS   (1u << 20)
 #define MAX_TARGET_BYTES   1024
@@ -62,21 +61,6 @@ static struct transport *open_target(const char *target, bool writable)
     if (r < 0)
         fail_msg("%s", err.text);
     return transport;
-}
-
-/* A new initiator meets unit attentions of the target's own. */
-static void take_attentions(struct rig *rig)
-{
-    uint8_t cdb[SCSI_CDB_MAX_BYTES];
-    struct answer answer = {0};
-
-    cdb_test_unit_ready(cdb);
-    for (int i = 0; i < MAX_ATTENTIONS; i++) {
-        answer = rig_command(rig, cdb);
-        if (answer.key != SENSE_UNIT_ATTENTION)
-            break;
-    }
-    assert_good(answer);
 }
 
 static void check_geometry(struct rig *rig)
@@ -135,7 +119,7 @@ bool rig_wire_open(struct rig *rig, uint32_t block_size, uint64_t blocks, bool r
         return false;
     *rig = (struct rig){.block_size = block_size, .blocks = blocks};
     rig->transport = open_target(target, !read_only);
-    take_attentions(rig);
+    rig_take_attentions(rig);
     check_geometry(rig);
     if (!read_only)
         clear(rig);

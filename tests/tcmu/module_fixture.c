@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "cdb.h"
+#include "sense.h"
 #include "volume.h"
 
 struct tcmur_handler *handler;
@@ -40,6 +41,18 @@ int fresh_volume(void **state)
     return 0;
 }
 
+/* The unit attention that the first command meets. */
+static void take_power_on(struct host_device *device)
+{
+    struct host_command command = {0};
+    struct sense sense;
+
+    cdb_test_unit_ready(command.cdb);
+    assert_int_equal(host_execute(device, &command, NULL, 0), TCMU_STS_PASSTHROUGH_ERR);
+    assert_int_equal(sense_decode(command.sense, sizeof(command.sense), &sense), 0);
+    assert_int_equal(sense.asc_ascq, ASC_POWER_ON_RESET);
+}
+
 struct host_device *serve(const char *config, uint32_t block_size)
 {
     struct host_device *device;
@@ -47,6 +60,7 @@ struct host_device *serve(const char *config, uint32_t block_size)
 
     if (error)
         fail_msg("'%s' does not open: %d, %s", config, error, host_log());
+    take_power_on(device);
     return device;
 }
 
