@@ -30,11 +30,16 @@ static int flags_layout_of(uint8_t opcode, enum flags_layout *ret)
     case SCSI_WRITE_10:
     case SCSI_WRITE_12:
     case SCSI_WRITE_16:
+    case SCSI_COMPARE_AND_WRITE:
+    case SCSI_ORWRITE_16:
         *ret = FLAGS_READ_WRITE;
         return 0;
     case SCSI_VERIFY_10:
     case SCSI_VERIFY_12:
     case SCSI_VERIFY_16:
+    case SCSI_WRITE_AND_VERIFY_10:
+    case SCSI_WRITE_AND_VERIFY_12:
+    case SCSI_WRITE_AND_VERIFY_16:
         *ret = FLAGS_VERIFY;
         return 0;
     case SCSI_WRITE_SAME_10:
@@ -43,6 +48,8 @@ static int flags_layout_of(uint8_t opcode, enum flags_layout *ret)
         return 0;
     case SCSI_SYNCHRONIZE_CACHE_10:
     case SCSI_SYNCHRONIZE_CACHE_16:
+    case SCSI_PRE_FETCH_10:
+    case SCSI_PRE_FETCH_16:
         *ret = FLAGS_SYNC;
         return 0;
     default:
@@ -99,7 +106,7 @@ int cdb_decode_block_fields(const uint8_t *cdb, struct cdb_block_fields *ret)
         break;
     default:
         ret->lba = get_be64(cdb + 2);
-        ret->blocks = get_be32(cdb + 10);
+        ret->blocks = cdb[0] == SCSI_COMPARE_AND_WRITE ? cdb[13] : get_be32(cdb + 10);
         break;
     }
     return 0;
@@ -217,6 +224,7 @@ struct opcode_name {
 static const struct opcode_name names[] = {
     {SCSI_TEST_UNIT_READY, 0, "TEST UNIT READY"},
     {SCSI_REQUEST_SENSE, 0, "REQUEST SENSE"},
+    {SCSI_FORMAT_UNIT, 0, "FORMAT UNIT"},
     {SCSI_READ_6, 0, "READ(6)"},
     {SCSI_WRITE_6, 0, "WRITE(6)"},
     {SCSI_INQUIRY, 0, "INQUIRY"},
@@ -225,14 +233,23 @@ static const struct opcode_name names[] = {
     {SCSI_READ_CAPACITY_10, 0, "READ CAPACITY(10)"},
     {SCSI_READ_10, 0, "READ(10)"},
     {SCSI_WRITE_10, 0, "WRITE(10)"},
+    {SCSI_WRITE_AND_VERIFY_10, 0, "WRITE AND VERIFY(10)"},
     {SCSI_VERIFY_10, 0, "VERIFY(10)"},
+    {SCSI_PRE_FETCH_10, 0, "PRE-FETCH(10)"},
     {SCSI_SYNCHRONIZE_CACHE_10, 0, "SYNCHRONIZE CACHE(10)"},
     {SCSI_WRITE_SAME_10, 0, "WRITE SAME(10)"},
     {SCSI_UNMAP, 0, "UNMAP"},
+    {SCSI_SANITIZE, SCSI_SA_SANITIZE_OVERWRITE, "SANITIZE OVERWRITE"},
+    {SCSI_SANITIZE, SCSI_SA_SANITIZE_BLOCK_ERASE, "SANITIZE BLOCK ERASE"},
+    {SCSI_SANITIZE, SCSI_SA_SANITIZE_EXIT_FAILURE_MODE, "SANITIZE EXIT FAILURE MODE"},
     {SCSI_MODE_SENSE_10, 0, "MODE SENSE(10)"},
     {SCSI_READ_16, 0, "READ(16)"},
+    {SCSI_COMPARE_AND_WRITE, 0, "COMPARE AND WRITE"},
     {SCSI_WRITE_16, 0, "WRITE(16)"},
+    {SCSI_ORWRITE_16, 0, "ORWRITE(16)"},
+    {SCSI_WRITE_AND_VERIFY_16, 0, "WRITE AND VERIFY(16)"},
     {SCSI_VERIFY_16, 0, "VERIFY(16)"},
+    {SCSI_PRE_FETCH_16, 0, "PRE-FETCH(16)"},
     {SCSI_SYNCHRONIZE_CACHE_16, 0, "SYNCHRONIZE CACHE(16)"},
     {SCSI_WRITE_SAME_16, 0, "WRITE SAME(16)"},
     {SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, "READ CAPACITY(16)"},
@@ -241,12 +258,14 @@ static const struct opcode_name names[] = {
      "REPORT SUPPORTED OPERATION CODES"},
     {SCSI_READ_12, 0, "READ(12)"},
     {SCSI_WRITE_12, 0, "WRITE(12)"},
+    {SCSI_WRITE_AND_VERIFY_12, 0, "WRITE AND VERIFY(12)"},
     {SCSI_VERIFY_12, 0, "VERIFY(12)"},
 };
 
 const char *cdb_name(const uint8_t *cdb, char *buffer, size_t size)
 {
-    bool has_service_action = cdb[0] == SCSI_SERVICE_ACTION_IN_16 || cdb[0] == SCSI_MAINTENANCE_IN;
+    bool has_service_action = cdb[0] == SCSI_SERVICE_ACTION_IN_16 ||
+                              cdb[0] == SCSI_MAINTENANCE_IN || cdb[0] == SCSI_SANITIZE;
     uint8_t service_action = has_service_action ? cdb[1] & 0x1F : 0;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

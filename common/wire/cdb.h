@@ -15,17 +15,17 @@
  * for 7Fh 32; 0 for reserved and vendor-specific groups. */
 size_t cdb_length(uint8_t opcode);
 
-/* The fields that READ, WRITE, VERIFY, WRITE SAME and SYNCHRONIZE CACHE share, whatever their
- * length. A READ(6)/WRITE(6) transfer length of 0 is given as 256 (SBC-4 5.15). Flags that the CDB
- * in question has no room for are false. */
+/* The fields that READ, WRITE, VERIFY, WRITE AND VERIFY, COMPARE AND WRITE, ORWRITE, WRITE SAME,
+ * PRE-FETCH and SYNCHRONIZE CACHE share, whatever their length. A READ(6)/WRITE(6) transfer length
+ * of 0 is given as 256 (SBC-4 5.15). Flags that the CDB in question has no room for are false. */
 struct cdb_block_fields {
     uint64_t lba;
     uint32_t blocks;
     uint8_t protect; /* RDPROTECT, WRPROTECT or VRPROTECT */
     bool dpo;
     bool fua;
-    uint8_t bytchk; /* VERIFY: 0 to 3 */
-    bool immed;     /* SYNCHRONIZE CACHE */
+    uint8_t bytchk; /* VERIFY, WRITE AND VERIFY: 0 to 3 */
+    bool immed;     /* SYNCHRONIZE CACHE, PRE-FETCH */
     bool anchor;    /* WRITE SAME */
     bool unmap;     /* WRITE SAME */
     bool ndob;      /* WRITE SAME(16) */

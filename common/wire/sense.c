@@ -17,6 +17,10 @@ enum {
 
 #define INFORMATION_DESCRIPTOR       0x00
 #define INFORMATION_DESCRIPTOR_BYTES 12
+#define SPECIFIC_DESCRIPTOR          0x02
+#define SPECIFIC_DESCRIPTOR_BYTES    8
+
+#define SKSV                         0x80
 
 void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED_BYTES])
 {
@@ -29,6 +33,39 @@ void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED
     to[2] = sense->key & 0x0F;
     to[7] = SENSE_FIXED_BYTES - 8; /* ADDITIONAL SENSE LENGTH */
     put_be16(to + 12, sense->asc_ascq);
+    memcpy(to + 15, sense->specific, sizeof(sense->specific));
+}
+
+size_t sense_encode_descriptor(const struct sense *sense,
+                               uint8_t to[static SENSE_DESCRIPTOR_MAX_BYTES])
+{
+    size_t at = 8;
+
+    memset(to, 0, SENSE_DESCRIPTOR_MAX_BYTES);
+    to[0] = RESPONSE_DESCRIPTOR_CURRENT;
+    to[1] = sense->key & 0x0F;
+    put_be16(to + 2, sense->asc_ascq);
+    if (sense->information_valid) {
+        to[at] = INFORMATION_DESCRIPTOR;
+        to[at + 1] = INFORMATION_DESCRIPTOR_BYTES - 2;
+        to[at + 2] = 0x80; /* VALID */
+        put_be64(to + at + 4, sense->information);
+        at += INFORMATION_DESCRIPTOR_BYTES;
+    }
+    if (sense->specific[0] & SKSV) {
+        to[at] = SPECIFIC_DESCRIPTOR;
+        to[at + 1] = SPECIFIC_DESCRIPTOR_BYTES - 2;
+        memcpy(to + at + 4, sense->specific, sizeof(sense->specific));
+        at += SPECIFIC_DESCRIPTOR_BYTES;
+    }
+    to[7] = (uint8_t)(at - 8); /* ADDITIONAL SENSE LENGTH */
+    return at;
+}
+
+void sense_set_progress(struct sense *sense, uint16_t progress)
+{
+    sense->specific[0] = SKSV;
+    put_be16(sense->specific + 1, progress);
 }
 
 /* The bytes that count: what was received, cut at the data's own ADDITIONAL SENSE LENGTH. */
@@ -51,7 +88,22 @@ static int decode_fixed(const uint8_t *from, size_t length, struct sense *ret)
         ret->asc_ascq = (uint16_t)(from[12] << 8);
     if (length >= 14)
         ret->asc_ascq |= from[13];
+    if (length >= 18 && (from[15] & SKSV))
+        memcpy(ret->specific, from + 15, sizeof(ret->specific));
     return 0;
+}
+
+/* The descriptor at from, of bytes in all. The first of its kind counts. */
+static void decode_descriptor(const uint8_t *from, size_t bytes, struct sense *ret)
+{
+    if (from[0] == INFORMATION_DESCRIPTOR && bytes >= INFORMATION_DESCRIPTOR_BYTES &&
+        (from[2] & 0x80) && !ret->information_valid) {
+        ret->information_valid = true;
+        ret->information = get_be64(from + 4);
+    }
+    if (from[0] == SPECIFIC_DESCRIPTOR && bytes >= SPECIFIC_DESCRIPTOR_BYTES && (from[4] & SKSV) &&
+        !(ret->specific[0] & SKSV))
+        memcpy(ret->specific, from + 4, sizeof(ret->specific));
 }
 
 static int decode_descriptors(const uint8_t *from, size_t length, struct sense *ret)
@@ -71,12 +123,7 @@ static int decode_descriptors(const uint8_t *from, size_t length, struct sense *
 
         if (bytes > length - at)
             break;
-        if (from[at] == INFORMATION_DESCRIPTOR && bytes >= INFORMATION_DESCRIPTOR_BYTES &&
-            (from[at + 2] & 0x80)) {
-            ret->information_valid = true;
-            ret->information = get_be64(from + at + 4);
-            break;
-        }
+        decode_descriptor(from + at, bytes, ret);
         at += bytes;
     }
     return 0;
@@ -108,6 +155,7 @@ static const struct {
     const char *text;
 } asc_texts[] = {
     {ASC_NONE, "no additional sense information"},
+    {ASC_SANITIZE_IN_PROGRESS, "logical unit not ready, sanitize in progress"},
     {ASC_WRITE_ERROR, "write error"},
     {ASC_UNRECOVERED_READ_ERROR, "unrecovered read error"},
     {ASC_PARAMETER_LIST_LENGTH_ERROR, "parameter list length error"},
@@ -122,6 +170,7 @@ static const struct {
     {ASC_POWER_ON_RESET, "power on or reset"},
     {ASC_MODE_PARAMETERS_CHANGED, "mode parameters changed"},
     {ASC_CAPACITY_DATA_CHANGED, "capacity data has changed"},
+    {ASC_SANITIZE_FAILED, "sanitize command failed"},
     {ASC_SOFT_THRESHOLD_REACHED, "thin provisioning soft threshold reached"},
     {ASC_SAVING_PARAMETERS_NOT_SUPPORTED, "saving parameters not supported"},
     {ASC_REPORTED_LUNS_DATA_CHANGED, "reported LUNs data has changed"},

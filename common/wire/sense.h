@@ -10,20 +10,30 @@
 
 #include "scsi_defs.h"
 
-#define SENSE_FIXED_BYTES 18
-#define SENSE_MAX_BYTES   252
+#define SENSE_FIXED_BYTES          18
+#define SENSE_DESCRIPTOR_MAX_BYTES 28 /* as far as sense_encode_descriptor goes */
+#define SENSE_MAX_BYTES            252
 
 struct sense {
     uint8_t key;       /* enum scsi_sense_key */
     uint16_t asc_ascq; /* enum scsi_asc_ascq */
     bool information_valid;
     uint64_t information; /* usually the LBA of the error */
-    bool deferred;        /* response code 71h or 73h */
+    /* SENSE KEY SPECIFIC (SPC-4 4.5.2.4) with SKSV, the top bit; all 0: none. */
+    uint8_t specific[3];
+    bool deferred; /* response code 71h or 73h */
 };
 
 /* Writes SENSE_FIXED_BYTES of current fixed-format sense data (70h, 4.5.3). Information that does
  * not fit in 32 bits is left out, as the standard says. */
 void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED_BYTES]);
+
+/* The same in descriptor format (72h, 4.5.2), where information of any size fits. The length. */
+size_t sense_encode_descriptor(const struct sense *sense,
+                               uint8_t to[static SENSE_DESCRIPTOR_MAX_BYTES]);
+
+/* SENSE KEY SPECIFIC for NOT READY: the part of the work that is done, in 65536ths. */
+void sense_set_progress(struct sense *sense, uint16_t progress);
 
 /* Decodes fixed (70h, 71h) and descriptor (72h, 73h) format, never reading past length. -EINVAL
  * when it is neither or too short to hold a sense key; *ret is set all the same. What lies behind

@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    uint8_t encoded[SENSE_FIXED_BYTES];
+    uint8_t encoded[SENSE_FIXED_BYTES], descriptors[SENSE_DESCRIPTOR_MAX_BYTES];
     struct sense sense, again;
     char text[80];
 
@@ -25,5 +25,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(again.information_valid ==
                (sense.information_valid && sense.information <= UINT32_MAX));
     FUZZ_CHECK(!again.information_valid || again.information == sense.information);
+    FUZZ_CHECK(memcmp(again.specific, sense.specific, sizeof(again.specific)) == 0);
+
+    sense.deferred = false;
+    FUZZ_CHECK(sense_decode(descriptors, sense_encode_descriptor(&sense, descriptors), &again) ==
+               0);
+    FUZZ_CHECK(again.key == sense.key && again.asc_ascq == sense.asc_ascq);
+    FUZZ_CHECK(again.information_valid == sense.information_valid);
+    FUZZ_CHECK(again.information == sense.information);
+    FUZZ_CHECK(memcmp(again.specific, sense.specific, sizeof(again.specific)) == 0);
     return 0;
 }

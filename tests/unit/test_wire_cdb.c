@@ -208,10 +208,40 @@ static void synchronize_cache_has_immed(void **state)
     assert_int_equal(fields.blocks, 8);
 }
 
+static void compare_and_write_has_its_count_in_one_byte(void **state)
+{
+    struct cdb_block_fields fields =
+        DECODE(0x89, 0x48, 1, 2, 3, 4, 5, 6, 7, 8, 0xFF, 0xFF, 0xFF, 0x21, 0, 0);
+
+    (void)state;
+    assert_true(fields.lba == 0x0102030405060708);
+    assert_int_equal(fields.blocks, 0x21);
+    assert_true(fields.fua && !fields.dpo);
+    assert_int_equal(fields.protect, 2);
+}
+
+static void write_and_verify_has_bytchk_and_pre_fetch_immed(void **state)
+{
+    struct cdb_block_fields fields = DECODE(0x2E, 0x16, 0, 0, 0, 9, 0, 0, 8, 0);
+
+    (void)state;
+    assert_int_equal(fields.bytchk, 3);
+    assert_true(fields.dpo && !fields.fua);
+    fields = DECODE(0x34, 0x02, 0, 0, 0, 9, 0, 0, 8, 0);
+    assert_true(fields.immed);
+    fields = DECODE(0x90, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 8, 0, 0);
+    assert_false(fields.immed);
+    assert_int_equal(fields.blocks, 8);
+    fields = DECODE(0x8B, 0x08, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 1, 0, 0, 0);
+    assert_true(fields.fua);
+    assert_int_equal(fields.blocks, 256);
+}
+
 static void other_commands_have_no_block_fields(void **state)
 {
-    static const uint8_t with_fields[] = {0x08, 0x0A, 0x28, 0x2A, 0x2F, 0x35, 0x41, 0x88,
-                                          0x8A, 0x8F, 0x91, 0x93, 0xA8, 0xAA, 0xAF};
+    static const uint8_t with_fields[] = {0x08, 0x0A, 0x28, 0x2A, 0x2E, 0x2F, 0x34, 0x35,
+                                          0x41, 0x88, 0x89, 0x8A, 0x8B, 0x8E, 0x8F, 0x90,
+                                          0x91, 0x93, 0xA8, 0xAA, 0xAE, 0xAF};
 
     (void)state;
     for (unsigned opcode = 0; opcode < 256; opcode++) {
@@ -234,6 +264,8 @@ static void commands_are_named_as_the_standard_names_them(void **state)
     assert_string_equal(NAME(0x9E, 0x12), "GET LBA STATUS(16)");
     assert_string_equal(NAME(0x9E, 0xF0), "READ CAPACITY(16)");
     assert_string_equal(NAME(0xA3, 0x0C), "REPORT SUPPORTED OPERATION CODES");
+    assert_string_equal(NAME(0x89), "COMPARE AND WRITE");
+    assert_string_equal(NAME(0x48, 0x82), "SANITIZE BLOCK ERASE");
     assert_string_equal(NAME(0x9E, 0x1F), "opcode 9Eh service action 1Fh");
     assert_string_equal(NAME(0x9E, 0x00), "opcode 9Eh service action 00h");
     assert_string_equal(NAME(0x5F), "opcode 5Fh");
@@ -253,6 +285,8 @@ int main(void)
         cmocka_unit_test(verify_has_bytchk_where_others_have_other_things),
         cmocka_unit_test(write_same_has_anchor_unmap_and_only_16_has_ndob),
         cmocka_unit_test(synchronize_cache_has_immed),
+        cmocka_unit_test(compare_and_write_has_its_count_in_one_byte),
+        cmocka_unit_test(write_and_verify_has_bytchk_and_pre_fetch_immed),
         cmocka_unit_test(other_commands_have_no_block_fields),
         cmocka_unit_test(commands_are_named_as_the_standard_names_them),
     };

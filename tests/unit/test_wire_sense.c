@@ -85,6 +85,45 @@ static void descriptor_sense_says_key_code_and_information(void **state)
     assert_false(sense.deferred);
 }
 
+static void progress_is_told_in_both_formats(void **state)
+{
+    static const uint8_t fixed[SENSE_FIXED_BYTES] = {0x70, 0, 0x02, 0,    0, 0,    0,    10,  0, 0,
+                                                     0,    0, 0x04, 0x1B, 0, 0x80, 0x12, 0x34};
+    static const uint8_t descriptor[] = {0x72, 2, 0x04, 0x1B, 0,    0,    0,    8,
+                                         2,    6, 0,    0,    0x80, 0x12, 0x34, 0};
+    struct sense sense = {.key = SENSE_NOT_READY, .asc_ascq = ASC_SANITIZE_IN_PROGRESS}, read;
+    uint8_t bytes[SENSE_DESCRIPTOR_MAX_BYTES];
+
+    (void)state;
+    sense_set_progress(&sense, 0x1234);
+    sense_encode_fixed(&sense, bytes);
+    assert_memory_equal(bytes, fixed, sizeof(fixed));
+    assert_int_equal(sense_decode(bytes, sizeof(fixed), &read), 0);
+    assert_memory_equal(read.specific, sense.specific, sizeof(read.specific));
+    assert_int_equal(sense_encode_descriptor(&sense, bytes), sizeof(descriptor));
+    assert_memory_equal(bytes, descriptor, sizeof(descriptor));
+    assert_int_equal(sense_decode(bytes, sizeof(descriptor), &read), 0);
+    assert_memory_equal(read.specific, sense.specific, sizeof(read.specific));
+}
+
+static void descriptor_format_has_room_for_any_information(void **state)
+{
+    static const uint8_t expected[] = {0x72, 0x0E, 0x1D, 0, 0, 0, 0, 12, 0, 10,
+                                       0x80, 0,    1,    2, 3, 4, 5, 6,  7, 8};
+    struct sense sense = {.key = SENSE_MISCOMPARE,
+                          .asc_ascq = ASC_MISCOMPARE_DURING_VERIFY,
+                          .information_valid = true,
+                          .information = 0x0102030405060708};
+    uint8_t bytes[SENSE_DESCRIPTOR_MAX_BYTES];
+
+    (void)state;
+    assert_int_equal(sense_encode_descriptor(&sense, bytes), sizeof(expected));
+    assert_memory_equal(bytes, expected, sizeof(expected));
+    sense.information_valid = false;
+    assert_int_equal(sense_encode_descriptor(&sense, bytes), 8);
+    assert_int_equal(bytes[7], 0);
+}
+
 static void information_without_the_valid_bit_is_not_taken(void **state)
 {
     static const uint8_t fixed[SENSE_FIXED_BYTES] = {0x70, 0, 3, 1, 2, 3, 4, 10};
@@ -210,6 +249,8 @@ int main(void)
         cmocka_unit_test(information_that_does_not_fit_is_left_out),
         cmocka_unit_test(fixed_sense_says_key_code_and_information),
         cmocka_unit_test(descriptor_sense_says_key_code_and_information),
+        cmocka_unit_test(progress_is_told_in_both_formats),
+        cmocka_unit_test(descriptor_format_has_room_for_any_information),
         cmocka_unit_test(information_without_the_valid_bit_is_not_taken),
         cmocka_unit_test(cut_fixed_sense_gives_what_is_there),
         cmocka_unit_test(cut_descriptor_sense_gives_what_is_there),
