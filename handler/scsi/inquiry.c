@@ -41,6 +41,7 @@ static size_t block_limits(const struct volume *volume, uint8_t *to)
     uint32_t granularity = volume_granularity(volume) / block_size;
     struct vpd_block_limits limits = {
         .wsnz = true,
+        .max_compare_and_write_blocks = LUN_MAX_COMPARE_AND_WRITE_BLOCKS,
         .optimal_transfer_granularity = (uint16_t)min_u64(granularity, UINT16_MAX),
         .max_transfer = LUN_MAX_TRANSFER_BYTES / block_size,
         .optimal_transfer = LUN_OPTIMAL_TRANSFER_BYTES / block_size,

@@ -85,12 +85,16 @@ int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err)
     return error;
 }
 
+uint8_t exec_fail_sense(struct exec *exec, const struct sense *sense)
+{
+    sense_encode_fixed(sense, exec->command->sense);
+    return SCSI_STATUS_CHECK_CONDITION;
+}
+
 uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq asc_ascq)
 {
-    struct sense sense = {.key = (uint8_t)key, .asc_ascq = (uint16_t)asc_ascq};
-
-    sense_encode_fixed(&sense, exec->command->sense);
-    return SCSI_STATUS_CHECK_CONDITION;
+    return exec_fail_sense(exec,
+                           &(struct sense){.key = (uint8_t)key, .asc_ascq = (uint16_t)asc_ascq});
 }
 
 uint8_t exec_fail_field(struct exec *exec)

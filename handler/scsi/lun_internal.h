@@ -25,6 +25,8 @@
 #define LUN_MAX_WRITE_SAME_BYTES  LUN_MAX_TRANSFER_BYTES
 #define LUN_MAX_UNMAP_BLOCKS      (UINT32_C(1) << 20)
 #define LUN_MAX_UNMAP_DESCRIPTORS 256
+/* All that the command's field can say. */
+#define LUN_MAX_COMPARE_AND_WRITE_BLOCKS 255
 
 /* Unit attention conditions, one bit each; attention.c has their order. They belong to the logical
  * unit and not to an I_T nexus, because no nexus is visible here: whoever sends the next command
@@ -53,7 +55,26 @@ struct exec {
     size_t reply_left;       /* what the allocation length still allows */
 };
 
+/* Where a command's blocks lie, in bytes. */
+struct lun_range {
+    uint64_t offset;
+    uint64_t length;
+};
+
+/* The blocks of a command that transfers or compares them: within the capacity, no more than a
+ * transfer may have, without protection information. GOOD with the fields and their range, or the
+ * status to give up with. */
+struct cdb_block_fields;
+uint8_t exec_decode_range(struct exec *exec, struct cdb_block_fields *fields,
+                          struct lun_range *ret);
+/* LBA OUT OF RANGE, 5/21/00, unless the fields lie within the capacity. */
+uint8_t exec_check_capacity(struct exec *exec, const struct cdb_block_fields *fields);
+/* Whether Data-Out is of that length: what a command's fields say and what came must agree. */
+bool exec_data_out_is(const struct exec *exec, uint64_t length);
+
 /* CHECK CONDITION with this sense data. */
+struct sense;
+uint8_t exec_fail_sense(struct exec *exec, const struct sense *sense);
 uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq asc_ascq);
 /* INVALID FIELD IN CDB, 5/24/00. */
 uint8_t exec_fail_field(struct exec *exec);
@@ -107,6 +128,10 @@ uint8_t op_read(struct exec *exec);
 uint8_t op_write(struct exec *exec);
 uint8_t op_verify(struct exec *exec);
 uint8_t op_synchronize_cache(struct exec *exec);
+uint8_t op_pre_fetch(struct exec *exec);
+uint8_t op_write_and_verify(struct exec *exec);
+uint8_t op_compare_and_write(struct exec *exec);
+uint8_t op_orwrite(struct exec *exec);
 uint8_t op_unmap(struct exec *exec);
 uint8_t op_write_same(struct exec *exec);
 uint8_t op_get_lba_status_16(struct exec *exec);

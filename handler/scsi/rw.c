@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* READ, WRITE, VERIFY and SYNCHRONIZE CACHE, SBC-4. */
-
-#include <string.h>
+/* READ, WRITE, PRE-FETCH and SYNCHRONIZE CACHE, SBC-4. */
 
 #include "cdb.h"
 #include "checked.h"
@@ -11,33 +9,25 @@
 /* Elements of a scatter list handled at once where it cannot be passed on as it is. */
 #define BATCH 64
 
-/* The bytes VERIFY holds at a time, of the medium and of what to compare with: a multiple of every
- * block size. */
-#define VERIFY_BYTES 16384
-
-/* Where the command's blocks lie, in bytes. */
-struct range {
-    uint64_t offset;
-    uint64_t length;
-};
-
-static bool in_capacity(const struct exec *exec, const struct cdb_block_fields *fields)
+uint8_t exec_check_capacity(struct exec *exec, const struct cdb_block_fields *fields)
 {
-    return range_within(fields->lba, fields->blocks, volume_blocks(exec->volume));
+    if (range_within(fields->lba, fields->blocks, volume_blocks(exec->volume)))
+        return SCSI_STATUS_GOOD;
+    return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
 }
 
-/* GOOD with the fields and their range, or the status to give up with. */
-static uint8_t decode_transfer(struct exec *exec, struct cdb_block_fields *fields,
-                               struct range *ret)
+uint8_t exec_decode_range(struct exec *exec, struct cdb_block_fields *fields, struct lun_range *ret)
 {
     uint32_t block_size = volume_block_size(exec->volume);
+    uint8_t status;
 
     if (cdb_decode_block_fields(exec->cdb, fields) < 0)
         return exec_fail_field(exec);
     if (fields->protect != 0) /* PROTECT is 0 in the INQUIRY data */
         return exec_fail_field(exec);
-    if (!in_capacity(exec, fields))
-        return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
+    status = exec_check_capacity(exec, fields);
+    if (status != SCSI_STATUS_GOOD)
+        return status;
     if (fields->blocks > LUN_MAX_TRANSFER_BYTES / block_size)
         return exec_fail_field(exec);
     ret->offset = fields->lba * block_size;
@@ -45,9 +35,14 @@ static uint8_t decode_transfer(struct exec *exec, struct cdb_block_fields *field
     return SCSI_STATUS_GOOD;
 }
 
+bool exec_data_out_is(const struct exec *exec, uint64_t length)
+{
+    return iov_total(exec->command->data_out, exec->command->data_out_count) == length;
+}
+
 /* Reads length bytes into the first part of a longer scatter list. */
 static int read_part(struct volume *volume, const struct iovec *iov, int count,
-                     const struct range *range)
+                     const struct lun_range *range)
 {
     struct iov_cursor cursor = iov_cursor_at_start(iov, count);
     struct iovec batch[BATCH];
@@ -71,8 +66,8 @@ uint8_t op_read(struct exec *exec)
     struct lun_command *command = exec->command;
     size_t room = iov_total(command->data_in, command->data_in_count);
     struct cdb_block_fields fields;
-    struct range range = {0};
-    uint8_t status = decode_transfer(exec, &fields, &range);
+    struct lun_range range = {0};
+    uint8_t status = exec_decode_range(exec, &fields, &range);
     int error = 0;
 
     if (status != SCSI_STATUS_GOOD)
@@ -94,13 +89,13 @@ uint8_t op_write(struct exec *exec)
 {
     struct lun_command *command = exec->command;
     struct cdb_block_fields fields;
-    struct range range = {0};
-    uint8_t status = decode_transfer(exec, &fields, &range);
+    struct lun_range range = {0};
+    uint8_t status = exec_decode_range(exec, &fields, &range);
     int error;
 
     if (status != SCSI_STATUS_GOOD)
         return status;
-    if (iov_total(command->data_out, command->data_out_count) != range.length)
+    if (!exec_data_out_is(exec, range.length))
         return exec_fail_field(exec);
     error = volume_write(exec->volume, command->data_out, command->data_out_count, range.offset,
                          fields.fua);
@@ -109,93 +104,66 @@ uint8_t op_write(struct exec *exec)
     return exec_result(exec, error, true);
 }
 
-/* VERIFY's BYTCHK (SBC-4 5.36). */
-enum { BYTCHK_READABLE = 0, BYTCHK_COMPARE = 1, BYTCHK_COMPARE_ONE_BLOCK = 3 };
-
-/* The bytes of Data-Out that belong to VERIFY, or -1 for a BYTCHK that means nothing. */
-static int64_t verify_data_bytes(const struct exec *exec, const struct cdb_block_fields *fields,
-                                 const struct range *range)
-{
-    switch (fields->bytchk) {
-    case BYTCHK_READABLE:
-        return 0;
-    case BYTCHK_COMPARE:
-        return (int64_t)range->length;
-    case BYTCHK_COMPARE_ONE_BLOCK:
-        return range->length == 0 ? 0 : volume_block_size(exec->volume);
-    default:
-        return -1;
-    }
-}
-
-/* What the next length bytes of the medium should be. */
-static void next_expected(const struct exec *exec, uint8_t bytchk, struct iov_cursor *data,
-                          uint8_t *to, size_t length)
-{
-    uint32_t block_size = volume_block_size(exec->volume);
-
-    if (bytchk == BYTCHK_COMPARE) {
-        iov_cursor_read(data, to, length);
-        return;
-    }
-    for (size_t at = 0; at < length; at += block_size) {
-        struct iov_cursor block = *data;
-
-        iov_cursor_read(&block, to + at, block_size);
-    }
-}
-
-static uint8_t verify_range(struct exec *exec, uint8_t bytchk, const struct range *range)
-{
-    struct lun_command *command = exec->command;
-    struct iov_cursor data = iov_cursor_at_start(command->data_out, command->data_out_count);
-    uint8_t found[VERIFY_BYTES], expected[VERIFY_BYTES];
-
-    for (uint64_t done = 0; done < range->length;) {
-        size_t length = (size_t)min_u64(VERIFY_BYTES, range->length - done);
-        struct iovec iov = {.iov_base = found, .iov_len = length};
-        int error = volume_read(exec->volume, &iov, 1, range->offset + done);
-
-        if (error)
-            return exec_result(exec, error, false);
-        if (bytchk != BYTCHK_READABLE) {
-            next_expected(exec, bytchk, &data, expected, length);
-            if (memcmp(found, expected, length) != 0)
-                return exec_fail(exec, SENSE_MISCOMPARE, ASC_MISCOMPARE_DURING_VERIFY);
-        }
-        done += length;
-    }
-    return SCSI_STATUS_GOOD;
-}
-
-uint8_t op_verify(struct exec *exec)
-{
-    struct lun_command *command = exec->command;
-    struct cdb_block_fields fields;
-    struct range range = {0};
-    uint8_t status = decode_transfer(exec, &fields, &range);
-    int64_t data_bytes;
-
-    if (status != SCSI_STATUS_GOOD)
-        return status;
-    data_bytes = verify_data_bytes(exec, &fields, &range);
-    if (data_bytes < 0)
-        return exec_fail_field(exec);
-    if (data_bytes > 0 &&
-        iov_total(command->data_out, command->data_out_count) != (size_t)data_bytes)
-        return exec_fail_field(exec);
-    return verify_range(exec, fields.bytchk, &range);
-}
-
 /* SBC-4 5.33: a count of 0 means up to the end. Whatever the range, all is made durable, and before
  * the reply also with IMMED. */
 uint8_t op_synchronize_cache(struct exec *exec)
 {
     struct cdb_block_fields fields;
+    uint8_t status;
 
     if (cdb_decode_block_fields(exec->cdb, &fields) < 0)
         return exec_fail_field(exec);
-    if (!in_capacity(exec, &fields))
-        return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
+    status = exec_check_capacity(exec, &fields);
+    if (status != SCSI_STATUS_GOOD)
+        return status;
     return exec_result(exec, volume_flush(exec->volume), true);
+}
+
+/* No more is fetched for one command. */
+#define FETCH_MAX_BYTES LUN_MAX_TRANSFER_BYTES
+#define FETCH_AT_A_TIME (64 * 1024)
+
+/* Reads the range for nothing but that it is in memory afterwards. */
+static int fetch(struct volume *volume, const struct lun_range *range)
+{
+    uint8_t bytes[FETCH_AT_A_TIME];
+    uint64_t done = 0;
+    int error = 0;
+
+    while (!error && done < range->length) {
+        struct iovec iov = {.iov_base = bytes,
+                            .iov_len = (size_t)min_u64(sizeof(bytes), range->length - done)};
+
+        error = volume_read(volume, &iov, 1, range->offset + done);
+        done += iov.iov_len;
+    }
+    return error;
+}
+
+/* SBC-4 5.10: a count of 0 means up to the end. CONDITION MET when all of it is in memory, or with
+ * IMMED on its way there; GOOD when that is too much and only its beginning is. */
+uint8_t op_pre_fetch(struct exec *exec)
+{
+    uint32_t block_size = volume_block_size(exec->volume);
+    struct cdb_block_fields fields;
+    struct lun_range range;
+    uint64_t wanted;
+    uint8_t status;
+    int error;
+
+    if (cdb_decode_block_fields(exec->cdb, &fields) < 0)
+        return exec_fail_field(exec);
+    status = exec_check_capacity(exec, &fields);
+    if (status != SCSI_STATUS_GOOD)
+        return status;
+    wanted = fields.blocks ? fields.blocks : volume_blocks(exec->volume) - fields.lba;
+    range.offset = fields.lba * block_size;
+    range.length = min_u64(wanted, FETCH_MAX_BYTES / block_size) * block_size;
+    if (fields.immed)
+        error = volume_prefetch(exec->volume, range.offset, range.length);
+    else
+        error = fetch(exec->volume, &range);
+    if (error)
+        return exec_result(exec, error, false);
+    return range.length / block_size == wanted ? SCSI_STATUS_CONDITION_MET : SCSI_STATUS_GOOD;
 }

@@ -78,3 +78,12 @@ int store_allocated(struct store *store, uint64_t *ret_bytes)
 {
     return store->ops->allocated(store, ret_bytes);
 }
+
+int store_advise(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice)
+{
+    if (!within(store, offset, length))
+        return -ERANGE;
+    if (length > 0 && store->ops->advise)
+        store->ops->advise(store, offset, length, advice);
+    return 0;
+}

@@ -19,6 +19,12 @@
 
 struct store;
 
+/* What will happen to a range. */
+enum store_advice {
+    STORE_WILL_READ, /* start to fetch it into memory */
+    STORE_RE_READ,   /* drop from memory what is durable, so that reading it asks the medium */
+};
+
 struct store_ops {
     const char *kind;
     void (*close)(struct store *store);
@@ -37,6 +43,8 @@ struct store_ops {
     int (*resize)(struct store *store, uint64_t bytes);
     /* Storage really taken, in bytes. */
     int (*allocated)(struct store *store, uint64_t *ret_bytes);
+    /* A hint, which may do nothing. NULL: there is nothing to prepare. */
+    void (*advise)(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
 };
 
 /* First member of every implementation. size_bytes changes only in store_resize. */
@@ -58,5 +66,6 @@ int store_zero(struct store *store, uint64_t offset, uint64_t length);
 int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
 int store_resize(struct store *store, uint64_t bytes);
 int store_allocated(struct store *store, uint64_t *ret_bytes);
+int store_advise(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
 
 #endif

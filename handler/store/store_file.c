@@ -325,6 +325,27 @@ static int file_allocated(struct store *store, uint64_t *ret_bytes)
     return 0;
 }
 
+/* The kernel fetches little at a time, however much it is told of. */
+#define FETCH_BYTES (128 * 1024)
+
+static void file_advise(struct store *store, uint64_t offset, uint64_t length,
+                        enum store_advice advice)
+{
+    int fd = file_of(store)->fd;
+
+    if (advice == STORE_RE_READ) {
+        posix_fadvise(fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+        return;
+    }
+    while (length > 0) {
+        uint64_t piece = min_u64(length, FETCH_BYTES);
+
+        posix_fadvise(fd, (off_t)offset, (off_t)piece, POSIX_FADV_WILLNEED);
+        offset += piece;
+        length -= piece;
+    }
+}
+
 static const struct store_ops file_ops = {
     .kind = "file",
     .close = file_close,
@@ -336,6 +357,7 @@ static const struct store_ops file_ops = {
     .extent = file_extent,
     .resize = file_resize,
     .allocated = file_allocated,
+    .advise = file_advise,
 };
 
 static const char *kind_of_file(mode_t mode)

@@ -11,66 +11,12 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "iov.h"
-#include "range_lock.h"
 #include "store.h"
 #include "store_file.h"
+#include "volume_internal.h"
 
 /* Pieces of a store's map that are joined to one extent of a volume at most. */
 #define MAX_PIECES 256
-
-struct volume {
-    struct store *store;
-    struct volume_meta meta;
-    bool read_only;
-    char *name; /* for messages */
-    /* Every operation shares the bytes it touches, volume_update has them alone, and a resize has
-     * all, so that no operation sees the size change under way. Held over the store's I/O, since
-     * that is what it orders. */
-    struct range_lock *ranges;
-};
-
-/* What a scope holds of a volume's bytes. */
-struct hold {
-    struct range_lock *lock;
-    uint64_t stripes;
-};
-
-static struct hold share(struct volume *volume, uint64_t stripes)
-{
-    range_lock_share(volume->ranges, stripes);
-    return (struct hold){volume->ranges, stripes};
-}
-
-static struct hold own(struct volume *volume, uint64_t stripes)
-{
-    range_lock_own(volume->ranges, stripes);
-    return (struct hold){volume->ranges, stripes};
-}
-
-static void release_shared(struct hold *hold)
-{
-    range_lock_unshare(hold->lock, hold->stripes);
-}
-
-static void release_owned(struct hold *hold)
-{
-    range_lock_disown(hold->lock, hold->stripes);
-}
-
-/* Until the end of the scope: the bytes are shared; they are this thread's alone; the size stays;
- * everything is this thread's alone. */
-#define SHARES_RANGE(volume, offset, length) \
-    CLEANUP(release_shared)                  \
-    struct hold shares_range = share(volume, range_lock_stripes(offset, length))
-
-#define OWNS_RANGE(volume, offset, length) \
-    CLEANUP(release_owned) struct hold owns_range = own(volume, range_lock_stripes(offset, length))
-
-#define SIZE_STAYS(volume) \
-    CLEANUP(release_shared) struct hold size_stays = share(volume, RANGE_LOCK_SIZE)
-
-#define SIZE_CHANGES(volume) \
-    CLEANUP(release_owned) struct hold size_changes = own(volume, RANGE_LOCK_ALL)
 
 static void close_store(struct store **store)
 {
@@ -288,6 +234,20 @@ int volume_zero(struct volume *volume, uint64_t offset, uint64_t length)
 int volume_flush(struct volume *volume)
 {
     return volume->read_only ? 0 : store_flush(volume->store);
+}
+
+int volume_prefetch(struct volume *volume, uint64_t offset, uint64_t length)
+{
+    SHARES_RANGE(volume, offset, length);
+
+    return store_advise(volume->store, offset, length, STORE_WILL_READ);
+}
+
+int volume_drop_cached(struct volume *volume, uint64_t offset, uint64_t length)
+{
+    SHARES_RANGE(volume, offset, length);
+
+    return store_advise(volume->store, offset, length, STORE_RE_READ);
 }
 
 /* The status of the one block at offset, in which more than one piece of the store lies: theirs

@@ -65,6 +65,10 @@ int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length);
 /* The range reads as zeros and stays or becomes mapped. */
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
 int volume_flush(struct volume *volume);
+/* Starts to fetch the range into memory. A hint: -ERANGE is the only error. */
+int volume_prefetch(struct volume *volume, uint64_t offset, uint64_t length);
+/* Drops what is durable of the range from memory, so that reading it asks the medium. The same. */
+int volume_drop_cached(struct volume *volume, uint64_t offset, uint64_t length);
 
 /* The longest extent that begins at offset and ends at limit, or with the volume, at the latest
  * (bytes, block-aligned). -ERANGE when offset lies beyond the volume.

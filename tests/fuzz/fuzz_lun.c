@@ -79,8 +79,10 @@ static void check_sense(const struct lun_command *command, uint8_t status)
 {
     struct sense sense;
 
-    FUZZ_CHECK(status == SCSI_STATUS_GOOD || status == SCSI_STATUS_CHECK_CONDITION);
-    if (status == SCSI_STATUS_GOOD) {
+    FUZZ_CHECK(status == SCSI_STATUS_GOOD || status == SCSI_STATUS_CHECK_CONDITION ||
+               (status == SCSI_STATUS_CONDITION_MET &&
+                (command->cdb[0] == SCSI_PRE_FETCH_10 || command->cdb[0] == SCSI_PRE_FETCH_16)));
+    if (status != SCSI_STATUS_CHECK_CONDITION) {
         FUZZ_CHECK(bytes_are_zero(command->sense, sizeof(command->sense)));
         return;
     }
@@ -216,6 +218,13 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
         SCSI_SYNCHRONIZE_CACHE_10,
         SCSI_SYNCHRONIZE_CACHE_16,
         SCSI_SERVICE_ACTION_IN_16,
+        SCSI_WRITE_AND_VERIFY_10,
+        SCSI_WRITE_AND_VERIFY_12,
+        SCSI_WRITE_AND_VERIFY_16,
+        SCSI_COMPARE_AND_WRITE,
+        SCSI_ORWRITE_16,
+        SCSI_PRE_FETCH_10,
+        SCSI_PRE_FETCH_16,
     };
     uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
     uint64_t first = pick_lba(harness);
@@ -270,6 +279,20 @@ static size_t pick_unmap_list(struct harness *harness, uint8_t *cdb, uint8_t *li
     return length;
 }
 
+/* What COMPARE AND WRITE would find, with the data that is in place behind it. */
+static size_t pick_comparison(struct harness *harness, const struct cdb_block_fields *fields,
+                              uint8_t *data)
+{
+    uint64_t length = fields->blocks * (uint64_t)harness->model.block_size;
+
+    if (!range_within(fields->lba, fields->blocks,
+                      harness->model.size / harness->model.block_size) ||
+        2 * length > MAX_BUFFER)
+        return 2 * harness->model.block_size;
+    memcpy(data, harness->model.bytes + fields->lba * harness->model.block_size, length);
+    return 2 * length;
+}
+
 /* Data-Out bytes for the CDB in data; returns how many, as often as not just what it takes. */
 static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[static MAX_BUFFER])
 {
@@ -284,6 +307,8 @@ static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[stat
     needed = min_u64((uint64_t)fields.blocks * harness->model.block_size, MAX_BUFFER);
     if (cdb[0] == SCSI_WRITE_SAME_10 || cdb[0] == SCSI_WRITE_SAME_16)
         needed = harness->model.block_size;
+    if (cdb[0] == SCSI_COMPARE_AND_WRITE)
+        needed = pick_comparison(harness, &fields, data);
     if (shape & 0x80)
         needed = min_u64(fuzz_number(&harness->input, 2), MAX_BUFFER);
     if (needed > 0 && shape & 0x20) {

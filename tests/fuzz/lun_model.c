@@ -67,6 +67,33 @@ static void check_verify(const struct lun_model *model, const struct lun_exchang
         FUZZ_CHECK(memcmp(model->bytes + range.start + at, exchange->data_out, step) == 0);
 }
 
+/* The first half of the data is what was there, the second what is there now. */
+static void apply_compare_and_write(struct lun_model *model, const struct lun_exchange *exchange,
+                                    const struct cdb_block_fields *fields)
+{
+    struct lun_model_range range = range_of(model, fields->lba, fields->blocks);
+
+    FUZZ_CHECK(!out_of_range(model, fields->lba, fields->blocks) && fields->protect == 0);
+    FUZZ_CHECK(!model->read_only);
+    FUZZ_CHECK(2 * range.length == exchange->data_out_bytes);
+    if (range.length == 0)
+        return;
+    FUZZ_CHECK(memcmp(model->bytes + range.start, exchange->data_out, range.length) == 0);
+    memcpy(model->bytes + range.start, exchange->data_out + range.length, range.length);
+}
+
+static void apply_orwrite(struct lun_model *model, const struct lun_exchange *exchange,
+                          const struct cdb_block_fields *fields)
+{
+    struct lun_model_range range = range_of(model, fields->lba, fields->blocks);
+
+    FUZZ_CHECK(!out_of_range(model, fields->lba, fields->blocks) && fields->protect == 0);
+    FUZZ_CHECK(!model->read_only);
+    FUZZ_CHECK(range.length == exchange->data_out_bytes);
+    for (uint64_t i = 0; i < range.length; i++)
+        model->bytes[range.start + i] |= exchange->data_out[i];
+}
+
 static void apply_write_same(struct lun_model *model, const struct lun_exchange *exchange,
                              const struct cdb_block_fields *fields)
 {
@@ -209,7 +236,16 @@ static void apply_good(struct lun_model *model, const struct lun_exchange *excha
     case SCSI_WRITE_10:
     case SCSI_WRITE_12:
     case SCSI_WRITE_16:
+    case SCSI_WRITE_AND_VERIFY_10:
+    case SCSI_WRITE_AND_VERIFY_12:
+    case SCSI_WRITE_AND_VERIFY_16:
         apply_write(model, exchange, &fields);
+        break;
+    case SCSI_COMPARE_AND_WRITE:
+        apply_compare_and_write(model, exchange, &fields);
+        break;
+    case SCSI_ORWRITE_16:
+        apply_orwrite(model, exchange, &fields);
         break;
     case SCSI_VERIFY_10:
     case SCSI_VERIFY_12:
@@ -251,6 +287,11 @@ static struct lun_model_range undefined_after(const struct lun_model *model,
     case SCSI_WRITE_10:
     case SCSI_WRITE_12:
     case SCSI_WRITE_16:
+    case SCSI_WRITE_AND_VERIFY_10:
+    case SCSI_WRITE_AND_VERIFY_12:
+    case SCSI_WRITE_AND_VERIFY_16:
+    case SCSI_COMPARE_AND_WRITE:
+    case SCSI_ORWRITE_16:
     case SCSI_WRITE_SAME_10:
     case SCSI_WRITE_SAME_16:
         cdb_decode_block_fields(exchange->cdb, &fields);
@@ -275,7 +316,7 @@ void lun_model_apply(struct lun_model *model, const struct lun_exchange *exchang
                      struct lun_model_range *ret_undefined)
 {
     *ret_undefined = (struct lun_model_range){0};
-    if (exchange->status != SCSI_STATUS_GOOD) {
+    if (exchange->status == SCSI_STATUS_CHECK_CONDITION) {
         if (exchange->cdb_length > 0)
             *ret_undefined = undefined_after(model, exchange);
         return;

@@ -255,7 +255,7 @@ static void block_limits_are_the_limits(void **state)
     assert_int_equal(limits.max_unmap_blocks, 1u << 20);
     assert_int_equal(limits.max_unmap_descriptors, 256);
     assert_int_equal(limits.max_write_same, (8u << 20) / rig->block_size);
-    assert_int_equal(limits.max_compare_and_write_blocks, 0); /* there is no such command */
+    assert_int_equal(limits.max_compare_and_write_blocks, 255);
     assert_int_equal(limits.optimal_unmap_granularity, 4096 / rig->block_size);
     assert_true(limits.unmap_alignment_valid);
     assert_int_equal(limits.unmap_alignment, 0);

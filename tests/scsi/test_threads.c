@@ -190,6 +190,137 @@ static void run_threads(struct rig *rig)
     free(workers);
 }
 
+/* A counter in every 8 bytes of COUNTER_BLOCKS blocks, which all say the same, and beside each side
+ * of them blocks that are written and unmapped all the time. */
+#define COUNTER_LBA    64
+#define COUNTER_BLOCKS 24
+#define COUNTER_BYTES  (COUNTER_BLOCKS * BLOCK)
+#define COUNTS         150
+
+struct counter {
+    struct lun *lun;
+    atomic_bool *stop;
+    atomic_ulong *misses; /* another thread was first */
+    unsigned number;
+    const char *trouble;
+};
+
+static bool all_say_the_same(const uint8_t *bytes)
+{
+    for (size_t at = 8; at < COUNTER_BYTES; at += 8)
+        if (get_be64(bytes + at) != get_be64(bytes))
+            return false;
+    return true;
+}
+
+static uint8_t compare_and_write(struct lun *lun, uint8_t *both)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_COMPARE_AND_WRITE};
+
+    put_be64(cdb + 2, COUNTER_LBA);
+    cdb[13] = COUNTER_BLOCKS;
+    return execute(lun, cdb, both, NULL, 2 * COUNTER_BYTES);
+}
+
+/* Reads the counters and writes them with one more, until nobody came between; COUNTS times. */
+static void *count(void *argument)
+{
+    struct counter *counter = argument;
+    uint8_t both[2 * COUNTER_BYTES];
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+
+    for (int done = 0; done < COUNTS;) {
+        uint64_t value;
+
+        cdb_read_16(cdb, COUNTER_LBA, COUNTER_BLOCKS);
+        if (execute(counter->lun, cdb, NULL, both, COUNTER_BYTES) != SCSI_STATUS_GOOD ||
+            !all_say_the_same(both)) {
+            counter->trouble = "half of an update was read";
+            break;
+        }
+        value = get_be64(both);
+        for (size_t at = COUNTER_BYTES; at < sizeof(both); at += 8)
+            put_be64(both + at, value + 1);
+        if (compare_and_write(counter->lun, both) == SCSI_STATUS_GOOD)
+            done++;
+        else
+            atomic_fetch_add(counter->misses, 1);
+    }
+    return NULL;
+}
+
+/* Writes and unmaps right beside the counters. */
+static void *disturb(void *argument)
+{
+    struct counter *counter = argument;
+    uint8_t bytes[16 * BLOCK];
+
+    memset(bytes, 0x77, sizeof(bytes));
+    while (!atomic_load(counter->stop)) {
+        uint64_t lba = counter->number % 2 ? COUNTER_LBA - 16 : COUNTER_LBA + COUNTER_BLOCKS;
+
+        if (!write_blocks(counter->lun, lba, 16, bytes) ||
+            !unmap_by_write_same(counter->lun, lba, 16))
+            counter->trouble = "a command beside it failed";
+    }
+    return NULL;
+}
+
+static void run_counters(struct rig *rig)
+{
+    struct counter counters[2 * THREADS];
+    pthread_t threads[2 * THREADS];
+    uint8_t bytes[COUNTER_BYTES];
+    atomic_bool stop = false;
+    atomic_ulong misses = 0;
+
+    for (unsigned i = 0; i < 2 * THREADS; i++) {
+        counters[i] = (struct counter){rig->lun, &stop, &misses, i, NULL};
+        assert_int_equal(pthread_create(&threads[i], NULL, i < THREADS ? count : disturb,
+                                        &counters[i]),
+                         0);
+    }
+    for (unsigned i = 0; i < 2 * THREADS; i++) {
+        if (i == THREADS)
+            atomic_store(&stop, true);
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    for (unsigned i = 0; i < 2 * THREADS; i++)
+        if (counters[i].trouble)
+            fail_msg("thread %u: %s", i, counters[i].trouble);
+    rig_read(rig, COUNTER_LBA, COUNTER_BLOCKS, bytes);
+    assert_true(all_say_the_same(bytes));
+    assert_int_equal(get_be64(bytes), THREADS * COUNTS);
+    print_message("# %lu comparisons failed\n", atomic_load(&misses));
+}
+
+static void counters_lose_no_update_over_memory(void **state)
+{
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, BLOCK, BLOCKS, 4096, false);
+    run_counters(&rig);
+    rig_close(&rig);
+}
+
+static void counters_lose_no_update_over_a_file(void **state)
+{
+    struct scratch scratch;
+    struct store *store;
+    struct errmsg err;
+    struct rig rig;
+
+    (void)state;
+    scratch_make(&scratch);
+    assert_int_equal(store_file_create(scratch_path(&scratch, "v"), BLOCKS * BLOCK, &store, &err),
+                     0);
+    rig_open_store(&rig, BLOCK, store);
+    run_counters(&rig);
+    rig_close(&rig);
+    scratch_remove(&scratch);
+}
+
 static void threads_do_not_disturb_each_other_over_memory(void **state)
 {
     struct rig rig;
@@ -222,6 +353,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_do_not_disturb_each_other_over_memory),
         cmocka_unit_test(threads_do_not_disturb_each_other_over_a_file),
+        cmocka_unit_test(counters_lose_no_update_over_memory),
+        cmocka_unit_test(counters_lose_no_update_over_a_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

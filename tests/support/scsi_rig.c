@@ -225,6 +225,8 @@ static struct answer execute(struct rig *rig, const uint8_t *cdb, struct buffers
         assert_int_equal(sense_decode(command.sense, sizeof(command.sense), &sense), 0);
         answer.key = sense.key;
         answer.asc_ascq = sense.asc_ascq;
+        answer.information_valid = sense.information_valid;
+        answer.information = sense.information;
     } else {
         for (size_t i = 0; i < sizeof(command.sense); i++)
             assert_int_equal(command.sense[i], 0);

@@ -74,8 +74,10 @@ struct answer {
     uint8_t status;
     uint8_t key;       /* of the sense data; 0 when there is none */
     uint16_t asc_ascq; /* the same */
-    size_t length;     /* bytes of Data-In that mean something */
-    bool padded;       /* or that the kernel's target filled up: it reports no residual */
+    bool information_valid;
+    uint64_t information; /* of the sense data, if valid */
+    size_t length;        /* bytes of Data-In that mean something */
+    bool padded;          /* or that the kernel's target filled up: it reports no residual */
     const uint8_t *data_in;
 };
 

@@ -159,6 +159,8 @@ struct answer rig_wire_execute(struct rig *rig, const uint8_t *cdb,
         assert_int_equal(sense_decode(request.sense, request.sense_length, &sense), 0);
         answer.key = sense.key;
         answer.asc_ascq = sense.asc_ascq;
+        answer.information_valid = sense.information_valid;
+        answer.information = sense.information;
     } else if (direction == TRANSPORT_DATA_IN && size > 0) {
         answer.length = request.transferred;
         answer.padded = answer.length == size && strcmp(rig->transport->ops->kind, "local") != 0;

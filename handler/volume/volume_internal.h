@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_VOLUME_INTERNAL_H
+#define THINMIRROR_VOLUME_INTERNAL_H
+
+/* What the files of the volume share. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cleanup.h"
+#include "range_lock.h"
+#include "volume.h"
+#include "volume_meta.h"
+
+struct volume {
+    struct store *store;
+    struct volume_meta meta;
+    bool read_only;
+    char *name; /* for messages */
+    /* Every operation shares the bytes it touches, volume_update has them alone, and a resize has
+     * all, so that no operation sees the size change under way. Held over the store's I/O, since
+     * that is what it orders. */
+    struct range_lock *ranges;
+};
+
+/* What a scope holds of a volume's bytes. */
+struct hold {
+    struct range_lock *lock;
+    uint64_t stripes;
+};
+
+static inline struct hold share(struct volume *volume, uint64_t stripes)
+{
+    range_lock_share(volume->ranges, stripes);
+    return (struct hold){volume->ranges, stripes};
+}
+
+static inline struct hold own(struct volume *volume, uint64_t stripes)
+{
+    range_lock_own(volume->ranges, stripes);
+    return (struct hold){volume->ranges, stripes};
+}
+
+static inline void release_shared(struct hold *hold)
+{
+    range_lock_unshare(hold->lock, hold->stripes);
+}
+
+static inline void release_owned(struct hold *hold)
+{
+    range_lock_disown(hold->lock, hold->stripes);
+}
+
+/* Until the end of the scope: the bytes are shared; they are this thread's alone; the size stays;
+ * everything is this thread's alone. */
+#define SHARES_RANGE(volume, offset, length) \
+    CLEANUP(release_shared)                  \
+    struct hold shares_range = share(volume, range_lock_stripes(offset, length))
+
+#define OWNS_RANGE(volume, offset, length) \
+    CLEANUP(release_owned) struct hold owns_range = own(volume, range_lock_stripes(offset, length))
+
+#define SIZE_STAYS(volume) \
+    CLEANUP(release_shared) struct hold size_stays = share(volume, RANGE_LOCK_SIZE)
+
+#define SIZE_CHANGES(volume) \
+    CLEANUP(release_owned) struct hold size_changes = own(volume, RANGE_LOCK_ALL)
+
+#endif
