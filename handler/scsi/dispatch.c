@@ -31,6 +31,7 @@
 static const struct operation table[] = {
     ROW(SCSI_TEST_UNIT_READY, 0, op_test_unit_ready, 6, 0, 0, 0, 0, CONTROL),
     ROW(SCSI_REQUEST_SENSE, SEES_ATTENTION, op_request_sense, 6, 0x01, 0, 0, 0xFF, CONTROL),
+    ROW(SCSI_FORMAT_UNIT, DATA_OUT | WRITES, op_format_unit, 6, 0xFF, 0, 0, 0x03, CONTROL),
     ROW(SCSI_READ_6, 0, op_read, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_WRITE_6, DATA_OUT | WRITES, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_INQUIRY, SEES_ATTENTION, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),

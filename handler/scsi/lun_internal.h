@@ -130,6 +130,7 @@ uint8_t op_verify(struct exec *exec);
 uint8_t op_synchronize_cache(struct exec *exec);
 uint8_t op_pre_fetch(struct exec *exec);
 uint8_t op_write_and_verify(struct exec *exec);
+uint8_t op_format_unit(struct exec *exec);
 uint8_t op_compare_and_write(struct exec *exec);
 uint8_t op_orwrite(struct exec *exec);
 uint8_t op_unmap(struct exec *exec);

@@ -224,6 +224,15 @@ int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length)
     return volume->read_only ? -EROFS : store_punch(volume->store, offset, length);
 }
 
+int volume_unmap_all(struct volume *volume)
+{
+    CLEANUP(release_shared) struct hold everything = share(volume, RANGE_LOCK_ALL);
+
+    if (volume->read_only)
+        return -EROFS;
+    return store_punch(volume->store, 0, volume_bytes(volume));
+}
+
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);

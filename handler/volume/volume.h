@@ -62,6 +62,8 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
                   volume_change *change, void *context, bool fua);
 /* The range reads as zeros and is deallocated as far as granules lie wholly in it. */
 int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length);
+/* The same for all there is. */
+int volume_unmap_all(struct volume *volume);
 /* The range reads as zeros and stays or becomes mapped. */
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
 int volume_flush(struct volume *volume);

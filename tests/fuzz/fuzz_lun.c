@@ -121,7 +121,7 @@ static bool sends_data(uint8_t opcode)
     case SCSI_READ_16:
         return false;
     default:
-        return opcode == SCSI_UNMAP ||
+        return opcode == SCSI_UNMAP || opcode == SCSI_FORMAT_UNIT ||
                cdb_decode_block_fields((const uint8_t[SCSI_CDB_MAX_BYTES]){opcode}, &fields) == 0;
     }
 }

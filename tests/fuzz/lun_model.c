@@ -259,6 +259,10 @@ static void apply_good(struct lun_model *model, const struct lun_exchange *excha
     case SCSI_UNMAP:
         apply_unmap(model, exchange);
         break;
+    case SCSI_FORMAT_UNIT:
+        FUZZ_CHECK(!model->read_only);
+        memset(model->bytes, 0, model->size);
+        break;
     case SCSI_READ_CAPACITY_10:
         check_capacity(model, exchange);
         break;
@@ -296,6 +300,8 @@ static struct lun_model_range undefined_after(const struct lun_model *model,
     case SCSI_WRITE_SAME_16:
         cdb_decode_block_fields(exchange->cdb, &fields);
         return range_of(model, fields.lba, fields.blocks);
+    case SCSI_FORMAT_UNIT:
+        return whole;
     case SCSI_UNMAP: {
         struct unmap_list list = unmap_list_of(exchange);
 

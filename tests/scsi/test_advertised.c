@@ -168,7 +168,7 @@ static void a_command_that_is_not_there_is_reported_as_such(void **state)
     uint8_t reply[64];
 
     for (uint8_t option = 1; option <= 3; option++) {
-        report_cdb(cdb, option, 0x04 /* FORMAT UNIT */, 0, sizeof(reply));
+        report_cdb(cdb, option, 0x3F /* WRITE LONG(10) */, 0, sizeof(reply));
         assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
         assert_int_equal(reply[1], 0x01);
         assert_int_equal(get_be16(reply + 2), 0);
