@@ -74,9 +74,19 @@ int store_resize(struct store *store, uint64_t bytes)
     return error;
 }
 
+int store_space(struct store *store, struct store_space *ret)
+{
+    return store->ops->space(store, ret);
+}
+
 int store_allocated(struct store *store, uint64_t *ret_bytes)
 {
-    return store->ops->allocated(store, ret_bytes);
+    struct store_space space;
+    int error = store_space(store, &space);
+
+    if (!error)
+        *ret_bytes = space.used_bytes;
+    return error;
 }
 
 int store_advise(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice)

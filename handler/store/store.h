@@ -25,6 +25,14 @@ enum store_advice {
     STORE_RE_READ,   /* drop from memory what is durable, so that reading it asks the medium */
 };
 
+/* What a store takes and what it could still take, in bytes. Several stores may share a pool (a
+ * file system); who else is in it is not known. */
+struct store_space {
+    uint64_t used_bytes;           /* storage that this store takes */
+    uint64_t pool_used_bytes;      /* and all that is taken from its pool */
+    uint64_t pool_available_bytes; /* what whoever serves the store can still take from the pool */
+};
+
 struct store_ops {
     const char *kind;
     void (*close)(struct store *store);
@@ -41,8 +49,7 @@ struct store_ops {
     int (*extent)(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
     /* New bytes are deallocated. */
     int (*resize)(struct store *store, uint64_t bytes);
-    /* Storage really taken, in bytes. */
-    int (*allocated)(struct store *store, uint64_t *ret_bytes);
+    int (*space)(struct store *store, struct store_space *ret);
     /* A hint, which may do nothing. NULL: there is nothing to prepare. */
     void (*advise)(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
 };
@@ -65,6 +72,9 @@ int store_punch(struct store *store, uint64_t offset, uint64_t length);
 int store_zero(struct store *store, uint64_t offset, uint64_t length);
 int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
 int store_resize(struct store *store, uint64_t bytes);
+/* Cheap enough to be asked now and then while commands run. */
+int store_space(struct store *store, struct store_space *ret);
+/* Of that, what the store takes. */
 int store_allocated(struct store *store, uint64_t *ret_bytes);
 int store_advise(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
 

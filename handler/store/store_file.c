@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "checked.h"
@@ -315,13 +316,28 @@ static int file_resize(struct store *store, uint64_t bytes)
     return result < 0 ? negative_errno() : 0;
 }
 
-static int file_allocated(struct store *store, uint64_t *ret_bytes)
+/* A count of the file system's fragments in bytes; saturates. */
+static uint64_t fragment_bytes(const struct statvfs *fs, uint64_t fragments)
 {
+    uint64_t bytes;
+
+    return mul_overflows(fragments, fs->f_frsize, &bytes) ? UINT64_MAX : bytes;
+}
+
+static int file_space(struct store *store, struct store_space *ret)
+{
+    struct store_file *file = file_of(store);
+    struct statvfs fs;
     struct stat st;
 
-    if (fstat(file_of(store)->fd, &st) < 0)
+    if (fstat(file->fd, &st) < 0 || fstatvfs(file->fd, &fs) < 0)
         return -errno;
-    *ret_bytes = (uint64_t)st.st_blocks * 512;
+    *ret = (struct store_space){
+        .used_bytes = (uint64_t)st.st_blocks * 512,
+        .pool_used_bytes = fragment_bytes(&fs, fs.f_blocks - min_u64(fs.f_bfree, fs.f_blocks)),
+        /* What is reserved for the superuser is there for a daemon that is one. */
+        .pool_available_bytes = fragment_bytes(&fs, geteuid() == 0 ? fs.f_bfree : fs.f_bavail),
+    };
     return 0;
 }
 
@@ -356,7 +372,7 @@ static const struct store_ops file_ops = {
     .zero = file_zero,
     .extent = file_extent,
     .resize = file_resize,
-    .allocated = file_allocated,
+    .space = file_space,
     .advise = file_advise,
 };
 

@@ -12,10 +12,20 @@
 #include "cleanup.h"
 #include "iov.h"
 
-enum op { OP_READ, OP_WRITE, OP_FLUSH, OP_PUNCH, OP_ZERO, OP_EXTENT, OP_RESIZE, OP_COUNT };
+enum op {
+    OP_READ,
+    OP_WRITE,
+    OP_FLUSH,
+    OP_PUNCH,
+    OP_ZERO,
+    OP_EXTENT,
+    OP_RESIZE,
+    OP_SPACE,
+    OP_COUNT
+};
 
-static const char *const op_names[OP_COUNT] = {"read", "write",  "flush", "punch",
-                                               "zero", "extent", "resize"};
+static const char *const op_names[OP_COUNT] = {"read", "write",  "flush",  "punch",
+                                               "zero", "extent", "resize", "space"};
 
 struct fault {
     unsigned skip;
@@ -229,13 +239,20 @@ static int mem_resize(struct store *store, uint64_t bytes)
     return 0;
 }
 
-static int mem_allocated(struct store *store, uint64_t *ret_bytes)
+/* The pool is the quota; without one, as much as the store could ever take. */
+static int mem_space(struct store *store, struct store_space *ret)
 {
     struct store_mem *mem = mem_of(store);
     SCOPED_LOCK(&mem->lock);
+    uint64_t used = mem->mapped_granules * store->granularity_bytes;
+    uint64_t pool = min_u64(mem->quota_bytes, mem->mapped.bits * store->granularity_bytes);
 
-    *ret_bytes = mem->mapped_granules * store->granularity_bytes;
-    return 0;
+    *ret = (struct store_space){
+        .used_bytes = used,
+        .pool_used_bytes = used,
+        .pool_available_bytes = pool - min_u64(used, pool),
+    };
+    return injected(mem, OP_SPACE);
 }
 
 static const struct store_ops mem_ops = {
@@ -248,7 +265,7 @@ static const struct store_ops mem_ops = {
     .zero = mem_zero,
     .extent = mem_extent,
     .resize = mem_resize,
-    .allocated = mem_allocated,
+    .space = mem_space,
 };
 
 int store_mem_create(uint64_t bytes, uint32_t granularity_bytes, struct store **ret)

@@ -72,9 +72,11 @@ int volume_open(const char *path, bool read_only, struct volume **ret, struct er
     if (error)
         return error;
     error = volume_meta_load(path, &meta, err);
-    if (error)
-        return error;
-    return make_volume(TAKE_PTR(store), &meta, read_only, path, ret, err);
+    if (!error)
+        error = make_volume(TAKE_PTR(store), &meta, read_only, path, ret, err);
+    if (!error)
+        (*ret)->described = true;
+    return error;
 }
 
 static int refuse_second_description(const char *path, struct errmsg *err)
@@ -116,7 +118,10 @@ int volume_create(const char *path, uint32_t block_size, uint64_t bytes, struct 
         unlink(path);
         return error;
     }
-    return make_volume(store, &meta, false, path, ret, err);
+    error = make_volume(store, &meta, false, path, ret, err);
+    if (!error)
+        (*ret)->described = true;
+    return error;
 }
 
 int volume_adopt(const char *path, uint32_t block_size, struct volume **ret, struct errmsg *err)
@@ -137,6 +142,7 @@ int volume_adopt(const char *path, uint32_t block_size, struct volume **ret, str
         volume_close(volume);
         return error;
     }
+    volume->described = true;
     *ret = volume;
     return 0;
 }
@@ -380,7 +386,46 @@ int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct er
     return error;
 }
 
+int volume_space(struct volume *volume, struct volume_space *ret)
+{
+    struct store_space space;
+    int error = store_space(volume->store, &space);
+
+    if (!error)
+        *ret = (struct volume_space){.used_bytes = space.used_bytes,
+                                     .pool_used_bytes = space.pool_used_bytes,
+                                     .pool_available_bytes = space.pool_available_bytes};
+    return error;
+}
+
 int volume_allocated(struct volume *volume, uint64_t *ret_bytes)
 {
     return store_allocated(volume->store, ret_bytes);
+}
+
+bool volume_can_save(const struct volume *volume)
+{
+    return !volume->read_only;
+}
+
+int volume_save_mode_pages(struct volume *volume, const uint8_t *bytes, size_t length,
+                           struct errmsg *err)
+{
+    struct volume_meta meta = volume->meta;
+    int error = 0;
+
+    if (volume->read_only)
+        return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
+    if (length > sizeof(meta.mode_pages))
+        return errmsg_set(err, -EINVAL, "%s: its mode pages take more than %d bytes", volume->name,
+                          VOLUME_META_MODE_MAX_BYTES);
+    memcpy(meta.mode_pages, bytes, length);
+    meta.mode_pages_bytes = length;
+    if (volume->described)
+        error = volume_meta_replace(volume->name, &meta, err);
+    if (error)
+        return error;
+    memcpy(volume->meta.mode_pages, bytes, length);
+    volume->meta.mode_pages_bytes = length;
+    return 0;
 }

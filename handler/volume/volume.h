@@ -83,7 +83,23 @@ int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct
  * making it durable, fails, the error is returned and the size is the new one all the same. */
 int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct errmsg *err);
 
-/* Storage really taken, in bytes. */
+/* Storage in bytes: what the volume takes; what all takes that shares its pool (the file system),
+ * and what is left there for it. Cheap enough to be asked now and then while commands run. */
+struct volume_space {
+    uint64_t used_bytes;
+    uint64_t pool_used_bytes;
+    uint64_t pool_available_bytes;
+};
+int volume_space(struct volume *volume, struct volume_space *ret);
+/* Of that, what the volume takes. */
 int volume_allocated(struct volume *volume, uint64_t *ret_bytes);
+
+/* Whether volume_save_mode_pages can succeed: not on a read-only volume. */
+bool volume_can_save(const struct volume *volume);
+/* Keeps the saved mode pages, opaque bytes, in the volume's description from then on, atomically
+ * and durably. length at most VOLUME_META_MODE_MAX_BYTES. -EROFS on a read-only volume. Two calls
+ * at a time, or one beside a reader of volume_get_meta's mode pages, are the caller's to order. */
+int volume_save_mode_pages(struct volume *volume, const uint8_t *bytes, size_t length,
+                           struct errmsg *err);
 
 #endif

@@ -16,7 +16,8 @@ struct volume {
     struct store *store;
     struct volume_meta meta;
     bool read_only;
-    char *name; /* for messages */
+    bool described; /* has a description in a file */
+    char *name;     /* for messages; the path, where described */
     /* Every operation shares the bytes it touches, volume_update has them alone, and a resize has
      * all, so that no operation sees the size change under way. Held over the store's I/O, since
      * that is what it orders. */

@@ -121,7 +121,7 @@ static int get_number(struct json_object *object, const char *field, int64_t *re
 
 static int refuse_unknown_fields(struct json_object *object, struct errmsg *err)
 {
-    static const char *const known[] = {"format", "version", "uuid", "block_size"};
+    static const char *const known[] = {"format", "version", "uuid", "block_size", "mode_pages"};
 
     json_object_object_foreach(object, key, value)
     {
@@ -133,6 +133,40 @@ static int refuse_unknown_fields(struct json_object *object, struct errmsg *err)
         if (!found)
             return errmsg_set(err, -EINVAL, "the field \"%.64s\" is not known", key);
     }
+    return 0;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The optional field of bytes in hexadecimal. */
+static int get_mode_pages(struct json_object *object, struct volume_meta *meta, struct errmsg *err)
+{
+    const char *hex;
+    size_t digits;
+    int error;
+
+    if (!json_object_object_get_ex(object, "mode_pages", NULL))
+        return 0;
+    error = get_string(object, "mode_pages", &hex, err);
+    if (error)
+        return error;
+    digits = strlen(hex);
+    if (digits == 0 || digits % 2 != 0 || digits > 2 * sizeof(meta->mode_pages))
+        return errmsg_set(err, -EINVAL, "the field \"mode_pages\" is not 1 to %d bytes long",
+                          VOLUME_META_MODE_MAX_BYTES);
+    for (size_t i = 0; i < digits / 2; i++) {
+        int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return errmsg_set(err, -EINVAL, "the field \"mode_pages\" is not hexadecimal");
+        meta->mode_pages[i] = (uint8_t)(high << 4 | low);
+    }
+    meta->mode_pages_bytes = digits / 2;
     return 0;
 }
 
@@ -172,6 +206,9 @@ int volume_meta_parse(const char *text, size_t length, struct volume_meta *ret, 
         return errmsg_set(err, -EINVAL,
                           "the field \"block_size\" is %" PRId64 ", neither 512 nor 4096", number);
     meta.block_size = (uint32_t)number;
+    error = get_mode_pages(object, &meta, err);
+    if (error)
+        return error;
     *ret = meta;
     return 0;
 }
@@ -262,8 +299,9 @@ static int rename_no_replace(const char *from, const char *to)
     return 0;
 }
 
-/* Writes text into a new file of that name which appears whole or not at all. */
-static int create_durably(const char *path, const char *text)
+/* Writes text into a new file beside path. *ret_name, to be freed, is what it is called; when that
+ * fails, nothing is left of it. */
+static int write_beside(const char *path, const char *text, mode_t mode, char **ret_name)
 {
     CLEANUP_FREE char *temporary = NULL;
     CLEANUP_CLOSE int fd = -1;
@@ -277,10 +315,25 @@ static int create_durably(const char *path, const char *text)
     if (fd < 0)
         return -errno;
     error = write_whole(fd, text, strlen(text));
-    if (!error && fchmod(fd, 0644) < 0)
+    if (!error && fchmod(fd, mode) < 0)
         error = -errno;
-    if (!error)
-        error = rename_no_replace(temporary, path);
+    if (error) {
+        unlink(temporary);
+        return error;
+    }
+    *ret_name = TAKE_PTR(temporary);
+    return 0;
+}
+
+/* A new file of that name which appears whole or not at all. */
+static int create_durably(const char *path, const char *text)
+{
+    CLEANUP_FREE char *temporary = NULL;
+    int error = write_beside(path, text, 0644, &temporary);
+
+    if (error)
+        return error;
+    error = rename_no_replace(temporary, path);
     if (error) {
         unlink(temporary);
         return error;
@@ -291,24 +344,73 @@ static int create_durably(const char *path, const char *text)
     return error;
 }
 
+/* After a failure of the last step the new text may be there, and not durable. */
+static int replace_durably(const char *path, const char *text)
+{
+    CLEANUP_FREE char *temporary = NULL;
+    struct stat st;
+    int error;
+
+    if (stat(path, &st) < 0)
+        return -errno;
+    error = write_beside(path, text, st.st_mode & 07777, &temporary);
+    if (error)
+        return error;
+    /* Only the superuser can give a file away; for others it is theirs before and after. */
+    if ((geteuid() == 0 && chown(temporary, st.st_uid, st.st_gid) < 0) ||
+        rename(temporary, path) < 0) {
+        error = -errno;
+        unlink(temporary);
+        return error;
+    }
+    return file_sync_directory(path);
+}
+
+/* The description's text, to be freed; NULL when out of memory. */
+static char *describe(const struct volume_meta *meta)
+{
+    char uuid[UUID_STR_LEN], hex[2 * VOLUME_META_MODE_MAX_BYTES + 1] = "";
+    bool has_pages = meta->mode_pages_bytes > 0;
+    char *text;
+
+    uuid_unparse_lower(meta->uuid, uuid);
+    for (size_t i = 0; i < meta->mode_pages_bytes; i++)
+        snprintf(hex + 2 * i, 3, "%02x", meta->mode_pages[i]);
+    if (asprintf(&text,
+                 "{\"format\": \"" FORMAT
+                 "\", \"version\": %d, \"uuid\": \"%s\", \"block_size\": %u%s%s%s}\n",
+                 VERSION, uuid, meta->block_size, has_pages ? ", \"mode_pages\": \"" : "", hex,
+                 has_pages ? "\"" : "") < 0)
+        return NULL;
+    return text;
+}
+
 int volume_meta_create(const char *volume_path, const struct volume_meta *meta, struct errmsg *err)
 {
     CLEANUP_FREE char *path = meta_path(volume_path);
-    char uuid[UUID_STR_LEN];
-    char text[256];
+    CLEANUP_FREE char *text = describe(meta);
     int error;
 
-    if (!path)
+    if (!path || !text)
         return errmsg_set(err, -ENOMEM, "%s cannot be created: out of memory", volume_path);
-    uuid_unparse_lower(meta->uuid, uuid);
-    snprintf(text, sizeof(text),
-             "{\"format\": \"" FORMAT
-             "\", \"version\": %d, \"uuid\": \"%s\", \"block_size\": %u}\n",
-             VERSION, uuid, meta->block_size);
     error = create_durably(path, text);
     if (error == -EEXIST)
         return errmsg_set(err, error, "%s exists already, so %s is a volume", path, volume_path);
     if (error)
         errmsg_set(err, error, "%s cannot be created: %s", path, strerror(-error));
+    return error;
+}
+
+int volume_meta_replace(const char *volume_path, const struct volume_meta *meta, struct errmsg *err)
+{
+    CLEANUP_FREE char *path = meta_path(volume_path);
+    CLEANUP_FREE char *text = describe(meta);
+    int error;
+
+    if (!path || !text)
+        return errmsg_set(err, -ENOMEM, "%s cannot be rewritten: out of memory", volume_path);
+    error = replace_durably(path, text);
+    if (error)
+        errmsg_set(err, error, "%s cannot be rewritten: %s", path, strerror(-error));
     return error;
 }

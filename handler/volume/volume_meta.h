@@ -3,7 +3,9 @@
 #define THINMIRROR_VOLUME_META_H
 
 /* What a volume is besides its bytes, kept in PATH.thin: a JSON object
- * {"format": "thinmirror-volume", "version": 1, "uuid": "...", "block_size": 512}. */
+ * {"format": "thinmirror-volume", "version": 1, "uuid": "...", "block_size": 512}, and once an
+ * initiator has saved mode pages "mode_pages": "...", their bytes in hexadecimal. Fields that are
+ * not known are refused: whoever rewrites the description would lose them. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -11,12 +13,16 @@
 
 #include "errmsg.h"
 
-#define VOLUME_META_SUFFIX    ".thin"
-#define VOLUME_META_MAX_BYTES 65536
+#define VOLUME_META_SUFFIX         ".thin"
+#define VOLUME_META_MAX_BYTES      65536
+#define VOLUME_META_MODE_MAX_BYTES 256
 
 struct volume_meta {
     uuid_t uuid;
     uint32_t block_size; /* 512 or 4096 */
+    /* Mode pages that were saved, as the logical unit lays them out; none: 0 bytes. */
+    uint8_t mode_pages[VOLUME_META_MODE_MAX_BYTES];
+    size_t mode_pages_bytes;
 };
 
 /* A fresh random UUID. */
@@ -31,5 +37,10 @@ int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct er
 
 /* Writes a new description atomically and durably; -EEXIST when there is one. */
 int volume_meta_create(const char *volume_path, const struct volume_meta *meta, struct errmsg *err);
+
+/* Puts this description in the place of the one there is, atomically and durably; who may read it
+ * does not change. */
+int volume_meta_replace(const char *volume_path, const struct volume_meta *meta,
+                        struct errmsg *err);
 
 #endif

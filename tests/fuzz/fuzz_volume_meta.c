@@ -16,5 +16,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(err.text[0] == 0);
     FUZZ_CHECK(meta.block_size == 512 || meta.block_size == 4096);
     FUZZ_CHECK(!uuid_is_null(meta.uuid));
+    FUZZ_CHECK(meta.mode_pages_bytes <= sizeof(meta.mode_pages));
     return 0;
 }

@@ -229,6 +229,21 @@ static void a_punch_gives_the_storage_back(void **state)
     assert_true(allocated <= GRANULE); /* ext2 keeps a block for its own map */
 }
 
+static void what_is_taken_is_missing_from_the_pool(void **state)
+{
+    struct store *store = store_of(state);
+    struct store_space before, after;
+
+    assert_int_equal(store_space(store, &before), 0);
+    assert_int_equal(before.used_bytes, 0);
+    assert_true(before.pool_available_bytes >= SIZE);
+    assert_int_equal(write_byte(store, 0, SIZE, 0x51), 0);
+    assert_int_equal(store_flush(store), 0);
+    assert_int_equal(store_space(store, &after), 0);
+    assert_true(after.used_bytes >= SIZE);
+    assert_true(after.pool_used_bytes >= after.used_bytes);
+}
+
 static void the_last_granule_may_end_with_the_store(void **state)
 {
     struct store *store = store_of(state);
@@ -311,6 +326,7 @@ int main(void)
         EACH(nothing_to_do_is_no_error),
         EACH(a_punch_deallocates_whole_granules_and_zeroes_the_rest),
         EACH(a_punch_gives_the_storage_back),
+        EACH(what_is_taken_is_missing_from_the_pool),
         EACH(the_last_granule_may_end_with_the_store),
         EACH(zeroed_ranges_have_storage_and_read_as_zeros),
         EACH(a_store_grows_with_holes_and_forgets_what_it_lost),

@@ -72,6 +72,31 @@ static void a_volume_keeps_its_identity_and_bytes(void **state)
     assert_int_equal(scratch_count(*state), 2);
 }
 
+static void saved_mode_pages_are_there_at_the_next_open(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    const uint8_t pages[] = {0x88, 0x01, 0x04};
+    struct volume *volume;
+    struct errmsg err;
+
+    assert_int_equal(volume_create(path, 512, 1 << 20, &volume, &err), 0);
+    assert_true(volume_can_save(volume));
+    assert_int_equal(volume_save_mode_pages(volume, pages, sizeof(pages), &err), 0);
+    assert_int_equal(volume_close(volume), 0);
+    for (int i = 0; i < 2; i++) { /* the second time for reading only */
+        const struct volume_meta *meta;
+
+        assert_int_equal(volume_open(path, i == 1, &volume, &err), 0);
+        meta = volume_get_meta(volume);
+        assert_int_equal(meta->mode_pages_bytes, sizeof(pages));
+        assert_memory_equal(meta->mode_pages, pages, sizeof(pages));
+        assert_int_equal(volume_can_save(volume), i == 0);
+        if (i == 1)
+            assert_int_equal(volume_save_mode_pages(volume, pages, 1, &err), -EROFS);
+        assert_int_equal(volume_close(volume), 0);
+    }
+}
+
 static void two_volumes_differ(void **state)
 {
     struct volume *first, *second;
@@ -464,6 +489,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_SCRATCH(a_volume_keeps_its_identity_and_bytes),
+        IN_SCRATCH(saved_mode_pages_are_there_at_the_next_open),
         IN_SCRATCH(two_volumes_differ),
         IN_SCRATCH(creating_over_anything_is_refused_and_changes_nothing),
         IN_SCRATCH(a_failed_creation_leaves_nothing_behind),

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -71,6 +73,10 @@ static void every_defect_is_named(void **state)
         {WITH_UUID "\"block_size\": 513}", "\"block_size\" is 513"},
         {WITH_UUID "\"block_size\": \"512\"}", "\"block_size\" is not a whole"},
         {WITH_UUID "\"block_size\": 18446744073709552128}", "\"block_size\""},
+        {WITH_UUID "\"block_size\": 512, \"mode_pages\": 1}", "\"mode_pages\" is not a string"},
+        {WITH_UUID "\"block_size\": 512, \"mode_pages\": \"\"}", "not 1 to 256 bytes"},
+        {WITH_UUID "\"block_size\": 512, \"mode_pages\": \"081\"}", "not 1 to 256 bytes"},
+        {WITH_UUID "\"block_size\": 512, \"mode_pages\": \"08xx\"}", "not hexadecimal"},
         {WITH_UUID "\"block_size\": 512, \"colour\": 1}", "\"colour\" is not known"},
         {WITH_UUID "\"block_size\": 512, \"block_size\": 512}", "twice"},
         {WITH_UUID "\"block_size\": 512, \"block\\u005fsize\": 512}", "twice"},
@@ -88,6 +94,28 @@ static void every_defect_is_named(void **state)
                          -EINVAL);
         if (!strstr(err.text, wrong[i].words))
             fail_msg("for %s: %s", wrong[i].text, err.text);
+    }
+}
+
+static void mode_pages_are_as_long_as_there_is_room(void **state)
+{
+    struct volume_meta meta;
+    struct errmsg err = {""};
+    char text[1024];
+
+    (void)state;
+    for (int bytes = VOLUME_META_MODE_MAX_BYTES; bytes <= VOLUME_META_MODE_MAX_BYTES + 1; bytes++) {
+        int length = snprintf(text, sizeof(text),
+                              WITH_UUID "\"block_size\": 512, "
+                                        "\"mode_pages\": \"%0*d\"}",
+                              2 * bytes, 42);
+        int result = volume_meta_parse(text, (size_t)length, &meta, &err);
+
+        assert_int_equal(result, bytes == VOLUME_META_MODE_MAX_BYTES ? 0 : -EINVAL);
+        if (!result) {
+            assert_int_equal(meta.mode_pages_bytes, bytes);
+            assert_int_equal(meta.mode_pages[bytes - 1], 0x42);
+        }
     }
 }
 
@@ -119,6 +147,32 @@ static int teardown(void **state)
     return 0;
 }
 
+static void a_description_is_replaced_whole(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    struct volume_meta meta, loaded;
+    struct errmsg err;
+    struct stat st;
+
+    volume_meta_init(&meta, 512);
+    assert_int_equal(volume_meta_replace(path, &meta, &err), -ENOENT);
+    assert_int_equal(scratch_count(*state), 0);
+    assert_int_equal(volume_meta_create(path, &meta, &err), 0);
+    assert_int_equal(chmod(scratch_path(*state, "v.thin"), 0640), 0);
+    for (size_t bytes = 3; bytes <= VOLUME_META_MODE_MAX_BYTES; bytes += 253) {
+        memset(meta.mode_pages, 0xA9, bytes);
+        meta.mode_pages_bytes = bytes;
+        assert_int_equal(volume_meta_replace(path, &meta, &err), 0);
+        assert_int_equal(volume_meta_load(path, &loaded, &err), 0);
+        assert_int_equal(uuid_compare(loaded.uuid, meta.uuid), 0);
+        assert_int_equal(loaded.mode_pages_bytes, bytes);
+        assert_memory_equal(loaded.mode_pages, meta.mode_pages, bytes);
+        assert_int_equal(scratch_count(*state), 1);
+    }
+    assert_int_equal(stat(scratch_path(*state, "v.thin"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+}
+
 static void what_was_created_is_loaded(void **state)
 {
     const char *path = scratch_path(*state, "v");
@@ -136,7 +190,7 @@ static void what_was_created_is_loaded(void **state)
     }
 }
 
-static void a_description_is_never_replaced(void **state)
+static void a_description_is_never_created_over_another(void **state)
 {
     const char *path = scratch_path(*state, "v");
     struct volume_meta first, second, loaded;
@@ -186,9 +240,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_description_is_understood),
         cmocka_unit_test(every_defect_is_named),
+        cmocka_unit_test(mode_pages_are_as_long_as_there_is_room),
         cmocka_unit_test(text_with_a_zero_byte_is_refused),
         IN_SCRATCH(what_was_created_is_loaded),
-        IN_SCRATCH(a_description_is_never_replaced),
+        IN_SCRATCH(a_description_is_never_created_over_another),
+        IN_SCRATCH(a_description_is_replaced_whole),
         IN_SCRATCH(loading_names_the_file_and_what_is_wrong_with_it),
     };
 
