@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The handler beside LIO's fileio and tcmu-runner's qcow handler, in the lab."""
+"""The handler beside bare ones, tcmu-runner's qcow handler and LIO's fileio, in the lab."""
 
 import statistics
 import subprocess
@@ -7,46 +7,69 @@ import subprocess
 import table
 
 WORKLOADS = {
-    "randread": ("4 KiB random read, 16 in flight", "IOPS"),
-    "randwrite": ("4 KiB random write, 16 in flight", "IOPS"),
+    "randread1": ("4 KiB random read, 1 in flight", "IOPS"),
+    "randread16": ("4 KiB random read, 16 in flight", "IOPS"),
+    "randwrite1": ("4 KiB random write, 1 in flight", "IOPS"),
+    "randwrite16": ("4 KiB random write, 16 in flight", "IOPS"),
     "read": ("1 MiB sequential read, 4 in flight", "MiB/s"),
     "write": ("1 MiB sequential write, 4 in flight", "MiB/s"),
 }
-BACKENDS = {"thin": "our handler", "qcow": "qcow handler, raw file", "fileio": "LIO fileio (kernel)"}
+BACKENDS = {
+    "thin": "our handler",
+    "inline": "bare handler, inline",
+    "worker": "bare handler, 4 workers",
+    "qcow": "qcow handler, raw file",
+    "fileio": "LIO fileio (kernel)",
+}
+TRANSPORTS = {"iscsi": "over iSCSI", "loop": "over tcm_loop"}
+STORAGES = {"cached": "all cached", "slow": "not cached, a disk with 5 ms of delay"}
 
 
 def measured(output):
-    """From lines `bench WORKLOAD BACKEND VALUE` to lists of values."""
+    """From lines `bench TRANSPORT STORAGE WORKLOAD BACKEND VALUE` to lists of values."""
     values = {}
     for line in output.splitlines():
         words = line.split()
-        if len(words) == 4 and words[0] == "bench":
-            values.setdefault((words[1], words[2]), []).append(float(words[3]))
+        if len(words) == 6 and words[0] == "bench":
+            values.setdefault(tuple(words[1:5]), []).append(float(words[5]))
     return values
 
 
+def ratio(ours, theirs):
+    """How many times the other's value ours is: the median over the rounds, each by itself."""
+    if not ours or len(ours) != len(theirs) or not all(theirs):
+        return "-"
+    return f"{statistics.median(a / b for a, b in zip(ours, theirs)):.2f}x"
+
+
+def rows_of(values, place, options, checks, output):
+    for workload, (name, unit) in WORKLOADS.items():
+        ours = values.get((*place, workload, "thin"), [])
+        for backend, backend_name in BACKENDS.items():
+            got = values.get((*place, workload, backend), [])
+            median, spread = table.median_and_spread(got, 0 if unit == "IOPS" else 1)
+            yield [name if backend == "thin" else "", backend_name, unit, median, spread,
+                   ratio(ours, got)]
+            checks.add(len(got) == options.rounds,
+                       f"fio {TRANSPORTS[place[0]]}, {place[1]}: {name}, {backend_name}", output)
+
+
 def run(options, checks, repository):
-    each = len(WORKLOADS) * len(BACKENDS) * options.rounds
+    places = [(t, s) for s in options.storages for t in options.transports]
+    runs = len(WORKLOADS) * len(BACKENDS) * len(places) * options.rounds
     command = [
         repository / "tools/lab/lab", "run", f"--build={options.build}",
-        f"--timeout={300 + each * (options.seconds + 20)}",
+        f"--timeout={400 + runs * (options.seconds + 15)}",
         repository / "tests/bench/guest/disks.sh",
         str(options.rounds), str(options.seconds), "64M" if options.small else "512M",
+        ",".join(options.transports), ",".join(options.storages),
     ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
+    output = f"{result.stdout}\n{result.stderr}"
     values = measured(result.stdout)
-    rows = []
-    for workload, (name, unit) in WORKLOADS.items():
-        ours = values.get((workload, "thin"))
-        for backend, backend_name in BACKENDS.items():
-            got = values.get((workload, backend), [])
-            digits = 0 if unit == "IOPS" else 1
-            median, spread = table.median_and_spread(got, digits)
-            ratio = f"{statistics.median(got) / statistics.median(ours):.2f}x" if got and ours else "-"
-            rows.append([name if backend == "thin" else "", backend_name, unit, median, spread, ratio])
-            checks.add(len(got) == options.rounds, f"fio: {name}, {backend_name}",
-                       f"{result.stdout}\n{result.stderr}")
     emulation = "KVM" if "accel kvm" in result.stdout else "TCG: times are 10 to 20 times the real ones"
-    table.show(f"LUNs over iSCSI in one guest ({emulation}), all cached, "
-               f"medians over {options.rounds} interleaved round(s) of {options.seconds} s",
-               ["workload", "target", "unit", "median", "spread", "to ours"], rows)
+    for place in places:
+        rows = list(rows_of(values, place, options, checks, output))
+        table.show(f"LUNs {TRANSPORTS[place[0]]} in one guest ({emulation}), {STORAGES[place[1]]}, "
+                   f"medians over {options.rounds} interleaved round(s) of {options.seconds} s",
+                   ["workload", "target", "unit", "median", "spread", "ours / it"], rows)

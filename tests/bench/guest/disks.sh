@@ -1,17 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# In the lab: three LUNs over files of one file system, each on an iSCSI target of its own on
-# loopback: our handler, tcmu-runner's qcow handler on a raw file, LIO's fileio. fio runs against
-# their disks in turn. Prints lines `bench WORKLOAD BACKEND VALUE`.
+# In the lab: LUNs over files of one file system, each on an iSCSI target of its own on loopback, or
+# as a disk of tcm_loop: our handler, two bare ones that only read and write, tcmu-runner's qcow
+# handler on a raw file, LIO's fileio. fio runs against their disks in turn. Prints lines
+# `bench TRANSPORT STORAGE WORKLOAD BACKEND VALUE`.
 #
-#   disks.sh ROUNDS SECONDS SIZE
+#   disks.sh ROUNDS SECONDS SIZE TRANSPORTS STORAGES
+#
+# TRANSPORTS: iscsi, loop, or both with a comma. STORAGES: cached (all files in the page cache),
+# slow (nothing in it, and 5 ms more for every read and write of the disk below), or both.
 # shellcheck source-path=SCRIPTDIR/../../..
 . "$LAB_REPO/tools/lab/guest/lib.sh"
 rounds=$1 seconds=$2 size=$3
+IFS=, read -r -a transports <<<"$4"
+IFS=, read -r -a storages <<<"$5"
 
-readonly backends=(thin qcow fileio)
-readonly files=/srv/bench
+readonly backends=(thin inline worker qcow fileio)
+readonly files=/srv/bench handlers=/usr/lib/x86_64-linux-gnu/tcmu-runner
+# NAME:RW:BLOCK_SIZE:DEPTH
+readonly workloads=(randread1:randread:4k:1 randread16:randread:4k:16 randwrite1:randwrite:4k:1
+  randwrite16:randwrite:4k:16 read:read:1M:4 write:write:1M:4)
 declare -A disk
 
 fail() {
@@ -20,10 +29,10 @@ fail() {
 }
 
 # Every block is written beforehand: what is measured is not allocation.
-make_files() {
+make_files() { # DEVICE
   local backend bytes
-  if ! { mkfs.ext4 -q "${LAB_DISKS%% *}" && mkdir -p "$files" && mount "${LAB_DISKS%% *}" "$files"; }; then
-    fail "no file system on ${LAB_DISKS%% *}"
+  if ! { mkfs.ext4 -q "$1" && mkdir -p "$files" && mount "$1" "$files"; }; then
+    fail "no file system on $1"
   fi
   thinvol create "$files/thin" "$size" || fail "no volume"
   bytes=$(stat -c %s "$files/thin")
@@ -33,7 +42,7 @@ make_files() {
   done
 }
 
-# The kernel's own backstore with its page cache in use, like the other two.
+# The kernel's own backstore with its page cache in use, like the others.
 fileio_create() { # NAME PATH
   local place=$target/core/fileio_0/$1
   mkdir -p "$target/core/fileio_0" && mkdir "$place" &&
@@ -41,46 +50,95 @@ fileio_create() { # NAME PATH
     echo 1 >"$place/enable"
 }
 
-make_disks() {
-  local backend iqn
+make_backstores() {
+  local handler
   modprobe target_core_file || fail "no fileio"
   thin_create thin "$files/thin" || fail "no thin backstore"
-  backstore_create qcow "qcow/$files/qcow" "$(stat -c %s "$files/qcow")" || fail "no qcow backstore"
+  for handler in inline worker qcow; do
+    backstore_create "$handler" "$handler/$files/$handler" "$(stat -c %s "$files/$handler")" ||
+      fail "no $handler backstore"
+  done
   fileio_create fileio "$files/fileio" || fail "no fileio backstore"
+}
+
+make_disks() { # TRANSPORT
+  local backend iqn number=0
   for backend in "${backends[@]}"; do
-    iqn=iqn.2026-01.lab.thinmirror:$backend
-    target_create "$iqn" "$backend" || fail "no target for $backend"
-    disk[$backend]=$(iscsi_login "$iqn") || fail "no disk for $backend"
+    number=$((number + 1))
+    if [[ $1 == iscsi ]]; then
+      iqn=iqn.2026-01.lab.thinmirror:$backend
+      target_create "$iqn" "$backend" || fail "no target for $backend"
+      disk[$backend]=$(iscsi_login "$iqn") || fail "no disk for $backend"
+    else
+      disk[$backend]=$(loop_create "500140500000000$number" "$backend") || fail "no disk for $backend"
+    fi
   done
 }
 
-# Prints IOPS of small, MiB/s of large requests.
-measure() { # DISK WORKLOAD
-  local bytes=1M depth=4 direction='read'
-  case $2 in
-    rand*) bytes=4k depth=16 ;;
-  esac
-  case $2 in
+remove_disks() {
+  iscsiadm -m node --logout >/dev/null 2>&1
+  targets_remove
+  wait_for 20 not compgen -G "$target/core/*_*/*/enable"
+}
+
+# A device over DEVICE that takes 5 ms longer for everything.
+slow_device() { # DEVICE
+  modprobe dm-delay && dmsetup create slow --table "0 $(blockdev --getsz "$1") delay $1 0 5" &&
+    dmsetup mknodes slow && wait_for 10 test -b /dev/mapper/slow && echo /dev/mapper/slow
+}
+
+# One fio for all backends in turn; prints a value a line, in the order of the backends: IOPS of
+# small, MiB/s of large requests.
+measure() { # RW BLOCK_SIZE DEPTH
+  local backend job_options=() rw=$1 direction='read'
+  case $rw in
     *write) direction='write' ;;
   esac
-  fio --name=bench --filename="$1" --rw="$2" --bs="$bytes" --iodepth="$depth" --direct=1 \
-    --ioengine=libaio --time_based --runtime="$seconds" --ramp_time=1 --randrepeat=0 \
-    --output-format=json |
-    jq -r --arg direction "$direction" --arg bytes "$bytes" '.jobs[0]
+  for backend in "${backends[@]}"; do
+    job_options+=(--name="$backend" --stonewall --filename="${disk[$backend]}" --rw="$rw" --bs="$2"
+      --iodepth="$3" --direct=1 --ioengine=libaio --time_based --runtime="$seconds" --ramp_time=1
+      --randrepeat=0)
+  done
+  fio --output-format=json "${job_options[@]}" |
+    jq -r --arg direction "$direction" --arg bytes "$2" '.jobs[]
       | if .error != 0 then error("fio: error \(.error)") else .[$direction] end
       | if $bytes == "4k" then .iops else .bw_bytes / 1048576 end'
 }
 
-make_files
-start_stack
-make_disks
-echo "accel ${LAB_ACCEL:-unknown}"
-for ((round = 0; round < rounds; round++)); do
-  for workload in randread randwrite read write; do
-    for backend in "${backends[@]}"; do
-      value=$(measure "${disk[$backend]}" "$workload") || fail "$workload on $backend failed"
-      echo "bench $workload $backend $value"
+measure_all() { # TRANSPORT STORAGE
+  local round workload how values i
+  for ((round = 0; round < rounds; round++)); do
+    for workload in "${workloads[@]}"; do
+      if [[ $2 == slow ]]; then
+        sync
+        echo 3 >/proc/sys/vm/drop_caches
+      fi
+      IFS=: read -r -a how <<<"$workload"
+      mapfile -t values < <(measure "${how[@]:1}")
+      ((${#values[@]} == ${#backends[@]})) || fail "${how[0]} failed"
+      for i in "${!backends[@]}"; do
+        echo "bench $1 $2 ${how[0]} ${backends[i]} ${values[i]}"
+      done
     done
   done
+}
+
+ln -sf "$LAB_BUILD"/tests/bare/handler_bare_*.so "$handlers/" || fail "no bare handlers"
+echo "accel ${LAB_ACCEL:-unknown}"
+start_stack
+read -r -a scratch <<<"$LAB_DISKS"
+for storage in "${storages[@]}"; do
+  if [[ $storage == slow ]]; then
+    make_files "$(slow_device "${scratch[1]}")"
+  else
+    make_files "${scratch[0]}"
+  fi
+  for transport in "${transports[@]}"; do
+    make_backstores
+    make_disks "$transport"
+    measure_all "$transport" "$storage"
+    remove_disks
+  done
+  umount "$files"
 done
 stop_stack
