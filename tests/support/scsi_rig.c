@@ -16,11 +16,13 @@
 #include "store_mem.h"
 #include "unmap_list.h"
 
-#define JUNK           0xEE
-#define MAX_PIECES     8
-#define MAX_ATTENTIONS 10
-#define RIG_BLOCKS     2048
-#define RIG_GRANULE    4096
+#define JUNK                 0xEE
+#define MAX_PIECES           8
+#define MAX_ATTENTIONS       10
+#define RIG_BLOCKS           2048
+#define RIG_GRANULE          4096
+
+#define SCSI_CDB_SHORT_BYTES 16
 
 const uuid_t rig_uuid = {0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x46, 0x07,
                          0x88, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f};
@@ -66,6 +68,9 @@ bool rig_reaches(const struct rig *rig, uint8_t opcode)
 
     if (!is_remote(rig))
         return true;
+    if (cdb_length(opcode) > SCSI_CDB_SHORT_BYTES &&
+        strcmp(rig->transport->ops->kind, "iscsi") == 0)
+        return false; /* libiscsi sends none so long */
     /* libtcmu knows no length of a CDB in the groups 3 (but 7Fh) and 6 and 7. */
     return !memchr(kept, opcode, sizeof(kept)) && (opcode < 0x60 || opcode > 0x7E) && opcode < 0xC0;
 }
@@ -123,8 +128,7 @@ void rig_open_store(struct rig *rig, uint32_t block_size, struct store *store)
 
 void rig_close(struct rig *rig)
 {
-    transport_close(rig->transport);
-    rig->transport = NULL;
+    rig_wire_close(rig);
     lun_close(rig->lun);
     rig->lun = NULL;
 }

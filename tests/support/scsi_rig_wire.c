@@ -18,6 +18,7 @@
 #include "sense.h"
 
 #define MAX_ATTEMPTS       4
+#define MAX_KEPT           16
 #define MAX_UNMAP_BLOCKS   (1u << 20)
 #define MAX_TARGET_BYTES   1024
 #define STATUS_REPLY_BYTES 4096
@@ -46,12 +47,43 @@ static bool find_target(uint32_t block_size, uint64_t blocks, bool read_only,
     return false;
 }
 
+/* Opening a disk for oneself takes Linux long, so a device node stays open from test to test. */
+static struct {
+    char target[MAX_TARGET_BYTES];
+    struct transport *transport;
+} kept[MAX_KEPT];
+
+static struct transport **place_for(const char *target)
+{
+    for (size_t i = 0; i < MAX_KEPT && strncmp(target, "/dev/", 5) == 0; i++) {
+        if (!kept[i].target[0])
+            snprintf(kept[i].target, sizeof(kept[i].target), "%s", target);
+        if (strcmp(kept[i].target, target) == 0)
+            return &kept[i].transport;
+    }
+    return NULL;
+}
+
+void rig_wire_close(struct rig *rig)
+{
+    struct transport *transport = rig->transport;
+
+    rig->transport = NULL;
+    for (size_t i = 0; transport && i < MAX_KEPT; i++) {
+        if (kept[i].transport == transport)
+            return;
+    }
+    transport_close(transport);
+}
+
 static struct transport *open_target(const char *target, bool writable)
 {
-    struct transport *transport = NULL;
+    struct transport **place = place_for(target), *transport = NULL;
     struct errmsg err = {0};
     int r;
 
+    if (place && *place)
+        return *place;
     if (strncmp(target, "iscsi://", 8) == 0)
         r = transport_iscsi_open(target, NULL, &transport, &err);
     else if (strncmp(target, "thin:", 5) == 0)
@@ -60,6 +92,8 @@ static struct transport *open_target(const char *target, bool writable)
         r = transport_sg_open(target, writable, &transport, &err);
     if (r < 0)
         fail_msg("%s", err.text);
+    if (place)
+        *place = transport;
     return transport;
 }
 

@@ -14,6 +14,9 @@
  * attention left. False when there is none. */
 bool rig_wire_open(struct rig *rig, uint32_t block_size, uint64_t blocks, bool read_only);
 
+/* Takes a rig without a transport, too. */
+void rig_wire_close(struct rig *rig);
+
 /* data: size bytes, to or from. */
 struct answer rig_wire_execute(struct rig *rig, const uint8_t *cdb,
                                enum transport_direction direction, void *data, size_t size);
