@@ -62,6 +62,16 @@ int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct ex
     return store->ops->extent(store, offset, limit, ret);
 }
 
+int store_copy(struct store *store, uint64_t offset, struct store *from, uint64_t from_offset,
+               uint64_t length)
+{
+    if (!within(store, offset, length) || !within(from, from_offset, length))
+        return -ERANGE;
+    if (store->ops != from->ops || !store->ops->copy)
+        return -EOPNOTSUPP;
+    return length == 0 ? 0 : store->ops->copy(store, offset, from, from_offset, length);
+}
+
 int store_resize(struct store *store, uint64_t bytes)
 {
     int error;

@@ -47,6 +47,11 @@ struct store_ops {
     /* The extent that begins at offset: its status and its length, which ends at limit at the
      * latest. Need not be the longest one possible, but is never empty. */
     int (*extent)(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
+    /* Copies from another store of the same kind, or within this one between ranges that don't
+     * overlap, without the bytes passing through memory here. -EOPNOTSUPP: not between these two,
+     * whoever called has to read and write. A failure may leave any part done. NULL: never. */
+    int (*copy)(struct store *store, uint64_t offset, struct store *from, uint64_t from_offset,
+                uint64_t length);
     /* New bytes are deallocated. */
     int (*resize)(struct store *store, uint64_t bytes);
     int (*space)(struct store *store, struct store_space *ret);
@@ -71,6 +76,8 @@ int store_flush(struct store *store);
 int store_punch(struct store *store, uint64_t offset, uint64_t length);
 int store_zero(struct store *store, uint64_t offset, uint64_t length);
 int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
+int store_copy(struct store *store, uint64_t offset, struct store *from, uint64_t from_offset,
+               uint64_t length);
 int store_resize(struct store *store, uint64_t bytes);
 /* Cheap enough to be asked now and then while commands run. */
 int store_space(struct store *store, struct store_space *ret);

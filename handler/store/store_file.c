@@ -16,6 +16,7 @@
 
 #include "checked.h"
 #include "cleanup.h"
+#include "file_copy.h"
 #include "file_directory.h"
 #include "file_lock.h"
 #include "file_probe.h"
@@ -306,6 +307,12 @@ static int file_extent(struct store *store, uint64_t offset, uint64_t limit, str
     return 0;
 }
 
+static int file_copy_from(struct store *store, uint64_t offset, struct store *from,
+                          uint64_t from_offset, uint64_t length)
+{
+    return file_copy(file_of(store)->fd, offset, file_of(from)->fd, from_offset, length);
+}
+
 static int file_resize(struct store *store, uint64_t bytes)
 {
     int result;
@@ -371,6 +378,7 @@ static const struct store_ops file_ops = {
     .punch = file_punch,
     .zero = file_zero,
     .extent = file_extent,
+    .copy = file_copy_from,
     .resize = file_resize,
     .space = file_space,
     .advise = file_advise,

@@ -303,7 +303,7 @@ static int block_piece(struct volume *volume, uint64_t offset, uint64_t limit, s
     return 0;
 }
 
-static int extent_at(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
+int volume_extent_held(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
 {
     struct extent piece;
     int error = block_piece(volume, offset, limit, ret);
@@ -321,7 +321,7 @@ int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct
 {
     SIZE_STAYS(volume);
 
-    return extent_at(volume, offset, min_u64(limit, volume_bytes(volume)), ret);
+    return volume_extent_held(volume, offset, min_u64(limit, volume_bytes(volume)), ret);
 }
 
 /* Whether any block from the byte offset on has storage; *ret_at is where. */
@@ -331,7 +331,7 @@ static int find_storage(struct volume *volume, uint64_t offset, bool *ret_found,
 
     *ret_found = false;
     for (; offset < volume_bytes(volume); offset += extent.length) {
-        int error = extent_at(volume, offset, volume_bytes(volume), &extent);
+        int error = volume_extent_held(volume, offset, volume_bytes(volume), &extent);
 
         if (error)
             return error;

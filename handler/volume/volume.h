@@ -4,9 +4,9 @@
 
 /* One thin volume over a store: an array of logical blocks, each mapped, deallocated or anchored,
  * with an identity that stays. All mutation goes through volume_write, volume_update, volume_unmap,
- * volume_zero and volume_resize. Offsets and lengths are bytes and multiples of the block size.
- * Every function may be called from any thread; results are 0 or -errno as in store.h, plus
- * -EROFS. */
+ * volume_zero, volume_copy and volume_resize. Offsets and lengths are bytes and multiples of the
+ * block size. Every function may be called from any thread; results are 0 or -errno as in store.h,
+ * plus -EROFS. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -66,6 +66,14 @@ int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length);
 int volume_unmap_all(struct volume *volume);
 /* The range reads as zeros and stays or becomes mapped. */
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
+/* Copies bytes of from, which may be the same volume, into to: what is deallocated or anchored
+ * there is unmapped here, the rest becomes mapped. Ranges that overlap are copied as if all was
+ * read before the first byte was written. Another command may come between its parts, as between
+ * any read and write. *ret_source_failed: the error is from's. -ERANGE and -EROFS copy nothing, any
+ * other error may have left some of it done. The ranges need be multiples of no block size but that
+ * of from's. */
+int volume_copy(struct volume *to, uint64_t to_offset, struct volume *from, uint64_t from_offset,
+                uint64_t length, bool *ret_source_failed);
 int volume_flush(struct volume *volume);
 /* Starts to fetch the range into memory. A hint: -ERANGE is the only error. */
 int volume_prefetch(struct volume *volume, uint64_t offset, uint64_t length);

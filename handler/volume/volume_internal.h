@@ -24,6 +24,10 @@ struct volume {
     struct range_lock *ranges;
 };
 
+/* volume_extent for who holds any of the volume's bytes, with which its size stays; limit lies
+ * within it. */
+int volume_extent_held(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret);
+
 /* What a scope holds of a volume's bytes. */
 struct hold {
     struct range_lock *lock;

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* volume_copy: between volumes and within one, over files and over memory. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+#include "store.h"
+#include "store_mem.h"
+#include "volume.h"
+
+#define BYTES   (1 << 20)
+#define GRANULE 4096
+
+struct pair {
+    struct scratch scratch;
+    struct volume *volumes[2];
+    struct store *stores[2]; /* NULL over files */
+};
+
+static int open_pair(void **state, bool files)
+{
+    struct pair *pair = calloc(1, sizeof(*pair));
+    struct volume_meta meta;
+    struct errmsg err;
+
+    assert_non_null(pair);
+    scratch_make(&pair->scratch);
+    for (int i = 0; i < 2; i++) {
+        if (files) {
+            assert_int_equal(volume_create(scratch_path(&pair->scratch, i ? "b" : "a"), 512, BYTES,
+                                           &pair->volumes[i], &err),
+                             0);
+            continue;
+        }
+        volume_meta_init(&meta, 512);
+        assert_int_equal(store_mem_create(BYTES, GRANULE, &pair->stores[i]), 0);
+        assert_int_equal(volume_over_store(pair->stores[i], &meta, false, &pair->volumes[i], &err),
+                         0);
+    }
+    *state = pair;
+    return 0;
+}
+
+static int setup_files(void **state)
+{
+    return open_pair(state, true);
+}
+
+static int setup_memory(void **state)
+{
+    return open_pair(state, false);
+}
+
+static int teardown(void **state)
+{
+    struct pair *pair = *state;
+
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(volume_close(pair->volumes[i]), 0);
+    scratch_remove(&pair->scratch);
+    free(pair);
+    return 0;
+}
+
+/* Bytes that tell where they were written. */
+static void fill(struct volume *volume, uint64_t offset, size_t length, unsigned seed)
+{
+    uint8_t *bytes = malloc(length);
+    struct iovec iov = {.iov_base = bytes, .iov_len = length};
+
+    assert_non_null(bytes);
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (uint8_t)((offset + i) / 509 + seed) | 1;
+    assert_int_equal(volume_write(volume, &iov, 1, offset, false), 0);
+    free(bytes);
+}
+
+static uint8_t *contents(struct volume *volume)
+{
+    uint8_t *bytes = malloc(BYTES);
+    struct iovec iov = {.iov_base = bytes, .iov_len = BYTES};
+
+    assert_non_null(bytes);
+    assert_int_equal(volume_read(volume, &iov, 1, 0), 0);
+    return bytes;
+}
+
+static void assert_status(struct volume *volume, uint64_t offset, uint64_t length,
+                          enum extent_status status)
+{
+    struct extent extent;
+
+    for (uint64_t end = offset + length; offset < end; offset += extent.length) {
+        assert_int_equal(volume_extent(volume, offset, end, &extent), 0);
+        assert_int_equal(extent.status, status);
+    }
+}
+
+/* Data at [0, 64K) and [128K, 192K) of the first volume, old data everywhere in the second. */
+static void prepare(struct pair *pair)
+{
+    fill(pair->volumes[0], 0, 65536, 3);
+    fill(pair->volumes[0], 131072, 65536, 5);
+    fill(pair->volumes[1], 0, BYTES, 7);
+}
+
+static void check_copy(struct volume *to, uint64_t to_offset, struct volume *from,
+                       uint64_t from_offset, uint64_t length)
+{
+    uint8_t *source = contents(from), *expected = contents(to), *found;
+    bool source_failed;
+
+    memmove(expected + to_offset, source + from_offset, length);
+    assert_int_equal(volume_copy(to, to_offset, from, from_offset, length, &source_failed), 0);
+    assert_false(source_failed);
+    found = contents(to);
+    assert_memory_equal(found, expected, BYTES);
+    free(found);
+    free(expected);
+    free(source);
+}
+
+static void data_are_copied_and_holes_stay_holes(void **state)
+{
+    struct pair *pair = *state;
+
+    prepare(pair);
+    check_copy(pair->volumes[1], 65536, pair->volumes[0], 0, 262144);
+    assert_status(pair->volumes[1], 65536, 65536, EXTENT_MAPPED);
+    assert_status(pair->volumes[1], 131072, 65536, EXTENT_DEALLOCATED);
+    assert_status(pair->volumes[1], 196608, 65536, EXTENT_MAPPED);
+    assert_status(pair->volumes[1], 262144, 65536, EXTENT_DEALLOCATED);
+    assert_status(pair->volumes[1], 327680, 65536, EXTENT_MAPPED);
+}
+
+static void ranges_need_no_alignment_beyond_blocks(void **state)
+{
+    static const struct {
+        uint64_t to, from, length;
+    } cases[] = {{512, 1024, 512},       {0, 61440 + 512, 8192}, {3584, 512, 200704},
+                 {500224, 130560, 1536}, {1048064, 196096, 512}, {0, 0, 0}};
+    struct pair *pair = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        prepare(pair);
+        check_copy(pair->volumes[1], cases[i].to, pair->volumes[0], cases[i].from, cases[i].length);
+    }
+}
+
+static void ranges_of_one_volume_may_overlap(void **state)
+{
+    static const struct {
+        uint64_t to, from, length;
+    } cases[] = {{0, 512, 524288},    {512, 0, 524288},  {262144, 0, 524288},
+                 {0, 262144, 524288}, {4096, 0, 524288}, {0, 524288, 524288},
+                 {65536, 0, 65536},   {512, 512, 65536}, {524288, 0, 524288}};
+    struct pair *pair = *state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        prepare(pair);
+        check_copy(pair->volumes[0], cases[i].to, pair->volumes[0], cases[i].from, cases[i].length);
+    }
+    assert_status(pair->volumes[0], BYTES - 4096, 4096, EXTENT_DEALLOCATED);
+}
+
+static void what_does_not_fit_copies_nothing(void **state)
+{
+    struct pair *pair = *state;
+    struct volume *to = pair->volumes[1], *from = pair->volumes[0];
+    uint8_t *before, *after;
+    bool source_failed;
+
+    prepare(pair);
+    before = contents(to);
+    assert_int_equal(volume_copy(to, 0, from, BYTES - 512, 1024, &source_failed), -ERANGE);
+    assert_true(source_failed);
+    assert_int_equal(volume_copy(to, BYTES - 512, from, 0, 1024, &source_failed), -ERANGE);
+    assert_false(source_failed);
+    assert_int_equal(volume_copy(to, UINT64_MAX - 511, from, 0, 1024, &source_failed), -ERANGE);
+    assert_int_equal(volume_copy(to, 0, from, UINT64_MAX - 511, 1024, &source_failed), -ERANGE);
+    after = contents(to);
+    assert_memory_equal(before, after, BYTES);
+    free(after);
+    free(before);
+}
+
+static void the_side_that_failed_is_told(void **state)
+{
+    struct pair *pair = *state;
+    struct volume *to = pair->volumes[1], *from = pair->volumes[0];
+    bool source_failed;
+
+    fill(from, 0, 65536, 1);
+    store_mem_set_fault(pair->stores[0], "read", 0, EIO);
+    assert_int_equal(volume_copy(to, 0, from, 0, 65536, &source_failed), -EIO);
+    assert_true(source_failed);
+    store_mem_set_fault(pair->stores[0], "read", 0, 0);
+    store_mem_set_fault(pair->stores[0], "extent", 0, EIO);
+    assert_int_equal(volume_copy(to, 0, from, 0, 65536, &source_failed), -EIO);
+    assert_true(source_failed);
+    store_mem_set_fault(pair->stores[0], "extent", 0, 0);
+    store_mem_set_fault(pair->stores[1], "write", 0, EIO);
+    assert_int_equal(volume_copy(to, 0, from, 0, 65536, &source_failed), -EIO);
+    assert_false(source_failed);
+    store_mem_set_fault(pair->stores[1], "write", 0, 0);
+    store_mem_set_quota(pair->stores[1], 0);
+    assert_int_equal(volume_copy(to, 0, from, 0, 65536, &source_failed), -ENOSPC);
+    assert_false(source_failed);
+    assert_int_equal(volume_copy(to, 0, from, 65536, 65536, &source_failed), 0); /* a hole */
+}
+
+/* Copies back and forth, beside updates that have their bytes alone. */
+#define ROUNDS 200
+
+struct worker {
+    struct volume *to, *from;
+};
+
+static void *copies(void *argument)
+{
+    const struct worker *worker = argument;
+    bool source_failed;
+
+    for (int i = 0; i < ROUNDS; i++)
+        if (volume_copy(worker->to, 0, worker->from, 0, 524288, &source_failed))
+            return argument;
+    return NULL;
+}
+
+static int leave(uint8_t *bytes, size_t length, void *context)
+{
+    (void)bytes;
+    (void)length;
+    (void)context;
+    return 0;
+}
+
+static void *updates(void *argument)
+{
+    const struct worker *worker = argument;
+    uint8_t bytes[4096];
+
+    for (int i = 0; i < ROUNDS; i++)
+        if (volume_update(worker->to, (uint64_t)(i % 32) * 8192, bytes, sizeof(bytes), leave, NULL,
+                          false))
+            return argument;
+    return NULL;
+}
+
+static void copies_in_both_directions_do_not_wait_for_each_other_forever(void **state)
+{
+    struct pair *pair = *state;
+    struct worker workers[] = {{pair->volumes[0], pair->volumes[1]},
+                               {pair->volumes[1], pair->volumes[0]}};
+    void *(*const jobs[])(void *) = {copies, copies, updates, updates};
+    pthread_t threads[4];
+    void *failed;
+
+    prepare(pair);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, jobs[i], &workers[i % 2]), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+}
+
+#define BOTH(test)                                           \
+    {"files: " #test, test, setup_files, teardown, NULL},    \
+    {                                                        \
+        "memory: " #test, test, setup_memory, teardown, NULL \
+    }
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(data_are_copied_and_holes_stay_holes),
+        BOTH(ranges_need_no_alignment_beyond_blocks),
+        BOTH(ranges_of_one_volume_may_overlap),
+        BOTH(what_does_not_fit_copies_nothing),
+        cmocka_unit_test_setup_teardown(the_side_that_failed_is_told, setup_memory, teardown),
+        cmocka_unit_test_setup_teardown(
+            copies_in_both_directions_do_not_wait_for_each_other_forever, setup_memory, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
