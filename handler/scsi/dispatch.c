@@ -8,11 +8,13 @@
 #include "sense.h"
 
 #define SERVICE_ACTION_MASK 0x1F
+#define SANITIZE_BITS       0xE0 /* IMMED, ZNR, AUSE */
 #define CONTROL_NACA        0x04
 
 #define DATA_OUT            OPERATION_DATA_OUT
 #define WRITES              OPERATION_WRITES
 #define SEES_ATTENTION      OPERATION_SEES_ATTENTION
+#define WHILE_SEALED        OPERATION_WHILE_SEALED
 
 /* clang-format off */
 #define ROW(code, row_flags, function, length, ...) \
@@ -23,6 +25,12 @@
      .flags = (row_flags), .run = (function), .cdb_bytes = (length), \
      .usage = {(code), (action), __VA_ARGS__}}
 
+/* With bits of the service action's byte that are looked at too. */
+#define ROW_ACTION_AND(code, action, bits, row_flags, function, length, ...) \
+    {.opcode = (code), .has_service_action = true, .service_action = (action), \
+     .flags = (row_flags), .run = (function), .cdb_bytes = (length), \
+     .usage = {(code), (action) | (bits), __VA_ARGS__}}
+
 #define FF2 0xFF, 0xFF
 #define FF4 FF2, FF2
 #define FF8 FF4, FF4
@@ -30,11 +38,11 @@
 
 static const struct operation table[] = {
     ROW(SCSI_TEST_UNIT_READY, 0, op_test_unit_ready, 6, 0, 0, 0, 0, CONTROL),
-    ROW(SCSI_REQUEST_SENSE, SEES_ATTENTION, op_request_sense, 6, 0x01, 0, 0, 0xFF, CONTROL),
+    ROW(SCSI_REQUEST_SENSE, SEES_ATTENTION | WHILE_SEALED, op_request_sense, 6, 0x01, 0, 0, 0xFF, CONTROL),
     ROW(SCSI_FORMAT_UNIT, DATA_OUT | WRITES, op_format_unit, 6, 0xFF, 0, 0, 0x03, CONTROL),
     ROW(SCSI_READ_6, 0, op_read, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_WRITE_6, DATA_OUT | WRITES, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
-    ROW(SCSI_INQUIRY, SEES_ATTENTION, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
+    ROW(SCSI_INQUIRY, SEES_ATTENTION | WHILE_SEALED, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
     ROW(SCSI_MODE_SENSE_6, 0, op_mode_sense_6, 6, 0x08, 0xFF, 0xFF, 0xFF, CONTROL),
     ROW(SCSI_START_STOP_UNIT, 0, op_start_stop_unit, 6, 0x01, 0, 0, 0xF7, CONTROL),
     ROW(SCSI_READ_CAPACITY_10, 0, op_read_capacity_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
@@ -47,6 +55,15 @@ static const struct operation table[] = {
     ROW(SCSI_SYNCHRONIZE_CACHE_10, 0, op_synchronize_cache, 10, 0x02, FF4, 0, FF2, CONTROL),
     ROW(SCSI_WRITE_SAME_10, DATA_OUT | WRITES, op_write_same, 10, 0xFE, FF4, 0, FF2, CONTROL),
     ROW(SCSI_UNMAP, DATA_OUT | WRITES, op_unmap, 10, 0x01, 0, 0, 0, 0, 0, FF2, CONTROL),
+    ROW_ACTION_AND(SCSI_SANITIZE, SCSI_SA_SANITIZE_OVERWRITE, SANITIZE_BITS,
+                   DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_overwrite, 10, 0, 0, 0, 0, 0, FF2,
+                   CONTROL),
+    ROW_ACTION_AND(SCSI_SANITIZE, SCSI_SA_SANITIZE_BLOCK_ERASE, SANITIZE_BITS,
+                   DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_block_erase, 10, 0, 0, 0, 0, 0,
+                   FF2, CONTROL),
+    ROW_ACTION_AND(SCSI_SANITIZE, SCSI_SA_SANITIZE_EXIT_FAILURE_MODE, SANITIZE_BITS,
+                   DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_exit_failure_mode, 10, 0, 0, 0, 0,
+                   0, FF2, CONTROL),
     ROW(SCSI_MODE_SENSE_10, 0, op_mode_sense_10, 10, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2, CONTROL),
     ROW(SCSI_READ_16, 0, op_read, 16, 0xF8, FF8, FF4, 0, CONTROL),
     ROW(SCSI_COMPARE_AND_WRITE, DATA_OUT | WRITES, op_compare_and_write, 16, 0xF8, FF8, 0, 0, 0,
@@ -63,7 +80,7 @@ static const struct operation table[] = {
                0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_GET_LBA_STATUS_16, 0, op_get_lba_status_16, 16,
                FF8, FF4, 0xFF, CONTROL),
-    ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPERATION_CODES, 0,
+    ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPERATION_CODES, WHILE_SEALED,
                op_report_operations, 12, 0x87, 0xFF, FF2, FF4, 0, CONTROL),
     ROW(SCSI_READ_12, 0, op_read, 12, 0xF8, FF4, FF4, 0, CONTROL),
     ROW(SCSI_WRITE_12, DATA_OUT | WRITES, op_write, 12, 0xF8, FF4, FF4, 0, CONTROL),
@@ -112,6 +129,8 @@ static uint8_t run(struct exec *exec, const struct operation *row)
         if (attention != ASC_NONE)
             return exec_fail(exec, SENSE_UNIT_ATTENTION, attention);
     }
+    if (!(row->flags & WHILE_SEALED) && lun_is_sealed(exec->lun))
+        return exec_fail_sealed(exec);
     if ((row->flags & WRITES) && volume_read_only(exec->volume))
         return exec_fail(exec, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
     return row->run(exec);

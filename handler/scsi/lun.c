@@ -51,6 +51,11 @@ int lun_open(struct volume *volume, struct lun **ret)
     lun->volume = volume;
     make_naa(volume_get_meta(volume)->uuid, lun->naa);
     uuid_unparse_lower(volume_get_meta(volume)->uuid, lun->serial);
+    if (sanitize_init(lun)) {
+        volume_close(volume);
+        free(lun);
+        return -ENOMEM;
+    }
     lun_raise_attention(lun, LUN_ATTENTION_POWER_ON);
     *ret = lun;
     return 0;
@@ -62,6 +67,7 @@ void lun_close(struct lun *lun)
 
     if (!lun)
         return;
+    sanitize_end(lun);
     error = volume_close(lun->volume);
     if (error)
         log_error("LUN %s: its last writes cannot be made durable: %s", lun->serial,
@@ -117,6 +123,8 @@ uint8_t exec_result(struct exec *exec, int error, bool writing)
         return exec_fail(exec, SENSE_DATA_PROTECT, ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT);
     case -EROFS:
         return exec_fail(exec, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+    case -ESHUTDOWN:
+        return exec_fail_sealed(exec);
     case -ERANGE:
         return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
     default:

@@ -42,6 +42,7 @@ struct lun {
     struct volume *volume;
     uint8_t naa[16];
     char serial[UUID_STR_LEN];
+    struct sanitize *sanitize; /* the struct is its own; the pointer stays */
     atomic_uint attentions;
     atomic_bool full_logged; /* a write found no space and none has succeeded since */
 };
@@ -79,7 +80,7 @@ uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq
 /* INVALID FIELD IN CDB, 5/24/00. */
 uint8_t exec_fail_field(struct exec *exec);
 /* CHECK CONDITION for what the volume says: -ENOSPC 7/27/07, -EROFS 7/27/00, -ERANGE 5/21/00,
- * anything else 3/11/00 (3/0C/00 when writing). GOOD for 0. */
+ * -ESHUTDOWN as exec_fail_sealed, anything else 3/11/00 (3/0C/00 when writing). GOOD for 0. */
 uint8_t exec_result(struct exec *exec, int error, bool writing);
 
 /* Parameter data: start with the CDB's allocation length, then piece by piece. What the length or
@@ -106,10 +107,23 @@ struct operation {
     uint8_t usage[16];
 };
 
+/* For lun_open and lun_close. sanitize_init: -ENOMEM. sanitize_end stops what runs; a SANITIZE that
+ * is stopped has failed when the LUN is opened again. */
+int sanitize_init(struct lun *lun);
+void sanitize_end(struct lun *lun);
+/* Whether SANITIZE runs or has failed. */
+bool lun_is_sealed(const struct lun *lun);
+/* True with what there is to tell while SANITIZE runs (2/04/1B with its progress) or after it has
+ * failed (3/31/03). */
+bool sanitize_sense(struct lun *lun, struct sense *ret);
+/* CHECK CONDITION with that. */
+uint8_t exec_fail_sealed(struct exec *exec);
+
 enum operation_flag {
     OPERATION_DATA_OUT = 1u << 0,       /* the buffers given are the initiator's data */
     OPERATION_WRITES = 1u << 1,         /* refused on a read-only volume */
     OPERATION_SEES_ATTENTION = 1u << 2, /* is served although a unit attention is pending */
+    OPERATION_WHILE_SEALED = 1u << 3,   /* is served while SANITIZE runs and after it failed */
 };
 
 /* All commands that are served, by rising opcode and service action. */
@@ -130,6 +144,9 @@ uint8_t op_verify(struct exec *exec);
 uint8_t op_synchronize_cache(struct exec *exec);
 uint8_t op_pre_fetch(struct exec *exec);
 uint8_t op_write_and_verify(struct exec *exec);
+uint8_t op_sanitize_overwrite(struct exec *exec);
+uint8_t op_sanitize_block_erase(struct exec *exec);
+uint8_t op_sanitize_exit_failure_mode(struct exec *exec);
 uint8_t op_format_unit(struct exec *exec);
 uint8_t op_compare_and_write(struct exec *exec);
 uint8_t op_orwrite(struct exec *exec);

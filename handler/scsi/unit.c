@@ -29,25 +29,22 @@ uint8_t op_start_stop_unit(struct exec *exec)
     return exec_result(exec, volume_flush(exec->volume), true);
 }
 
-#define REQUEST_SENSE_DESC     0x01
-#define SENSE_DESCRIPTOR_BYTES 8
+#define REQUEST_SENSE_DESC 0x01
 
-/* SPC-4 6.39. A pending unit attention is what there is to tell, and is told once (SAM-5 5.14). */
+/* SPC-4 6.39. A pending unit attention is what there is to tell, and is told once (SAM-5 5.14);
+ * after it how far SANITIZE is (SBC-4 4.11.2). */
 uint8_t op_request_sense(struct exec *exec)
 {
     enum scsi_asc_ascq attention = lun_take_attention(exec->lun);
-    uint8_t key = attention == ASC_NONE ? SENSE_NO_SENSE : SENSE_UNIT_ATTENTION;
-    uint8_t allocation_length = exec->cdb[4];
+    uint8_t bytes[SENSE_DESCRIPTOR_MAX_BYTES];
+    struct sense sense = {.key = SENSE_UNIT_ATTENTION, .asc_ascq = (uint16_t)attention};
+    size_t length = SENSE_FIXED_BYTES;
 
-    if (exec->cdb[1] & REQUEST_SENSE_DESC) {
-        uint8_t bytes[SENSE_DESCRIPTOR_BYTES] = {0x72, key};
-
-        put_be16(bytes + 2, (uint16_t)attention);
-        return reply_whole(exec, bytes, sizeof(bytes), allocation_length);
-    }
-    uint8_t bytes[SENSE_FIXED_BYTES];
-    struct sense sense = {.key = key, .asc_ascq = (uint16_t)attention};
-
-    sense_encode_fixed(&sense, bytes);
-    return reply_whole(exec, bytes, sizeof(bytes), allocation_length);
+    if (attention == ASC_NONE)
+        sanitize_sense(exec->lun, &sense);
+    if (exec->cdb[1] & REQUEST_SENSE_DESC)
+        length = sense_encode_descriptor(&sense, bytes);
+    else
+        sense_encode_fixed(&sense, bytes);
+    return reply_whole(exec, bytes, length, exec->cdb[4]);
 }

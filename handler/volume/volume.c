@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,6 +49,8 @@ static int make_volume(struct store *store_given, const struct volume_meta *meta
     volume->store = TAKE_PTR(store);
     volume->meta = *meta;
     volume->read_only = read_only;
+    volume->sealed = meta->seal != VOLUME_WHOLE;
+    pthread_mutex_init(&volume->meta_lock, NULL);
     *ret = volume;
     return 0;
 }
@@ -156,6 +159,7 @@ int volume_close(struct volume *volume)
     error = volume_flush(volume);
     store_close(volume->store);
     range_lock_free(volume->ranges);
+    pthread_mutex_destroy(&volume->meta_lock);
     free(volume->name);
     free(volume);
     return error;
@@ -196,16 +200,18 @@ const struct volume_meta *volume_get_meta(const struct volume *volume)
 int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset)
 {
     SHARES_RANGE(volume, offset, iov_total(iov, iov_count));
+    int error = may_read(volume);
 
-    return store_read(volume->store, iov, iov_count, offset);
+    return error ? error : store_read(volume->store, iov, iov_count, offset);
 }
 
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua)
 {
     SHARES_RANGE(volume, offset, iov_total(iov, iov_count));
+    int error = may_change(volume);
 
-    return volume->read_only ? -EROFS : store_write(volume->store, iov, iov_count, offset, fua);
+    return error ? error : store_write(volume->store, iov, iov_count, offset, fua);
 }
 
 int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t length,
@@ -213,11 +219,10 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
 {
     struct iovec iov = {.iov_base = bytes, .iov_len = length};
     OWNS_RANGE(volume, offset, length);
-    int result;
+    int result = may_change(volume);
 
-    if (volume->read_only)
-        return -EROFS;
-    result = store_read(volume->store, &iov, 1, offset);
+    if (!result)
+        result = store_read(volume->store, &iov, 1, offset);
     if (!result)
         result = change(bytes, length, context);
     return result ? result : store_write(volume->store, &iov, 1, offset, fua);
@@ -226,24 +231,25 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
 int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
+    int error = may_change(volume);
 
-    return volume->read_only ? -EROFS : store_punch(volume->store, offset, length);
+    return error ? error : store_punch(volume->store, offset, length);
 }
 
 int volume_unmap_all(struct volume *volume)
 {
     CLEANUP(release_shared) struct hold everything = share(volume, RANGE_LOCK_ALL);
+    int error = may_change(volume);
 
-    if (volume->read_only)
-        return -EROFS;
-    return store_punch(volume->store, 0, volume_bytes(volume));
+    return error ? error : store_punch(volume->store, 0, volume_bytes(volume));
 }
 
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
+    int error = may_change(volume);
 
-    return volume->read_only ? -EROFS : store_zero(volume->store, offset, length);
+    return error ? error : store_zero(volume->store, offset, length);
 }
 
 int volume_flush(struct volume *volume)
@@ -368,6 +374,11 @@ int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct er
 
     if (volume->read_only)
         return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
+    if (volume->sealed)
+        return errmsg_set(err, -ESHUTDOWN,
+                          "a SANITIZE of %s runs or has failed; nothing else can be done with it "
+                          "until one succeeds",
+                          volume->name);
     if (bytes == 0 || bytes % volume->meta.block_size != 0)
         return errmsg_set(err, -EINVAL,
                           "%s cannot be %" PRIu64 " bytes long: the size must be a number of whole "
@@ -411,6 +422,7 @@ bool volume_can_save(const struct volume *volume)
 int volume_save_mode_pages(struct volume *volume, const uint8_t *bytes, size_t length,
                            struct errmsg *err)
 {
+    SCOPED_LOCK(&volume->meta_lock);
     struct volume_meta meta = volume->meta;
     int error = 0;
 

@@ -6,7 +6,7 @@
  * with an identity that stays. All mutation goes through volume_write, volume_update, volume_unmap,
  * volume_zero, volume_copy and volume_resize. Offsets and lengths are bytes and multiples of the
  * block size. Every function may be called from any thread; results are 0 or -errno as in store.h,
- * plus -EROFS. */
+ * plus -EROFS and -ESHUTDOWN (volume_sanitize.h). */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -56,6 +56,15 @@ static void release_pair(struct held_pair *pair)
     release_shared(&pair->first);
 }
 
+/* Whether the bytes held may be used. */
+static int check_held(struct copy *copy)
+{
+    int error = may_read(copy->from);
+
+    copy->source_failed = error != 0;
+    return error ? error : may_change(copy->to);
+}
+
 static int read_source(struct copy *copy, uint64_t at, size_t length)
 {
     struct iovec iov = {.iov_base = copy->buffer, .iov_len = length};
@@ -104,11 +113,15 @@ static int copy_piece(struct copy *copy, uint64_t at, uint64_t length)
 {
     CLEANUP(release_pair) struct held_pair pair = hold_pair(copy, at, length);
     uint64_t end = at + length;
+    int error = check_held(copy);
 
+    if (error)
+        return error;
     while (at < end) {
         struct extent extent;
-        int error = volume_extent_held(copy->from, copy->from_offset + at, copy->from_offset + end,
-                                       &extent);
+
+        error = volume_extent_held(copy->from, copy->from_offset + at, copy->from_offset + end,
+                                   &extent);
 
         copy->source_failed = error != 0;
         if (!error && extent.status == EXTENT_MAPPED)
@@ -127,9 +140,11 @@ static int copy_through_buffer(struct copy *copy, uint64_t at, uint64_t length)
 {
     CLEANUP(release_pair) struct held_pair pair = hold_pair(copy, at, length);
     uint32_t granularity = volume_granularity(copy->to);
-    int error = read_source(copy, at, (size_t)length);
+    int error = check_held(copy);
     uint8_t *bytes = copy->buffer;
 
+    if (!error)
+        error = read_source(copy, at, (size_t)length);
     for (uint64_t done = 0; !error && done < length;) {
         uint64_t in_granule = (copy->to_offset + at + done) % granularity;
         size_t part = (size_t)min_u64(granularity - in_granule, length - done);

@@ -4,6 +4,8 @@
 
 /* What the files of the volume share. */
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +17,7 @@
 struct volume {
     struct store *store;
     struct volume_meta meta;
+    pthread_mutex_t meta_lock; /* around a change of meta and its description */
     bool read_only;
     bool described; /* has a description in a file */
     char *name;     /* for messages; the path, where described */
@@ -22,7 +25,19 @@ struct volume {
      * all, so that no operation sees the size change under way. Held over the store's I/O, since
      * that is what it orders. */
     struct range_lock *ranges;
+    bool sealed; /* nobody but volume_sanitize touches the bytes; guarded by ranges */
 };
+
+/* 0, or why bytes cannot be read, or changed; to be asked with the bytes held. */
+static inline int may_read(const struct volume *volume)
+{
+    return volume->sealed ? -ESHUTDOWN : 0;
+}
+
+static inline int may_change(const struct volume *volume)
+{
+    return volume->read_only ? -EROFS : may_read(volume);
+}
 
 /* volume_extent for who holds any of the volume's bytes, with which its size stays; limit lies
  * within it. */

@@ -121,7 +121,8 @@ static int get_number(struct json_object *object, const char *field, int64_t *re
 
 static int refuse_unknown_fields(struct json_object *object, struct errmsg *err)
 {
-    static const char *const known[] = {"format", "version", "uuid", "block_size", "mode_pages"};
+    static const char *const known[] = {"format",     "version",    "uuid",
+                                        "block_size", "mode_pages", "sanitize"};
 
     json_object_object_foreach(object, key, value)
     {
@@ -170,6 +171,30 @@ static int get_mode_pages(struct json_object *object, struct volume_meta *meta, 
     return 0;
 }
 
+static const char *const seals[] = {
+    [VOLUME_SEALED_RESTRICTED] = "restricted", [VOLUME_SEALED_UNRESTRICTED] = "unrestricted"};
+
+/* The optional field that says that a SANITIZE has begun. */
+static int get_seal(struct json_object *object, struct volume_meta *meta, struct errmsg *err)
+{
+    const char *text;
+    int error;
+
+    if (!json_object_object_get_ex(object, "sanitize", NULL))
+        return 0;
+    error = get_string(object, "sanitize", &text, err);
+    if (error)
+        return error;
+    if (strcmp(text, seals[VOLUME_SEALED_RESTRICTED]) == 0)
+        meta->seal = VOLUME_SEALED_RESTRICTED;
+    else if (strcmp(text, seals[VOLUME_SEALED_UNRESTRICTED]) == 0)
+        meta->seal = VOLUME_SEALED_UNRESTRICTED;
+    else
+        return errmsg_set(err, -EINVAL,
+                          "the field \"sanitize\" is neither \"restricted\" nor \"unrestricted\"");
+    return 0;
+}
+
 int volume_meta_parse(const char *text, size_t length, struct volume_meta *ret, struct errmsg *err)
 {
     CLEANUP(free_json) struct json_object *object = NULL;
@@ -207,6 +232,8 @@ int volume_meta_parse(const char *text, size_t length, struct volume_meta *ret, 
                           "the field \"block_size\" is %" PRId64 ", neither 512 nor 4096", number);
     meta.block_size = (uint32_t)number;
     error = get_mode_pages(object, &meta, err);
+    if (!error)
+        error = get_seal(object, &meta, err);
     if (error)
         return error;
     *ret = meta;
@@ -371,6 +398,7 @@ static char *describe(const struct volume_meta *meta)
 {
     char uuid[UUID_STR_LEN], hex[2 * VOLUME_META_MODE_MAX_BYTES + 1] = "";
     bool has_pages = meta->mode_pages_bytes > 0;
+    bool sealed = meta->seal != VOLUME_WHOLE;
     char *text;
 
     uuid_unparse_lower(meta->uuid, uuid);
@@ -378,9 +406,10 @@ static char *describe(const struct volume_meta *meta)
         snprintf(hex + 2 * i, 3, "%02x", meta->mode_pages[i]);
     if (asprintf(&text,
                  "{\"format\": \"" FORMAT
-                 "\", \"version\": %d, \"uuid\": \"%s\", \"block_size\": %u%s%s%s}\n",
+                 "\", \"version\": %d, \"uuid\": \"%s\", \"block_size\": %u%s%s%s%s%s%s}\n",
                  VERSION, uuid, meta->block_size, has_pages ? ", \"mode_pages\": \"" : "", hex,
-                 has_pages ? "\"" : "") < 0)
+                 has_pages ? "\"" : "", sealed ? ", \"sanitize\": \"" : "",
+                 sealed ? seals[meta->seal] : "", sealed ? "\"" : "") < 0)
         return NULL;
     return text;
 }

@@ -4,8 +4,9 @@
 
 /* What a volume is besides its bytes, kept in PATH.thin: a JSON object
  * {"format": "thinmirror-volume", "version": 1, "uuid": "...", "block_size": 512}, and once an
- * initiator has saved mode pages "mode_pages": "...", their bytes in hexadecimal. Fields that are
- * not known are refused: whoever rewrites the description would lose them. */
+ * initiator has saved mode pages "mode_pages": "...", their bytes in hexadecimal, and while a
+ * SANITIZE runs, and after one that failed, "sanitize": "restricted" or "unrestricted". Fields that
+ * are not known are refused: whoever rewrites the description would lose them. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,12 +18,20 @@
 #define VOLUME_META_MAX_BYTES      65536
 #define VOLUME_META_MODE_MAX_BYTES 256
 
+/* Whether the bytes may be used. */
+enum volume_seal {
+    VOLUME_WHOLE,
+    VOLUME_SEALED_RESTRICTED,   /* until a SANITIZE succeeds */
+    VOLUME_SEALED_UNRESTRICTED, /* until then, or until the failure is accepted */
+};
+
 struct volume_meta {
     uuid_t uuid;
     uint32_t block_size; /* 512 or 4096 */
     /* Mode pages that were saved, as the logical unit lays them out; none: 0 bytes. */
     uint8_t mode_pages[VOLUME_META_MODE_MAX_BYTES];
     size_t mode_pages_bytes;
+    enum volume_seal seal;
 };
 
 /* A fresh random UUID. */

@@ -110,6 +110,74 @@ static void compare_volume(struct harness *harness, struct lun_model_range undef
     FUZZ_CHECK(memcmp(now, model->bytes, model->size) == 0);
 }
 
+static void clear_faults(struct harness *harness);
+
+/* A command without data; its sense, of key 0 when there is none. */
+static struct sense run_simple(struct harness *harness, const uint8_t *cdb, size_t cdb_bytes)
+{
+    struct lun_command command = {.cdb = cdb, .cdb_length = cdb_bytes};
+    struct sense sense = {0};
+
+    if (lun_execute(harness->lun, &command) != SCSI_STATUS_GOOD)
+        FUZZ_CHECK(sense_decode(command.sense, sizeof(command.sense), &sense) == 0);
+    return sense;
+}
+
+/* Waits for what SANITIZE began. True when it failed; then another one heals that. */
+static bool await_sanitize(struct harness *harness)
+{
+    static const uint8_t ready[6] = {SCSI_TEST_UNIT_READY};
+    static const uint8_t erase[10] = {SCSI_SANITIZE, SCSI_SA_SANITIZE_BLOCK_ERASE};
+    struct sense sense;
+
+    do {
+        sense = run_simple(harness, ready, sizeof(ready));
+    } while (sense.key == SENSE_NOT_READY || sense.key == SENSE_UNIT_ATTENTION);
+    if (sense.key == SENSE_NO_SENSE)
+        return false;
+    FUZZ_CHECK(sense.asc_ascq == ASC_SANITIZE_FAILED && harness->may_fail);
+    clear_faults(harness);
+    FUZZ_CHECK(run_simple(harness, erase, sizeof(erase)).key == SENSE_NO_SENSE);
+    return true;
+}
+
+/* After an OVERWRITE each block holds the pattern, or is one that had no storage. */
+static void adopt_overwritten(struct harness *harness, const struct lun_exchange *exchange)
+{
+    struct lun_model *model = &harness->model;
+    const uint8_t *list = exchange->data_out;
+    size_t pattern_bytes = (size_t)list[2] << 8 | list[3];
+    uint8_t flip = list[0] & 0x80 && (list[0] & 0x1F) % 2 == 0 ? 0xFF : 0;
+    static uint8_t now[LUN_MODEL_MAX_BYTES];
+    struct iovec iov = {now, model->size};
+
+    FUZZ_CHECK(volume_read(lun_volume(harness->lun), &iov, 1, 0) == 0);
+    for (uint64_t at = 0; at < model->size; at += model->block_size) {
+        bool overwritten = true;
+
+        for (uint32_t i = 0; i < model->block_size; i++)
+            overwritten &= now[at + i] == (list[4 + i % pattern_bytes] ^ flip);
+        FUZZ_CHECK(overwritten || (bytes_are_zero(model->bytes + at, model->block_size) &&
+                                   bytes_are_zero(now + at, model->block_size)));
+    }
+    memcpy(model->bytes, now, model->size);
+}
+
+static void adopt_sanitized(struct harness *harness, const struct lun_exchange *exchange)
+{
+    uint8_t action = exchange->cdb[1] & 0x1F;
+
+    if (await_sanitize(harness)) {
+        memset(harness->model.bytes, 0, harness->model.size);
+    } else if (exchange->status == SCSI_STATUS_GOOD) {
+        FUZZ_CHECK(!harness->model.read_only);
+        if (action == SCSI_SA_SANITIZE_BLOCK_ERASE)
+            memset(harness->model.bytes, 0, harness->model.size);
+        if (action == SCSI_SA_SANITIZE_OVERWRITE)
+            adopt_overwritten(harness, exchange);
+    }
+}
+
 static bool sends_data(uint8_t opcode)
 {
     struct cdb_block_fields fields;
@@ -121,7 +189,7 @@ static bool sends_data(uint8_t opcode)
     case SCSI_READ_16:
         return false;
     default:
-        return opcode == SCSI_UNMAP || opcode == SCSI_FORMAT_UNIT ||
+        return opcode == SCSI_UNMAP || opcode == SCSI_FORMAT_UNIT || opcode == SCSI_SANITIZE ||
                cdb_decode_block_fields((const uint8_t[SCSI_CDB_MAX_BYTES]){opcode}, &fields) == 0;
     }
 }
@@ -170,6 +238,8 @@ static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t c
         FUZZ_CHECK(bytes_are_zero(reply + command.data_in_bytes, in_bytes - command.data_in_bytes));
     exchange.data_in = reply;
     exchange.data_in_filled = command.data_in_bytes;
+    if (cdb_bytes >= 10 && cdb[0] == SCSI_SANITIZE)
+        adopt_sanitized(harness, &exchange);
     lun_model_apply(&harness->model, &exchange, &undefined);
     compare_volume(harness, undefined);
     buffer_free(&out);
@@ -279,6 +349,18 @@ static size_t pick_unmap_list(struct harness *harness, uint8_t *cdb, uint8_t *li
     return length;
 }
 
+/* SANITIZE OVERWRITE's parameter list with a pattern of up to 8 bytes. */
+static size_t pick_overwrite_list(struct harness *harness, uint8_t *cdb, uint8_t *list)
+{
+    size_t pattern_bytes = 1 + fuzz_byte(&harness->input) % 8u;
+
+    list[0] = fuzz_byte(&harness->input) & 0x9F;
+    put_be16(list + 2, (uint16_t)pattern_bytes);
+    list[4] = fuzz_byte(&harness->input);
+    put_be16(cdb + 7, (uint16_t)(4 + pattern_bytes));
+    return 4 + pattern_bytes;
+}
+
 /* What COMPARE AND WRITE would find, with the data that is in place behind it. */
 static size_t pick_comparison(struct harness *harness, const struct cdb_block_fields *fields,
                               uint8_t *data)
@@ -303,6 +385,8 @@ static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[stat
     memset(data, shape & 0x40 ? 0 : shape, MAX_BUFFER);
     if (cdb[0] == SCSI_UNMAP)
         return pick_unmap_list(harness, cdb, data);
+    if (cdb[0] == SCSI_SANITIZE && (cdb[1] & 0x1F) == SCSI_SA_SANITIZE_OVERWRITE)
+        return pick_overwrite_list(harness, cdb, data);
     cdb_decode_block_fields(cdb, &fields);
     needed = min_u64((uint64_t)fields.blocks * harness->model.block_size, MAX_BUFFER);
     if (cdb[0] == SCSI_WRITE_SAME_10 || cdb[0] == SCSI_WRITE_SAME_16)

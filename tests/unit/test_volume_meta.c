@@ -74,6 +74,8 @@ static void every_defect_is_named(void **state)
         {WITH_UUID "\"block_size\": \"512\"}", "\"block_size\" is not a whole"},
         {WITH_UUID "\"block_size\": 18446744073709552128}", "\"block_size\""},
         {WITH_UUID "\"block_size\": 512, \"mode_pages\": 1}", "\"mode_pages\" is not a string"},
+        {WITH_UUID "\"block_size\": 512, \"sanitize\": true}", "\"sanitize\" is not a string"},
+        {WITH_UUID "\"block_size\": 512, \"sanitize\": \"no\"}", "neither \"restricted\" nor"},
         {WITH_UUID "\"block_size\": 512, \"mode_pages\": \"\"}", "not 1 to 256 bytes"},
         {WITH_UUID "\"block_size\": 512, \"mode_pages\": \"081\"}", "not 1 to 256 bytes"},
         {WITH_UUID "\"block_size\": 512, \"mode_pages\": \"08xx\"}", "not hexadecimal"},
@@ -162,9 +164,11 @@ static void a_description_is_replaced_whole(void **state)
     for (size_t bytes = 3; bytes <= VOLUME_META_MODE_MAX_BYTES; bytes += 253) {
         memset(meta.mode_pages, 0xA9, bytes);
         meta.mode_pages_bytes = bytes;
+        meta.seal = bytes > 3 ? VOLUME_SEALED_UNRESTRICTED : VOLUME_SEALED_RESTRICTED;
         assert_int_equal(volume_meta_replace(path, &meta, &err), 0);
         assert_int_equal(volume_meta_load(path, &loaded, &err), 0);
         assert_int_equal(uuid_compare(loaded.uuid, meta.uuid), 0);
+        assert_int_equal(loaded.seal, meta.seal);
         assert_int_equal(loaded.mode_pages_bytes, bytes);
         assert_memory_equal(loaded.mode_pages, meta.mode_pages, bytes);
         assert_int_equal(scratch_count(*state), 1);
