@@ -145,22 +145,26 @@ static struct host_command *next_command(struct host_device *device)
     return command;
 }
 
-static void run_command(struct host_device *device, struct host_command *command)
+int host_call(struct host_device *device, struct host_command *command)
 {
     struct iovec iov[4];
     struct tcmulib_cmd lib_cmd = {.cdb = command->cdb, .iovec = iov, .iov_cnt = command->iov_count};
     _Alignas(8) unsigned char behind_cdb[6 + sizeof(struct tcmur_cmd)] = {
         0}; /* where the runner has it */
     struct tcmur_cmd *cmd = (struct tcmur_cmd *)(behind_cdb + 6);
-    int status;
 
     memcpy(iov, command->iov, sizeof(iov));
     memset(lib_cmd.sense_buf, 0xa5, sizeof(lib_cmd.sense_buf));
     cmd->lib_cmd = &lib_cmd;
-    status = handler->handle_cmd((struct tcmu_device *)device, cmd);
-    pthread_mutex_lock(&device->lock);
-    command->status = status;
+    command->status = handler->handle_cmd((struct tcmu_device *)device, cmd);
     memcpy(command->sense, lib_cmd.sense_buf, sizeof(command->sense));
+    return command->status;
+}
+
+static void run_command(struct host_device *device, struct host_command *command)
+{
+    host_call(device, command);
+    pthread_mutex_lock(&device->lock);
     command->done = true;
     pthread_cond_broadcast(&device->completed);
     pthread_mutex_unlock(&device->lock);

@@ -51,6 +51,9 @@ void host_submit(struct host_device *device, struct host_command *command);
 /* Waits for one command. */
 void host_wait(struct host_device *device, struct host_command *command);
 
+/* Runs a command, which nobody submitted, on the caller's own thread; the status. */
+int host_call(struct host_device *device, struct host_command *command);
+
 /* Submits a command with one buffer (may be NULL) and waits; the status. */
 int host_execute(struct host_device *device, struct host_command *command, void *buffer,
                  size_t bytes);

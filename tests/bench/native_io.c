@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What a 4 KiB command costs in the handler, beside nothing but the system call that it ends in:
+ *
+ *   bench_native_io MODULE VOLUME PLAIN_FILE THREADS COMMANDS ROUNDS
+ *
+ * The module is loaded as tcmu-runner loads it, and THREADS threads give it COMMANDS commands each;
+ * as many do as many preadv and pwritev calls on PLAIN_FILE. Both files are of the same size and
+ * written over first. One line a run: "read|write handler|bare THREADS CPU_NS WALL_NS", nanoseconds
+ * of processor time for one command, and of time for all of them divided by their number. */
+
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cdb.h"
+#include "runner_host.h"
+
+#define BYTES       4096
+#define BLOCK       512
+#define FILL_BYTES  (1 << 20)
+#define MAX_THREADS 64
+
+struct run {
+    struct host_device *device; /* NULL: bare */
+    int fd;
+    bool write;
+    uint64_t pieces; /* of BYTES in the file */
+    long commands;
+};
+
+struct runner {
+    const struct run *run;
+    uint64_t random; /* the generator's state, never 0 */
+    uint64_t cpu_ns;
+};
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static uint64_t now_ns(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t next_piece(struct runner *runner)
+{
+    runner->random ^= runner->random << 13;
+    runner->random ^= runner->random >> 7;
+    runner->random ^= runner->random << 17;
+    return runner->random % runner->run->pieces;
+}
+
+static void bare_command(const struct run *run, uint64_t piece, struct iovec *iov)
+{
+    off_t offset = (off_t)(piece * BYTES);
+    ssize_t done = run->write ? pwritev(run->fd, iov, 1, offset) : preadv(run->fd, iov, 1, offset);
+
+    if (done != BYTES)
+        die("a bare command");
+}
+
+static void handler_command(const struct run *run, uint64_t piece, const struct iovec *iov)
+{
+    struct host_command command = {.iov = {*iov}, .iov_count = 1};
+    uint64_t lba = piece * (BYTES / BLOCK);
+
+    if (run->write)
+        cdb_write_16(command.cdb, lba, BYTES / BLOCK, false);
+    else
+        cdb_read_16(command.cdb, lba, BYTES / BLOCK);
+    if (host_call(run->device, &command) != TCMU_STS_OK) {
+        fprintf(stderr, "a command failed\n");
+        exit(1);
+    }
+}
+
+static void *work(void *argument)
+{
+    struct runner *runner = argument;
+    static _Thread_local _Alignas(BYTES) uint8_t buffer[BYTES];
+    struct iovec iov = {.iov_base = buffer, .iov_len = BYTES};
+    uint64_t start = now_ns(CLOCK_THREAD_CPUTIME_ID);
+
+    for (long i = 0; i < runner->run->commands; i++) {
+        if (runner->run->device)
+            handler_command(runner->run, next_piece(runner), &iov);
+        else
+            bare_command(runner->run, next_piece(runner), &iov);
+    }
+    runner->cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+    return NULL;
+}
+
+static void measure(const struct run *run, int threads)
+{
+    struct runner runners[MAX_THREADS];
+    pthread_t ids[MAX_THREADS];
+    uint64_t start = now_ns(CLOCK_MONOTONIC), cpu_ns = 0, wall_ns;
+    uint64_t commands = (uint64_t)threads * (uint64_t)run->commands;
+
+    for (int i = 0; i < threads; i++) {
+        runners[i] = (struct runner){.run = run, .random = 0x9E3779B97F4A7C15u * (unsigned)(i + 1)};
+        if (pthread_create(&ids[i], NULL, work, &runners[i]))
+            die("pthread_create");
+    }
+    for (int i = 0; i < threads; i++) {
+        pthread_join(ids[i], NULL);
+        cpu_ns += runners[i].cpu_ns;
+    }
+    wall_ns = now_ns(CLOCK_MONOTONIC) - start;
+    printf("%s %s %d %.1f %.1f\n", run->write ? "write" : "read", run->device ? "handler" : "bare",
+           threads, (double)cpu_ns / (double)commands, (double)wall_ns / (double)commands);
+    fflush(stdout);
+}
+
+static int open_filled(const char *path, uint64_t *ret_bytes)
+{
+    static uint8_t bytes[FILL_BYTES];
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        die(path);
+    memset(bytes, 0x5A, sizeof(bytes));
+    for (off_t at = 0; at < st.st_size; at += FILL_BYTES)
+        if (pwrite(fd, bytes, FILL_BYTES, at) != FILL_BYTES)
+            die(path);
+    *ret_bytes = (uint64_t)st.st_size;
+    return fd;
+}
+
+int main(int argc, char **argv)
+{
+    struct run run = {.fd = -1};
+    struct host_device *device;
+    char cfgstring[PATH_MAX];
+    uint64_t bytes, plain_bytes;
+    int threads, rounds;
+
+    if (argc != 7)
+        return 2;
+    threads = atoi(argv[4]);
+    run.commands = atol(argv[5]);
+    rounds = atoi(argv[6]);
+    if (threads < 1 || threads > MAX_THREADS || run.commands < 1 || rounds < 1)
+        return 2;
+    close(open_filled(argv[2], &bytes));
+    run.fd = open_filled(argv[3], &plain_bytes);
+    run.pieces = (bytes < plain_bytes ? bytes : plain_bytes) / BYTES;
+    host_load(argv[1]);
+    snprintf(cfgstring, sizeof(cfgstring), "thin/%s", argv[2]);
+    if (host_add(cfgstring, BLOCK, bytes, &device)) {
+        fprintf(stderr, "%s\n", host_log());
+        return 1;
+    }
+    for (struct host_command first = {.cdb = {0}}; host_call(device, &first) != TCMU_STS_OK;)
+        ; /* the power on's unit attention */
+    for (int round = 0; round < 2 * rounds; round++) {
+        run.write = round % 2;
+        run.device = device;
+        measure(&run, threads);
+        run.device = NULL;
+        measure(&run, threads);
+    }
+    host_remove(device);
+    close(run.fd);
+    return 0;
+}
