@@ -26,7 +26,7 @@
 #define GRANULE  4096
 #define GRANULES 48
 #define BYTES    (GRANULES * GRANULE)
-#define ROUNDS   120
+#define ROUNDS   240
 
 struct model {
     struct rig rig;
@@ -154,6 +154,142 @@ static void try_flush(struct model *model)
     assert_good(rig_command(&model->rig, cdb));
 }
 
+/* Data-Out with what is there in its first half and what is to be in the second. */
+static void try_compare_and_write(struct model *model)
+{
+    struct rig_range range = draw_range(model);
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_COMPARE_AND_WRITE};
+    uint8_t *bytes = model->bytes + start_of(model, range), *both;
+    bool differs = draw(model, 3) == 0;
+    struct answer answer;
+    size_t length, at;
+
+    if (range.blocks > 255)
+        range.blocks = 255;
+    length = end_of(model, range) - start_of(model, range);
+    both = malloc(2 * length);
+    assert_non_null(both);
+    memcpy(both, bytes, length);
+    for (size_t i = length; i < 2 * length; i++)
+        both[i] = (uint8_t)draw(model, 256);
+    at = draw(model, (uint32_t)length);
+    if (differs)
+        both[at] ^= 0x10;
+    put_be64(cdb + 2, range.lba);
+    cdb[13] = (uint8_t)range.blocks;
+    answer = rig_command_out(&model->rig, cdb, both, 2 * length);
+    if (differs) {
+        assert_check(answer, SENSE_MISCOMPARE, ASC_MISCOMPARE_DURING_VERIFY);
+        assert_true(answer.information_valid);
+        assert_int_equal(answer.information, at);
+    } else {
+        assert_good(answer);
+        memcpy(bytes, both + length, length);
+        model_map(model, range);
+    }
+    free(both);
+}
+
+static void try_orwrite(struct model *model)
+{
+    struct rig_range range = draw_range(model);
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_ORWRITE_16};
+    uint8_t *bytes = model->bytes + start_of(model, range);
+    size_t length = end_of(model, range) - start_of(model, range);
+    uint8_t *data = malloc(length);
+
+    assert_non_null(data);
+    for (size_t i = 0; i < length; i++) {
+        data[i] = (uint8_t)(draw(model, 256) & draw(model, 256));
+        bytes[i] |= data[i];
+    }
+    model_map(model, range);
+    put_be64(cdb + 2, range.lba);
+    put_be32(cdb + 10, range.blocks);
+    assert_good(rig_command_out(&model->rig, cdb, data, length));
+    free(data);
+}
+
+static void try_write_and_verify(struct model *model)
+{
+    struct rig_range range = draw_range(model);
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_WRITE_AND_VERIFY_16, draw(model, 2) ? 0x02 : 0};
+    uint8_t *bytes = model->bytes + start_of(model, range);
+    size_t length = end_of(model, range) - start_of(model, range);
+
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (uint8_t)draw(model, 256);
+    model_map(model, range);
+    put_be64(cdb + 2, range.lba);
+    put_be32(cdb + 10, range.blocks);
+    assert_good(rig_command_out(&model->rig, cdb, bytes, length));
+}
+
+static void try_verify(struct model *model)
+{
+    struct rig_range range = draw_range(model);
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_VERIFY_16, 0x02 /* BYTCHK 01b */};
+    uint8_t *bytes = model->bytes + start_of(model, range);
+    size_t length = end_of(model, range) - start_of(model, range);
+    size_t at = draw(model, (uint32_t)length);
+
+    put_be64(cdb + 2, range.lba);
+    put_be32(cdb + 10, range.blocks);
+    assert_good(rig_command_out(&model->rig, cdb, bytes, length));
+    bytes[at] ^= 0x01;
+    assert_check(rig_command_out(&model->rig, cdb, bytes, length), SENSE_MISCOMPARE,
+                 ASC_MISCOMPARE_DURING_VERIFY);
+    bytes[at] ^= 0x01;
+}
+
+/* Rare, or there would be nothing left to try the others on. */
+static void try_format(struct model *model)
+{
+    const uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_FORMAT_UNIT};
+
+    if (draw(model, 8))
+        return;
+    model_unmap(model, (struct rig_range){.blocks = (uint32_t)model->rig.blocks});
+    assert_good(rig_command(&model->rig, cdb));
+}
+
+static void try_erase(struct model *model)
+{
+    const uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_SANITIZE, SCSI_SA_SANITIZE_BLOCK_ERASE};
+
+    if (draw(model, 8))
+        return;
+    model_unmap(model, (struct rig_range){.blocks = (uint32_t)model->rig.blocks});
+    assert_good(rig_command(&model->rig, cdb));
+}
+
+/* The pattern is wherever there is storage; a store that may keep more of it than it was asked for
+ * shows by the pattern where. */
+static void try_overwrite(struct model *model)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_SANITIZE, SCSI_SA_SANITIZE_OVERWRITE};
+    uint8_t list[5] = {(uint8_t)(1 + draw(model, 2)), 0, 0, 1, (uint8_t)(1 + draw(model, 255))};
+    uint32_t per_granule = GRANULE / model->rig.block_size;
+    uint8_t found[GRANULE];
+
+    if (draw(model, 8))
+        return;
+    put_be16(cdb + 7, sizeof(list));
+    assert_good(rig_command_out(&model->rig, cdb, list, sizeof(list)));
+    for (uint64_t granule = 0; granule < GRANULES; granule++) {
+        struct rig_range range = {.lba = granule * per_granule, .blocks = per_granule};
+
+        rig_read(&model->rig, range.lba, per_granule, found);
+        if (!model->mapped[granule] && (model->exact || found[0] == 0)) {
+            assert_true(bytes_are_zero(found, GRANULE));
+            continue;
+        }
+        memset(model->bytes + granule * GRANULE, list[4], GRANULE);
+        assert_memory_equal(found, model->bytes + granule * GRANULE, GRANULE);
+        model_map(model, range);
+    }
+}
+
 static void check_bytes(struct model *model, struct rig_range range)
 {
     size_t length = end_of(model, range) - start_of(model, range);
@@ -201,8 +337,11 @@ static void check_map(struct model *model)
 
 static void run_model(struct model *model)
 {
-    void (*const commands[])(struct model *) = {try_write,      try_unmap,       try_write_same,
-                                                try_write_same, try_wrong_unmap, try_flush};
+    void (*const commands[])(struct model *) = {
+        try_write,    try_unmap,  try_write_same, try_write_same,        try_wrong_unmap,
+        try_flush,    try_write,  try_unmap,      try_compare_and_write, try_compare_and_write,
+        try_orwrite,  try_verify, try_format,     try_write_and_verify,  try_erase,
+        try_overwrite};
     struct rig_range all = {.blocks = (uint32_t)model->rig.blocks};
 
     for (int round = 0; round < ROUNDS; round++) {
