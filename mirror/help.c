@@ -53,11 +53,18 @@ static const char sync_help[] =
     "  --verify            compare both sides afterwards\n"
     "  --json              the result as one JSON object on stdout\n" MOVING
     "  --ledger=FILE       where it is noted what was copied here and from where; without it\n"
-    "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror)\n" AUTH
-        ENDPOINTS "\n"
+    "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror)\n"
+    "  --resume            go on where an interrupted sync of the same two LUNs stopped\n"
+    "  --checkpoint=SECONDS\n"
+    "                      how often SECONDARY is flushed and the ledger brought up to date,\n"
+    "                      which is what a killed sync loses at most (default 5)\n" AUTH ENDPOINTS
+    "\n"
+    "SIGINT ends a sync so that --resume can go on; SIGUSR1 prints a line about how far it is.\n"
+    "\n"
     "Examples:\n"
     "  thinmirror sync --verify iscsi://san1/iqn.2024-01.org.example:vol1/0 \\\n"
     "                           iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
+    "  thinmirror sync --resume --ledger=vol1.ledger /dev/sdb vol1.img\n"
     "  thinmirror sync --dry-run --json /dev/sdb /dev/sdc\n"
     "  truncate -s 100G copy.img && thinmirror sync /dev/sdb copy.img\n";
 

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "control.h"
@@ -91,6 +92,20 @@ static int set_queue_depth(struct options *options, const char *value, struct er
     return 0;
 }
 
+static int set_checkpoint(struct options *options, const char *value, struct errmsg *err)
+{
+    char *end;
+    double seconds = strtod(value, &end);
+
+    /* Not a number fails every comparison. */
+    if (*value < '0' || *value > '9' || *end != '\0' || !(seconds >= 0.001 && seconds <= 86400))
+        return errmsg_set(err, -EINVAL,
+                          "--checkpoint is a number of seconds from 0.001 to 86400, not '%s'",
+                          value);
+    options->checkpoint_ms = (unsigned)(seconds * 1000 + 0.5);
+    return 0;
+}
+
 static int set_path(const char **to, const char *option, const char *value, struct errmsg *err)
 {
     if (*value == '\0')
@@ -126,6 +141,8 @@ static const struct option {
     {"source-map", SYNC | VERIFY, 0, set_source},
     {"dry-run", SYNC, offsetof(struct options, dry_run), NULL},
     {"overwrite", SYNC, offsetof(struct options, overwrite), NULL},
+    {"resume", SYNC, offsetof(struct options, resume), NULL},
+    {"checkpoint", SYNC, 0, set_checkpoint},
     {"verify", SYNC, offsetof(struct options, verify), NULL},
     {"ledger", SYNC, 0, set_ledger},
 };
@@ -220,7 +237,7 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct errm
 {
     bool words_only = false;
 
-    *ret = (struct options){.command = COMMAND_NONE};
+    *ret = (struct options){.command = COMMAND_NONE, .checkpoint_ms = OPTIONS_CHECKPOINT_MS};
     for (int at = 1; at < argc; at++) {
         const char *word = argv[at];
         int r;

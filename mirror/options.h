@@ -21,6 +21,8 @@ enum source_choice {
     SOURCE_FULL,
 };
 
+#define OPTIONS_CHECKPOINT_MS 5000 /* without --checkpoint */
+
 struct options {
     enum command command;
     bool help;            /* print options_help(command) and end */
@@ -30,11 +32,13 @@ struct options {
     bool dry_run;
     bool json;
     bool overwrite;
+    bool resume;
     bool verify;
     enum progress_mode progress;
     enum source_choice source;
-    unsigned queue_depth; /* 0: the default */
-    uint64_t rate_bytes;  /* per second; 0: no limit */
+    unsigned queue_depth;   /* 0: the default */
+    uint64_t rate_bytes;    /* per second; 0: no limit */
+    unsigned checkpoint_ms; /* the least time between two notes of what is done */
     const char *ledger;
     const char *auth_file;
 };

@@ -191,20 +191,34 @@ static void show_json(struct progress *progress, const struct copy_status *statu
     fputs("}\n", stderr);
 }
 
+/* A line of its own that stays, for whoever sent the signal. */
+static void show_line(struct progress *progress, const struct copy_status *status, double left)
+{
+    char line[PROGRESS_LINE_BYTES];
+
+    *progress->line_wanted = 0;
+    progress_clear(progress);
+    progress_line(status, share_of(status), progress->rate, left, DEFAULT_COLUMNS, line);
+    fprintf(stderr, "thinmirror: %s\n", line);
+}
+
 void progress_show(void *opaque, const struct copy_status *status)
 {
     struct progress *progress = opaque;
     char line[PROGRESS_LINE_BYTES];
     double left;
 
-    if (progress->mode == PROGRESS_NONE)
-        return;
     if (status->phase != progress->phase || status->seconds < progress->rate_seconds)
         *progress = (struct progress){.mode = progress->mode,
                                       .drawn = progress->drawn,
+                                      .line_wanted = progress->line_wanted,
                                       .phase = status->phase};
     measure_rate(progress, status);
     left = seconds_left(progress, status);
+    if (progress->line_wanted && *progress->line_wanted)
+        show_line(progress, status, left);
+    if (progress->mode == PROGRESS_NONE)
+        return;
     if (progress->mode == PROGRESS_JSON) {
         show_json(progress, status, left);
         return;

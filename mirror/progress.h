@@ -5,6 +5,7 @@
 /* Shows on stderr how far a run has come. The bar is one line that is drawn over in place, as wide
  * as the terminal is at that moment; JSON is one object a line, once a second. */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -21,6 +22,8 @@ struct progress {
     double rate_seconds;
     uint64_t rate_bytes;
     double printed_seconds; /* JSON */
+    volatile sig_atomic_t
+        *line_wanted; /* non-zero: print one line, whatever the mode; may be NULL */
 };
 
 void progress_init(struct progress *progress, enum progress_mode wanted);

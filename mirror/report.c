@@ -93,6 +93,7 @@ static void sync_json(const struct report *report)
     json_add_number(object, "lun_bytes", lun_bytes(report));
     json_add_number(object, "mapped_bytes", sync->mapped_bytes);
     json_add_number(object, "extents", sync->extents);
+    json_add_number(object, "resumed_bytes", sync->resumed_bytes);
     json_add_number(object, "to_copy_bytes", sync->to_copy_bytes);
     json_add_number(object, "to_empty_bytes", sync->to_empty_bytes);
     json_add_number(object, "read_bytes", sync->read_bytes);
@@ -143,6 +144,8 @@ static void sync_table(const struct report *report)
         return;
     row("LUN", sync->lun_bytes, "");
     mapped_row(sync);
+    if (sync->resumed_bytes > 0)
+        row("done before", sync->resumed_bytes, "");
     if (report->dry_run) {
         row("to copy", sync->to_copy_bytes, "");
         row("to empty", sync->to_empty_bytes, "  (dry run: nothing was written)");

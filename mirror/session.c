@@ -13,6 +13,7 @@
 #include "log.h"
 
 static volatile sig_atomic_t stop_requested;
+static volatile sig_atomic_t line_requested;
 
 static void request_stop(int signal_number)
 {
@@ -20,14 +21,23 @@ static void request_stop(int signal_number)
     stop_requested = 1;
 }
 
+static void request_line(int signal_number)
+{
+    (void)signal_number;
+    line_requested = 1;
+}
+
 void session_catch_signals(void)
 {
+    struct sigaction show = {.sa_handler = request_line, .sa_flags = SA_RESTART};
     /* No SA_RESTART: the wait for the LUNs has to end. */
     struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
 
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    sigemptyset(&show.sa_mask);
+    sigaction(SIGUSR1, &show, NULL);
 }
 
 /* Something that holds or protects the LUN is a refusal; a URL that can't be read is wrong usage.
@@ -73,6 +83,7 @@ enum exit_status session_open(struct session *session, const struct options *opt
 
     *session = (struct session){.options = options, .sole_writer = -1};
     progress_init(&session->progress, options->progress);
+    session->progress.line_wanted = &line_requested;
     session->notes.progress = &session->progress;
     shown_progress = &session->progress;
     log_set_sink(log_line);

@@ -45,7 +45,8 @@ struct verify_result;
 enum exit_status session_verify(struct session *session, bool copy_all,
                                 struct verify_result *ret_result);
 
-/* From now on SIGINT and SIGTERM only ask for an end; the second one kills. */
+/* From now on SIGINT and SIGTERM only ask for an end; the second one kills. SIGUSR1 asks for a line
+ * about how far it is. */
 void session_catch_signals(void);
 
 #endif

@@ -128,9 +128,12 @@ static int replace(const char *path, const char *text)
     CLEANUP_CLOSE int fd = -1;
     int r;
 
-    if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
+    if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
         return -ENAMETOOLONG;
-    fd = mkostemp(temporary, O_CLOEXEC);
+    /* Always the same name, so that a killed run leaves one such file at most. */
+    if (unlink(temporary) < 0 && errno != ENOENT)
+        return -errno;
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     r = write_whole(fd, text);

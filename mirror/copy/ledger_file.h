@@ -15,7 +15,8 @@
  * no home, -ENAMETOOLONG. */
 int ledger_default_path(const char *identity, char ret[static PATH_MAX], struct errmsg *err);
 
-/* -ENOENT: there is none. -EINVAL with a sentence: it is no ledger. */
+/* Fills ret, which ledger_free empties. -ENOENT: there is none. -EINVAL with a sentence: it is no
+ * ledger. */
 int ledger_file_read(const char *path, struct ledger *ret, struct errmsg *err);
 
 /* Replaces the file at once (a crash leaves the old one or the new one) and durably. make_folders:

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "checked.h"
+#include "checkpoint.h"
 
 struct piece {
     struct piece *next;
@@ -21,7 +22,7 @@ static unsigned copies_of(unsigned depth)
 }
 
 int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *secondary,
-               const struct copy_control *control)
+               const struct copy_control *control, struct checkpoint *checkpoint)
 {
     uint32_t block_size = primary->info.block_size;
     unsigned depth = control->queue_depth ? control->queue_depth : COPY_QUEUE_DEPTH;
@@ -30,6 +31,7 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
     *mover = (struct mover){.primary = primary,
                             .secondary = secondary,
                             .control = control,
+                            .checkpoint = checkpoint,
                             .depth = depth,
                             .chunk_blocks =
                                 buffers_chunk_blocks(block_size, primary->info.max_transfer_blocks,
@@ -126,16 +128,24 @@ static void read_done(struct endpoint_request *request)
     mover->read_last = piece;
 }
 
+static void tell_done(struct mover *mover, const struct endpoint_request *request)
+{
+    if (mover->checkpoint)
+        checkpoint_add(mover->checkpoint, request->lba, request->blocks);
+}
+
 static void write_done(struct endpoint_request *request)
 {
     struct piece *piece = request->opaque;
     struct mover *mover = piece->mover;
 
     mover->writing--;
-    if (request->result < 0)
+    if (request->result < 0) {
         fail(mover, request->result, &request->error);
-    else
+    } else {
         mover->written_bytes += piece->iov.iov_len;
+        tell_done(mover, request);
+    }
     give_back(piece);
 }
 
@@ -152,6 +162,8 @@ static void zero_done(struct endpoint_request *request)
         mover->unmapped_bytes += bytes;
     else
         mover->zeroed_bytes += bytes;
+    if (request->result == 0)
+        tell_done(mover, request);
     give_back(piece);
 }
 

@@ -20,12 +20,14 @@
 #include "endpoint.h"
 #include "job_queue.h"
 
+struct checkpoint;
 struct piece;
 
 struct mover {
     struct endpoint *primary;
     struct endpoint *secondary;
     const struct copy_control *control;
+    struct checkpoint *checkpoint; /* told what is finished; may be NULL */
     uint64_t chunk_blocks;
     unsigned depth;
     struct job_queue copies;
@@ -51,7 +53,7 @@ struct mover {
 
 /* mover stays at its address until mover_free. -ENOMEM. */
 int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *secondary,
-               const struct copy_control *control);
+               const struct copy_control *control, struct checkpoint *checkpoint);
 /* Only with nothing in flight. */
 void mover_free(struct mover *mover);
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "checkpoint.h"
 #include "copy_wait.h"
 #include "map_reader.h"
 #include "mover.h"
@@ -13,10 +14,12 @@ struct sync {
     const struct sync_params *params;
     struct map_pair maps;
     struct mover mover;
+    struct checkpoint checkpoint;
     struct job_list jobs; /* of one window */
     uint64_t block_size;
     uint64_t copy_blocks;  /* planned */
     uint64_t empty_blocks; /* planned */
+    uint64_t resumed_blocks;
     double started;
     double reported;
     int error; /* the first */
@@ -27,6 +30,39 @@ static void fail(struct sync *sync, int error, const char *message)
 {
     if (!sync->error)
         sync->error = errmsg_set(sync->err, error, "%s", message);
+}
+
+/* What is left of a job after an earlier run goes to the mover. */
+static int add_job(struct sync *sync, const struct job *job)
+{
+    uint64_t at = job->lba, end = job->lba + job->blocks, left = 0;
+    struct range gap;
+
+    while (range_set_gap(sync->params->done, at, end, &gap)) {
+        struct job part = {job->kind, gap.start, gap.end - gap.start};
+        struct job_list one = {&part, 1, 1};
+        int r = sync->params->dry_run ? 0 : mover_add(&sync->mover, &one);
+
+        if (r < 0)
+            return r;
+        left += part.blocks;
+        at = gap.end;
+    }
+    *(job->kind == JOB_COPY ? &sync->copy_blocks : &sync->empty_blocks) += left;
+    sync->resumed_blocks += job->blocks - left;
+    return 0;
+}
+
+/* Blocks that no job is about are as they should be already. */
+static void note_idle(struct sync *sync, uint64_t start, uint64_t end)
+{
+    for (size_t i = 0; i < sync->jobs.count; i++) {
+        const struct job *job = &sync->jobs.items[i];
+
+        checkpoint_add(&sync->checkpoint, start, job->lba - start);
+        start = job->lba + job->blocks;
+    }
+    checkpoint_add(&sync->checkpoint, start, end - start);
 }
 
 static int plan_next(struct sync *sync, uint64_t end)
@@ -43,14 +79,11 @@ static int plan_next(struct sync *sync, uint64_t end)
                     &params, &sync->jobs);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < sync->jobs.count; i++) {
-        if (sync->jobs.items[i].kind == JOB_COPY)
-            sync->copy_blocks += sync->jobs.items[i].blocks;
-        else
-            sync->empty_blocks += sync->jobs.items[i].blocks;
-    }
+    note_idle(sync, sync->maps.planned, end);
     map_pair_take(&sync->maps, end);
-    return sync->params->dry_run ? 0 : mover_add(&sync->mover, &sync->jobs);
+    for (size_t i = 0; r == 0 && i < sync->jobs.count; i++)
+        r = add_job(sync, &sync->jobs.items[i]);
+    return r;
 }
 
 /* Everything that can go on without waiting. */
@@ -70,8 +103,12 @@ static void pump(struct sync *sync)
         map_pair_pump(&sync->maps);
     }
     mover_pump(&sync->mover, begin);
+    if (begin && !sync->error)
+        checkpoint_pump(&sync->checkpoint);
     if (sync->mover.error)
         fail(sync, sync->mover.error, sync->mover.message.text);
+    if (sync->checkpoint.error)
+        fail(sync, sync->checkpoint.error, sync->checkpoint.message.text);
     if (sync->maps.primary.error)
         fail(sync, sync->maps.primary.error, sync->maps.primary.message.text);
     if (sync->maps.secondary.error)
@@ -82,7 +119,7 @@ static void pump(struct sync *sync)
 
 static bool finished(const struct sync *sync)
 {
-    if (map_pair_busy(&sync->maps) || !mover_idle(&sync->mover))
+    if (map_pair_busy(&sync->maps) || !mover_idle(&sync->mover) || sync->checkpoint.busy)
         return false;
     if (sync->error || copy_stopped(&sync->params->control))
         return true;
@@ -93,7 +130,8 @@ static void wait_for_progress(struct sync *sync)
 {
     const struct copy_side sides[2] = {
         {sync->params->primary, sync->mover.reading > 0 || sync->maps.primary.busy},
-        {sync->params->secondary, sync->mover.writing > 0 || sync->maps.secondary.busy},
+        {sync->params->secondary,
+         sync->mover.writing > 0 || sync->maps.secondary.busy || sync->checkpoint.busy},
     };
     struct errmsg message;
     int r = copy_wait(sides, sync->error != 0, mover_delay(&sync->mover), &message);
@@ -117,14 +155,18 @@ static void report(struct sync *sync, bool force)
     copy_report(&sync->params->control, &status, force, &sync->reported);
 }
 
-static int flush(struct sync *sync)
+/* After an error what was done all the same is worth keeping, if it can be made durable; the error
+ * is still the first one. */
+static void finish(struct sync *sync)
 {
-    struct endpoint_request request = {.op = ENDPOINT_FLUSH};
-    int r = endpoint_run(sync->params->secondary, &request);
+    struct errmsg ignored;
 
-    if (r < 0)
-        errmsg_set(sync->err, r, "%s", request.error.text[0] ? request.error.text : strerror(-r));
-    return r;
+    if (sync->params->dry_run)
+        return;
+    if (!sync->error)
+        sync->error = checkpoint_finish(&sync->checkpoint, sync->err);
+    else if (sync->params->checkpoint && !sync->checkpoint.error)
+        (void)checkpoint_finish(&sync->checkpoint, &ignored);
 }
 
 static void fill_result(struct sync *sync, struct sync_result *ret)
@@ -141,6 +183,7 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
         .written_bytes = sync->mover.written_bytes,
         .unmapped_bytes = sync->mover.unmapped_bytes,
         .zeroed_bytes = sync->mover.zeroed_bytes,
+        .resumed_bytes = sync->resumed_blocks * block_size,
         .to_copy_bytes = sync->copy_blocks * block_size,
         .to_empty_bytes = sync->empty_blocks * block_size,
         .map_gave_up = sync->maps.primary.gave_up,
@@ -158,34 +201,48 @@ static enum map_source secondary_map(const struct sync_params *params)
     return params->secondary->info.can_map ? MAP_ASK : MAP_ALL_MAPPED;
 }
 
+static int set_up(struct sync *sync)
+{
+    const struct sync_params *params = sync->params;
+    int r = checkpoint_init(&sync->checkpoint, params);
+
+    if (r == 0)
+        r = mover_init(&sync->mover, params->primary, params->secondary, &params->control,
+                       &sync->checkpoint);
+    if (r == 0)
+        r = map_pair_init(&sync->maps, params->primary, params->copy_all ? MAP_ALL_MAPPED : MAP_ASK,
+                          params->secondary, secondary_map(params));
+    return r < 0 ? errmsg_set(sync->err, r, "cannot set up the copy: %s", strerror(-r)) : 0;
+}
+
+static void tear_down(struct sync *sync)
+{
+    job_list_free(&sync->jobs);
+    map_pair_free(&sync->maps);
+    mover_free(&sync->mover);
+    checkpoint_free(&sync->checkpoint);
+}
+
 int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err)
 {
     struct sync sync = {.params = params,
                         .block_size = params->primary->info.block_size,
                         .started = copy_now(),
                         .err = err};
-    int r;
 
     *ret = (struct sync_result){0};
-    r = mover_init(&sync.mover, params->primary, params->secondary, &params->control);
-    if (r < 0)
-        return errmsg_set(err, r, "cannot set up the buffers: %s", strerror(-r));
-    r = map_pair_init(&sync.maps, params->primary, params->copy_all ? MAP_ALL_MAPPED : MAP_ASK,
-                      params->secondary, secondary_map(params));
-    if (r < 0) {
-        mover_free(&sync.mover);
-        return errmsg_set(err, r, "%s", strerror(-r));
+    sync.error = set_up(&sync);
+    if (sync.error < 0) {
+        tear_down(&sync);
+        return sync.error;
     }
     for (pump(&sync); !finished(&sync); pump(&sync)) {
         report(&sync, false);
         wait_for_progress(&sync);
     }
     report(&sync, true);
-    if (!sync.error && !params->dry_run)
-        sync.error = flush(&sync);
+    finish(&sync);
     fill_result(&sync, ret);
-    job_list_free(&sync.jobs);
-    map_pair_free(&sync.maps);
-    mover_free(&sync.mover);
+    tear_down(&sync);
     return sync.error;
 }

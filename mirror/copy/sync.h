@@ -10,6 +10,8 @@
 #include "control.h"
 #include "endpoint.h"
 
+struct range_set;
+
 struct sync_params {
     struct endpoint *primary;
     /* Of the same block size, at least as large, writable unless dry_run. What it has beyond the
@@ -21,6 +23,14 @@ struct sync_params {
     bool need_map;
     bool secondary_is_zero; /* it was read, and there is nothing but zeros on it */
     bool dry_run;           /* plan only; nothing is read or written */
+    /* What an earlier run did and flushed: nothing is done about it any more. NULL: nothing. */
+    const struct range_set *done;
+    /* Called about every checkpoint_seconds, and at the end, however that comes about: everything
+     * in done, the earlier run's included, reads on the secondary as on the primary, durably.
+     * -errno with a sentence ends the sync. NULL: nobody wants to know. */
+    int (*checkpoint)(void *opaque, const struct range_set *done, struct errmsg *err);
+    void *checkpoint_opaque;
+    double checkpoint_seconds;
     struct copy_control control;
 };
 
@@ -33,6 +43,7 @@ struct sync_result {
     uint64_t written_bytes;  /* copied to the secondary */
     uint64_t unmapped_bytes; /* deallocated on the secondary */
     uint64_t zeroed_bytes;   /* written with zeros on the secondary, which could not deallocate */
+    uint64_t resumed_bytes;  /* what the earlier run had done of it, copied or emptied */
     uint64_t to_copy_bytes;  /* planned */
     uint64_t to_empty_bytes; /* planned */
     bool map_gave_up;        /* the primary's map ended early: note says why */
@@ -41,7 +52,8 @@ struct sync_result {
 };
 
 /* Copies, and flushes the secondary. 0 also when interrupted: what was written is durable then.
- * -errno with a sentence that names the LUN: nothing may be taken as copied. */
+ * -errno with a sentence that names the LUN: nothing but what checkpoint() was told may be taken as
+ * copied. */
 int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err);
 
 #endif

@@ -11,8 +11,15 @@
 
 #include "cleanup.h"
 
-#define LEDGER_VERSION   1
+#define LEDGER_VERSION   2
 #define LEDGER_MAX_DEPTH 8
+
+/* What stands before and after the checksum; the text ends there. */
+static const char checksum_key[] = ",\n  \"checksum\":\"";
+static const char checksum_end[] = "\"\n}\n";
+
+#define CHECKSUM_DIGITS 16
+#define CHECKSUM_BYTES  (sizeof(checksum_key) - 1 + CHECKSUM_DIGITS + sizeof(checksum_end) - 1)
 
 static const char *const state_names[] = {"copying", "complete"};
 
@@ -50,24 +57,72 @@ static int add_side(struct json_object *object, const char *key, const struct le
     return 0;
 }
 
+/* "0+4096 8192+16", or NULL: out of memory. */
+static char *ranges_text(const struct range_set *set)
+{
+    enum { RANGE_BYTES = 2 * 20 + 2 };
+    size_t count = set->count < LEDGER_RANGES_MAX ? set->count : LEDGER_RANGES_MAX, used = 0;
+    char *text = malloc(count * RANGE_BYTES + 1);
+
+    if (!text)
+        return NULL;
+    text[0] = '\0';
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)sprintf(text + used, "%s%" PRIu64 "+%" PRIu64, i > 0 ? " " : "",
+                                set->items[i].start, set->items[i].end - set->items[i].start);
+    return text;
+}
+
+static uint64_t hash_bytes(const char *text, size_t length)
+{
+    uint64_t hash = 0xcbf29ce484222325;
+
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (uint8_t)text[i]) * 0x100000001b3;
+    return hash;
+}
+
 int ledger_encode(const struct ledger *ledger, char **ret)
 {
     CLEANUP(cleanup_json) struct json_object *object = json_object_new_object();
+    CLEANUP_FREE char *done = ranges_text(&ledger->done);
     const char *text;
+    size_t length;
 
-    if (!object || add(object, "thinmirror_ledger", json_object_new_int(LEDGER_VERSION)) < 0 ||
+    if (!object || !done ||
+        add(object, "thinmirror_ledger", json_object_new_int(LEDGER_VERSION)) < 0 ||
         add(object, "state", json_object_new_string(state_names[ledger->state])) < 0 ||
         add_side(object, "primary", &ledger->primary) < 0 ||
         add_side(object, "secondary", &ledger->secondary) < 0 ||
         add(object, "source_map", json_object_new_string(ledger->source_map)) < 0 ||
         add(object, "started", json_object_new_int64(ledger->started)) < 0 ||
-        add(object, "completed", json_object_new_int64(ledger->completed)) < 0)
+        add(object, "completed", json_object_new_int64(ledger->completed)) < 0 ||
+        add(object, "done", json_object_new_string(done)) < 0)
         return -ENOMEM;
-    text = json_object_to_json_string_ext(object,
-                                          JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-    if (!text || asprintf(ret, "%s\n", text) < 0)
+    text =
+        json_object_to_json_string_length(object,
+                                          JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE,
+                                          &length);
+    if (!text || length < 2)
+        return -ENOMEM;
+    length -= 2; /* "\n}": the checksum comes before it */
+    if (asprintf(ret, "%.*s%s%016" PRIx64 "%s", (int)length, text, checksum_key,
+                 hash_bytes(text, length), checksum_end) < 0)
         return -ENOMEM;
     return 0;
+}
+
+/* Whether the text ends in the checksum of what is before it. */
+static bool is_whole(const char *text, size_t length)
+{
+    char expected[CHECKSUM_BYTES + 1];
+
+    if (length <= CHECKSUM_BYTES)
+        return false;
+    length -= CHECKSUM_BYTES;
+    snprintf(expected, sizeof(expected), "%s%016" PRIx64 "%s", checksum_key,
+             hash_bytes(text, length), checksum_end);
+    return memcmp(text + length, expected, CHECKSUM_BYTES) == 0;
 }
 
 static int get_string(struct json_object *object, const char *key, char *ret, size_t size)
@@ -130,20 +185,51 @@ static int get_state(struct json_object *object, enum ledger_state *ret)
     return -EINVAL;
 }
 
-int ledger_decode(const char *text, size_t length, struct ledger *ret)
+/* A decimal number at *at, which moves behind it. Nothing but digits: strtoull takes signs. */
+static int take_number(const char **at, uint64_t *ret)
 {
-    CLEANUP(cleanup_tokener) struct json_tokener *tokener = json_tokener_new_ex(LEDGER_MAX_DEPTH);
-    CLEANUP(cleanup_json) struct json_object *object = NULL;
+    char *end;
+
+    if (**at < '0' || **at > '9')
+        return -EINVAL;
+    errno = 0;
+    *ret = strtoull(*at, &end, 10);
+    *at = end;
+    return errno ? -EINVAL : 0;
+}
+
+/* Ranges in order that do not touch, within the primary. */
+static int get_ranges(struct json_object *object, uint64_t blocks, struct range_set *ret)
+{
+    struct json_object *value;
+    const char *at;
+    uint64_t start, length, end = 0;
+
+    if (!json_object_object_get_ex(object, "done", &value) ||
+        !json_object_is_type(value, json_type_string))
+        return -EINVAL;
+    for (at = json_object_get_string(value); *at; at += *at == ' ') {
+        int r;
+
+        if (take_number(&at, &start) < 0 || *at++ != '+' || take_number(&at, &length) < 0 ||
+            (*at != '\0' && (*at != ' ' || at[1] == '\0')))
+            return -EINVAL;
+        if (length == 0 || (ret->count > 0 && start <= end) || start > blocks ||
+            length > blocks - start)
+            return -EINVAL;
+        end = start + length;
+        r = range_set_add(ret, start, length);
+        if (r < 0)
+            return r == -ENOMEM ? r : -EINVAL;
+    }
+    return at == json_object_get_string(value) + json_object_get_string_len(value) ? 0 : -EINVAL;
+}
+
+static int decode_members(struct json_object *object, struct ledger *ret)
+{
     uint64_t version, started, completed;
 
-    if (!tokener)
-        return -ENOMEM;
-    if (length == 0 || length > LEDGER_MAX_BYTES)
-        return -EINVAL;
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    object = json_tokener_parse_ex(tokener, text, (int)length);
-    *ret = (struct ledger){0};
-    if (!object || !json_object_is_type(object, json_type_object) ||
+    if (!json_object_is_type(object, json_type_object) ||
         get_number(object, "thinmirror_ledger", LEDGER_VERSION, &version) < 0 ||
         version != LEDGER_VERSION || get_state(object, &ret->state) < 0 ||
         get_side(object, "primary", &ret->primary) < 0 ||
@@ -154,7 +240,31 @@ int ledger_decode(const char *text, size_t length, struct ledger *ret)
         return -EINVAL;
     ret->started = (int64_t)started;
     ret->completed = (int64_t)completed;
-    return 0;
+    return get_ranges(object, ret->primary.blocks, &ret->done);
+}
+
+int ledger_decode(const char *text, size_t length, struct ledger *ret)
+{
+    CLEANUP(cleanup_tokener) struct json_tokener *tokener = json_tokener_new_ex(LEDGER_MAX_DEPTH);
+    CLEANUP(cleanup_json) struct json_object *object = NULL;
+    int r;
+
+    *ret = (struct ledger){0};
+    if (!tokener)
+        return -ENOMEM;
+    if (length == 0 || length > LEDGER_MAX_BYTES || !is_whole(text, length))
+        return -EINVAL;
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    object = json_tokener_parse_ex(tokener, text, (int)length);
+    r = decode_members(object, ret);
+    if (r < 0)
+        ledger_free(ret);
+    return r;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+    range_set_free(&ledger->done);
 }
 
 bool ledger_side_matches(const struct ledger_side *known, const struct ledger_side *now)
@@ -165,11 +275,7 @@ bool ledger_side_matches(const struct ledger_side *known, const struct ledger_si
 
 uint64_t ledger_hash(const char *text)
 {
-    uint64_t hash = 0xcbf29ce484222325;
-
-    for (; *text; text++)
-        hash = (hash ^ (uint8_t)*text) * 0x100000001b3;
-    return hash;
+    return hash_bytes(text, strlen(text));
 }
 
 static bool stands_for_itself(char c)

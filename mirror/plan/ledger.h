@@ -3,19 +3,27 @@
 #define THINMIRROR_LEDGER_H
 
 /* The ledger: what was last copied to a secondary, and from where. It lets a later run tell data
- * that an earlier run put there from data that is somebody else's. One small JSON object:
+ * that an earlier run put there from data that is somebody else's, and go on where that run was
+ * interrupted. One JSON object:
  *
- *   {"thinmirror_ledger": 1, "state": "copying",
+ *   {"thinmirror_ledger": 2, "state": "copying",
  *    "primary":   {"identity": "naa.6...", "name": "...", "blocks": 8, "block_size": 512},
- *    "secondary": {...}, "source_map": "lba-status", "started": 1700000000, "completed": 0}
+ *    "secondary": {...}, "source_map": "lba-status", "started": 1700000000, "completed": 0,
+ *    "done": "0+4096 8192+16",
+ *    "checksum": "0123456789abcdef"}
  *
- * Times are seconds since 1970 UTC. Pure: no file is touched here. */
+ * Times are seconds since 1970 UTC. done lists the ranges, LBA and blocks, that read on the
+ * secondary as they do on the primary and were flushed. The checksum is the ledger_hash of all text
+ * before it, up to the end of the line above. Pure: no file is touched here. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define LEDGER_MAX_BYTES      16384
+#include "range_set.h"
+
+#define LEDGER_MAX_BYTES      (1 << 20)
+#define LEDGER_RANGES_MAX     16384 /* what is more is not written; it is then done again */
 #define LEDGER_IDENTITY_BYTES 320
 #define LEDGER_NAME_BYTES     2048
 #define LEDGER_FILE_BYTES     256
@@ -39,14 +47,19 @@ struct ledger {
     char source_map[16];
     int64_t started;
     int64_t completed; /* 0 while copying */
+    struct range_set done;
 };
 
 /* The JSON text, newline included, in *ret (free it). -ENOMEM. */
 int ledger_encode(const struct ledger *ledger, char **ret);
 
-/* -EINVAL when the text is no ledger of this version: no JSON, a member missing, of another type,
- * too long or out of range. Members that are not known are ignored. */
+/* Fills ret, which ledger_free empties. -EINVAL when the text is no whole ledger of this version:
+ * another checksum, no JSON, a member missing, of another type, too long or out of range. Members
+ * that are not known are ignored. */
 int ledger_decode(const char *text, size_t length, struct ledger *ret);
+
+/* For CLEANUP(ledger_free) too. */
+void ledger_free(struct ledger *ledger);
 
 /* True when the ledger is about this very side: same non-empty identity, block size and length. */
 bool ledger_side_matches(const struct ledger_side *known, const struct ledger_side *now);

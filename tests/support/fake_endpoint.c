@@ -196,6 +196,8 @@ static int fake_submit(struct endpoint *endpoint, struct endpoint_request *reque
         fake->high_water[request->op] = fake->in_flight[request->op];
     if (request->op == ENDPOINT_MAP)
         endpoint->counters.maps++;
+    if (fake->on_submit)
+        fake->on_submit(fake, request);
     eventfd_write(fake->event_fd, 1);
     return 0;
 }

@@ -43,7 +43,8 @@ struct fake_endpoint {
     int gone_after; /* requests answered before the target is gone; -1: it stays */
     bool shuffle;
     unsigned answers_per_wait; /* 0: all that there are */
-    /* Called as each request is answered. */
+    /* Called as each request is taken, and as each is answered. */
+    void (*on_submit)(struct fake_endpoint *fake, const struct endpoint_request *request);
     void (*on_answer)(struct fake_endpoint *fake, const struct endpoint_request *request);
     void *opaque;
 

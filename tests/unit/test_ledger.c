@@ -12,6 +12,8 @@
 #include "cleanup.h"
 #include "ledger.h"
 
+static struct range sample_ranges[] = {{0, 4096}, {8192, 8193}, {1ULL << 36, 1ULL << 37}};
+
 static const struct ledger sample = {
     .state = LEDGER_COMPLETE,
     .primary = {"naa.6001405aabbccdd", "iscsi://host/iqn.2024-01.org.example:a/1", 1ULL << 37, 512},
@@ -19,6 +21,7 @@ static const struct ledger sample = {
     .source_map = "lba-status",
     .started = 1700000000,
     .completed = INT64_MAX,
+    .done = {.items = sample_ranges, .count = 3, .capacity = 3},
 };
 
 static void expect_same_side(const struct ledger_side *a, const struct ledger_side *b)
@@ -32,11 +35,13 @@ static void expect_same_side(const struct ledger_side *a, const struct ledger_si
 static void what_was_written_is_read_back(void **state)
 {
     CLEANUP_FREE char *text = NULL;
-    struct ledger got;
+    CLEANUP(ledger_free) struct ledger got;
 
     (void)state;
     assert_int_equal(ledger_encode(&sample, &text), 0);
     assert_int_equal(ledger_decode(text, strlen(text), &got), 0);
+    assert_int_equal(got.done.count, 3);
+    assert_memory_equal(got.done.items, sample_ranges, sizeof(sample_ranges));
     assert_int_equal(got.state, LEDGER_COMPLETE);
     expect_same_side(&got.primary, &sample.primary);
     expect_same_side(&got.secondary, &sample.secondary);
@@ -52,23 +57,63 @@ static void a_ledger_that_was_cut_is_no_ledger(void **state)
 
     (void)state;
     assert_int_equal(ledger_encode(&sample, &text), 0);
-    for (size_t length = 0; length + 2 <= strlen(text); length++)
+    for (size_t length = 0; length < strlen(text); length++)
         assert_int_equal(ledger_decode(text, length, &got), -EINVAL);
 }
 
-/* The sample's text with the first occurrence of from replaced. */
+static void a_ledger_with_any_bit_changed_is_no_ledger(void **state)
+{
+    CLEANUP_FREE char *text = NULL;
+    struct ledger got;
+
+    (void)state;
+    assert_int_equal(ledger_encode(&sample, &text), 0);
+    for (size_t i = 0; i < strlen(text); i++) {
+        char before = text[i];
+
+        text[i] = (char)(before ^ 1);
+        assert_int_equal(ledger_decode(text, strlen(text), &got), -EINVAL);
+        text[i] = before;
+    }
+}
+
+static void more_ranges_than_there_is_room_for_are_left_out(void **state)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP(range_set_free) struct range_set many = {0};
+    CLEANUP(ledger_free) struct ledger got;
+    struct ledger ledger = sample;
+
+    (void)state;
+    for (uint64_t i = 0; i < LEDGER_RANGES_MAX + 100; i++)
+        assert_int_equal(range_set_add(&many, (1ULL << 36) + 2 * i, 1), 0);
+    ledger.done = many;
+    assert_int_equal(ledger_encode(&ledger, &text), 0);
+    assert_true(strlen(text) < LEDGER_MAX_BYTES);
+    assert_int_equal(ledger_decode(text, strlen(text), &got), 0);
+    assert_int_equal(got.done.count, LEDGER_RANGES_MAX);
+    assert_memory_equal(got.done.items, many.items, LEDGER_RANGES_MAX * sizeof(*many.items));
+}
+
+/* The sample's text with the first occurrence of from replaced, and a checksum that fits. */
 static int decode_changed(const char *from, const char *to)
 {
     CLEANUP_FREE char *text = NULL;
     CLEANUP_FREE char *changed = NULL;
-    struct ledger got;
+    CLEANUP_FREE char *whole = NULL;
+    CLEANUP(ledger_free) struct ledger got;
     char *at;
 
     assert_int_equal(ledger_encode(&sample, &text), 0);
     at = strstr(text, from);
     assert_non_null(at);
     assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) > 0);
-    return ledger_decode(changed, strlen(changed), &got);
+    at = strstr(changed, ",\n  \"checksum\":\"");
+    assert_non_null(at);
+    *at = '\0';
+    assert_true(asprintf(&whole, "%s,\n  \"checksum\":\"%016llx\"\n}\n", changed,
+                         (unsigned long long)ledger_hash(changed)) > 0);
+    return ledger_decode(whole, strlen(whole), &got);
 }
 
 static void members_must_be_there_and_make_sense(void **state)
@@ -77,7 +122,7 @@ static void members_must_be_there_and_make_sense(void **state)
     assert_int_equal(decode_changed("1700000000", "1700000001"), 0);
     assert_int_equal(decode_changed("\"state\"", "\"estate\""), -EINVAL);
     assert_int_equal(decode_changed("\"complete\"", "\"half\""), -EINVAL);
-    assert_int_equal(decode_changed("\"thinmirror_ledger\":1", "\"thinmirror_ledger\":2"), -EINVAL);
+    assert_int_equal(decode_changed("\"thinmirror_ledger\":2", "\"thinmirror_ledger\":3"), -EINVAL);
     assert_int_equal(decode_changed("\"primary\"", "\"first\""), -EINVAL);
     assert_int_equal(decode_changed("\"naa.6001405aabbccdd\"", "17"), -EINVAL);
     assert_int_equal(decode_changed("\"naa.6001405aabbccdd\"", "\"a\\u0000b\""), -EINVAL);
@@ -89,6 +134,36 @@ static void members_must_be_there_and_make_sense(void **state)
     assert_int_equal(decode_changed("{", "{\"more\": [1, {}],"), 0);
     assert_int_equal(decode_changed("{", "{\"more\": [[[[[[[[[[1]]]]]]]]]],"), -EINVAL);
     assert_int_equal(decode_changed("{", "[{"), -EINVAL);
+}
+
+static void ranges_must_be_in_order_and_on_the_lun(void **state)
+{
+    static const char *const wrong[] = {"8193+1 0+2",
+                                        "0+4096 4096+1",
+                                        "0+4096 1+1",
+                                        "0+0",
+                                        "137438953472+1",
+                                        "0+137438953473",
+                                        "1+18446744073709551615",
+                                        "18446744073709551616+1",
+                                        "0",
+                                        "0+",
+                                        "+5",
+                                        "-1+2",
+                                        "0+ 5",
+                                        "0+5 ",
+                                        " 0+5",
+                                        "0+5,7+1",
+                                        "0+5  7+1",
+                                        "0+5x",
+                                        "0+5\\u0000"};
+
+    (void)state;
+    assert_int_equal(decode_changed("0+4096 8192+1 68719476736+68719476736", ""), 0);
+    assert_int_equal(decode_changed("0+4096 8192+1 68719476736+68719476736", "0+137438953472"), 0);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_int_equal(decode_changed("0+4096 8192+1 68719476736+68719476736", wrong[i]),
+                         -EINVAL);
 }
 
 static void other_json_is_no_ledger(void **state)
@@ -170,6 +245,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read_back),
         cmocka_unit_test(a_ledger_that_was_cut_is_no_ledger),
+        cmocka_unit_test(a_ledger_with_any_bit_changed_is_no_ledger),
+        cmocka_unit_test(more_ranges_than_there_is_room_for_are_left_out),
+        cmocka_unit_test(ranges_must_be_in_order_and_on_the_lun),
         cmocka_unit_test(members_must_be_there_and_make_sense),
         cmocka_unit_test(other_json_is_no_ledger),
         cmocka_unit_test(texts_that_are_too_long_are_refused),
