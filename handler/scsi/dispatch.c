@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Which commands there are. A command is served if and only if it has a row here; REPORT SUPPORTED
- * OPERATION CODES reads the same rows. */
+ * OPERATION CODES reads the same rows.
+ *
+ * WRITE ATOMIC(16) has none, on purpose. That no other command sees half of it would be easy
+ * (volume_update), but it must also be all or nothing after the machine has crashed, and a file
+ * system writes a file's blocks in whatever order and number it likes. Without a journal of our own
+ * the promise would be false, so VPD B0h states no atomic lengths. */
 
 #include "cdb.h"
 #include "lun_internal.h"

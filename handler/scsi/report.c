@@ -24,8 +24,29 @@
 #define ONE_UNSUPPORTED          0x01
 #define ONE_SUPPORTED            0x03
 
-/* A command timeouts descriptor that states no time. */
-static const uint8_t no_timeouts[TIMEOUTS_BYTES] = {0, TIMEOUTS_BYTES - 2};
+/* Seconds after which it makes sense to ask what became of a command, and after which to give it
+ * up. The kernel's target gives up after 30 of its own. Only what goes over a whole volume may take
+ * longer where nobody does. */
+#define NOMINAL_SECONDS          1
+#define RECOMMENDED_SECONDS      30
+#define LONG_NOMINAL_SECONDS     30
+#define LONG_RECOMMENDED_SECONDS 3600
+
+static bool takes_long(const struct operation *row)
+{
+    return row->opcode == SCSI_FORMAT_UNIT || row->opcode == SCSI_SANITIZE;
+}
+
+/* The command timeouts descriptor, SPC-4 6.35.4. */
+static void add_timeouts(struct exec *exec, const struct operation *row)
+{
+    bool is_long = takes_long(row);
+    uint8_t timeouts[TIMEOUTS_BYTES] = {0, TIMEOUTS_BYTES - 2};
+
+    put_be32(timeouts + 4, is_long ? LONG_NOMINAL_SECONDS : NOMINAL_SECONDS);
+    put_be32(timeouts + 8, is_long ? LONG_RECOMMENDED_SECONDS : RECOMMENDED_SECONDS);
+    reply_add(exec, timeouts, sizeof(timeouts));
+}
 
 static uint8_t report_all(struct exec *exec, bool with_timeouts)
 {
@@ -49,7 +70,7 @@ static uint8_t report_all(struct exec *exec, bool with_timeouts)
         put_be16(descriptor + 6, rows[i].cdb_bytes);
         reply_add(exec, descriptor, sizeof(descriptor));
         if (with_timeouts)
-            reply_add(exec, no_timeouts, sizeof(no_timeouts));
+            add_timeouts(exec, &rows[i]);
     }
     return SCSI_STATUS_GOOD;
 }
@@ -68,7 +89,7 @@ static uint8_t report_row(struct exec *exec, const struct operation *row, bool w
     reply_add(exec, header, sizeof(header));
     reply_add(exec, row->usage, row->cdb_bytes);
     if (with_timeouts)
-        reply_add(exec, no_timeouts, sizeof(no_timeouts));
+        add_timeouts(exec, row);
     return SCSI_STATUS_GOOD;
 }
 

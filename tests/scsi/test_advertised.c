@@ -202,6 +202,8 @@ static void timeouts_descriptors_come_when_asked_for(void **state)
     for (size_t i = 0; i < list.count; i++) {
         assert_true(reply[4 + 20 * i + 5] & CTDP);
         assert_int_equal(get_be16(reply + 4 + 20 * i + 8), 10);
+        assert_true(get_be32(reply + 4 + 20 * i + 12) > 0);
+        assert_true(get_be32(reply + 4 + 20 * i + 16) > get_be32(reply + 4 + 20 * i + 12));
     }
     report_cdb(cdb, RCTD | 1, SCSI_UNMAP, 0, sizeof(reply));
     assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
