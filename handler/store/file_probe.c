@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "checked.h"
 #include "cleanup.h"
+#include "file_map.h"
 
 enum answer { ANSWER_NO, ANSWER_YES, ANSWER_UNKNOWN };
 
@@ -95,4 +98,33 @@ int file_probe_holes(int fd, const char *path, uint32_t granularity_bytes, bool 
                           "keep it on ext4, xfs, btrfs or tmpfs",
                           path);
     return 0;
+}
+
+/* Whether storage reserved in the scratch file is told as such, and stays so beside what is
+ * written. */
+static bool try_anchor(int fd, uint32_t granularity_bytes)
+{
+    struct file_map map = {.fd = fd, .granularity_bytes = granularity_bytes};
+    uint64_t size = 2 * (uint64_t)granularity_bytes;
+    struct extent extent;
+    size_t count;
+
+    if (ftruncate(fd, (off_t)size) < 0 || fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+                                                    granularity_bytes, granularity_bytes) < 0)
+        return false;
+    return file_map_extents(&map, granularity_bytes, size, &extent, 1, &count) == 0 &&
+           extent.status == EXTENT_ANCHORED && extent.length == granularity_bytes;
+}
+
+bool file_probe_anchor(int fd, const char *path, uint32_t granularity_bytes)
+{
+    CLEANUP_CLOSE int scratch = -1;
+    struct statfs fs;
+    struct stat st;
+
+    /* Btrfs writes elsewhere what is shared or checksummed, and needs room for that. */
+    if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0 || fs.f_type == BTRFS_SUPER_MAGIC)
+        return false;
+    scratch = scratch_beside(path, st.st_dev);
+    return scratch >= 0 && try_anchor(scratch, granularity_bytes);
 }

@@ -15,4 +15,9 @@
 int file_probe_holes(int fd, const char *path, uint32_t granularity_bytes, bool all_hole,
                      struct errmsg *err);
 
+/* Whether the file system can reserve storage in the file at path (open as fd) for later writes,
+ * and tell what is reserved and not written. It is tried on an unnamed file beside it; where that
+ * cannot be made, for want of room or of the right to, the answer is no. */
+bool file_probe_anchor(int fd, const char *path, uint32_t granularity_bytes);
+
 #endif

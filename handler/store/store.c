@@ -55,11 +55,28 @@ int store_zero(struct store *store, uint64_t offset, uint64_t length)
     return length == 0 ? 0 : store->ops->zero(store, offset, length);
 }
 
-int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
+int store_anchor(struct store *store, uint64_t offset, uint64_t length)
+{
+    if (!within(store, offset, length))
+        return -ERANGE;
+    if (!store->can_anchor)
+        return -EOPNOTSUPP;
+    return length == 0 ? 0 : store->ops->anchor(store, offset, length);
+}
+
+int store_extents(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret,
+                  size_t room, size_t *ret_count)
 {
     if (offset >= limit || limit > store->size_bytes)
         return -ERANGE;
-    return store->ops->extent(store, offset, limit, ret);
+    return store->ops->extents(store, offset, limit, ret, room, ret_count);
+}
+
+int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
+{
+    size_t count;
+
+    return store_extents(store, offset, limit, ret, 1, &count);
 }
 
 int store_copy(struct store *store, uint64_t offset, struct store *from, uint64_t from_offset,

@@ -12,6 +12,7 @@
  * Results: 0 or -errno; -ENOSPC means the storage below is full and nothing else is wrong. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -42,11 +43,18 @@ struct store_ops {
     int (*flush)(struct store *store);
     /* The range reads as zeros afterwards; whole granules in it are deallocated. */
     int (*punch)(struct store *store, uint64_t offset, uint64_t length);
-    /* The range reads as zeros afterwards, its storage stays or becomes allocated. */
+    /* The range reads as zeros afterwards, its storage stays or becomes allocated: it is mapped or
+     * anchored. */
     int (*zero)(struct store *store, uint64_t offset, uint64_t length);
-    /* The extent that begins at offset: its status and its length, which ends at limit at the
-     * latest. Need not be the longest one possible, but is never empty. */
-    int (*extent)(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
+    /* The range reads as zeros afterwards and its storage is reserved, so that no later write into
+     * it fails for want of space. What was mapped there may stay so. Called only where can_anchor
+     * is set. */
+    int (*anchor)(struct store *store, uint64_t offset, uint64_t length);
+    /* The extents from offset on in order, each beginning where the last one ended and none past
+     * limit: at least one, at most room (never 0). They need not be the longest ones possible, nor
+     * reach limit, but are never empty. */
+    int (*extents)(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret,
+                   size_t room, size_t *ret_count);
     /* Copies from another store of the same kind, or within this one between ranges that don't
      * overlap, without the bytes passing through memory here. -EOPNOTSUPP: not between these two,
      * whoever called has to read and write. A failure may leave any part done. NULL: never. */
@@ -64,6 +72,7 @@ struct store {
     const struct store_ops *ops;
     _Atomic uint64_t size_bytes;
     uint32_t granularity_bytes; /* the unit of deallocation, a power of two, at least 512 */
+    bool can_anchor;            /* found out at open; otherwise store_anchor gives -EOPNOTSUPP */
 };
 
 /* Each checks its range against the size (-ERANGE) and passes on. iov's total length is the length;
@@ -75,6 +84,10 @@ int store_write(struct store *store, const struct iovec *iov, int iov_count, uin
 int store_flush(struct store *store);
 int store_punch(struct store *store, uint64_t offset, uint64_t length);
 int store_zero(struct store *store, uint64_t offset, uint64_t length);
+int store_anchor(struct store *store, uint64_t offset, uint64_t length);
+int store_extents(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret,
+                  size_t room, size_t *ret_count);
+/* The first of them. */
 int store_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret);
 int store_copy(struct store *store, uint64_t offset, struct store *from, uint64_t from_offset,
                uint64_t length);

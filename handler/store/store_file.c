@@ -3,13 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -19,6 +16,7 @@
 #include "file_copy.h"
 #include "file_directory.h"
 #include "file_lock.h"
+#include "file_map.h"
 #include "file_probe.h"
 #include "iov.h"
 
@@ -43,7 +41,7 @@ struct store_file {
     atomic_bool flush_failed;
     atomic_bool no_dsync;
     atomic_bool no_zero_range;
-    atomic_bool no_fiemap;
+    struct file_map map;
 };
 
 static struct store_file *file_of(struct store *store)
@@ -210,101 +208,17 @@ static int file_zero(struct store *store, uint64_t offset, uint64_t length)
     return write_zeros(file, offset, length);
 }
 
-/* Extents looked at to find the one that matters: Btrfs lists some that end before the range. */
-#define LISTED_EXTENTS 16
-
-struct extent_listing {
-    struct fiemap fiemap;
-    struct fiemap_extent extents[LISTED_EXTENTS];
-};
-
-/* Lists what the file system keeps for [offset, end). False when it does not list its extents. */
-static bool list_extents(struct store_file *file, uint64_t offset, uint64_t end,
-                         struct extent_listing *listing)
+/* ZERO_RANGE turns what is written into storage that is reserved and not written, and reserves what
+ * is not there. */
+static int file_anchor(struct store *store, uint64_t offset, uint64_t length)
 {
-    int result;
-
-    if (file->no_fiemap)
-        return false;
-    listing->fiemap = (struct fiemap){.fm_start = offset,
-                                      .fm_length = end - offset,
-                                      .fm_extent_count = LISTED_EXTENTS};
-    do {
-        result = ioctl(file->fd, FS_IOC_FIEMAP, &listing->fiemap);
-    } while (result < 0 && errno == EINTR);
-    if (result < 0)
-        file->no_fiemap = errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL;
-    return result == 0;
+    return file_allocate(file_of(store), FALLOC_FL_ZERO_RANGE, offset, length);
 }
 
-/* No data lies in [offset, end). Storage may: extents that were allocated and never written, which
- * is what anchored means. A file system that does not list its extents has none for us. */
-static void describe_hole(struct store_file *file, uint64_t offset, uint64_t end,
-                          struct extent *ret)
+static int file_extents(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret,
+                        size_t room, size_t *ret_count)
 {
-    struct extent_listing listing = {0};
-
-    *ret = (struct extent){.start = offset, .length = end - offset, .status = EXTENT_DEALLOCATED};
-    if (!list_extents(file, offset, end, &listing))
-        return;
-    for (uint32_t i = 0; i < listing.fiemap.fm_mapped_extents; i++) {
-        const struct fiemap_extent *found = &listing.extents[i];
-
-        if (found->fe_logical + found->fe_length <= offset)
-            continue;
-        if (found->fe_logical > offset) {
-            ret->length = min_u64(found->fe_logical, end) - offset;
-            return;
-        }
-        ret->length = min_u64(found->fe_logical + found->fe_length, end) - offset;
-        /* Anything but unwritten is data that has come since we looked. */
-        ret->status = found->fe_flags & FIEMAP_EXTENT_UNWRITTEN ? EXTENT_ANCHORED : EXTENT_MAPPED;
-        return;
-    }
-    if (listing.fiemap.fm_mapped_extents == LISTED_EXTENTS) { /* none of them told: not known */
-        ret->length = min_u64(file->store.granularity_bytes, ret->length);
-        ret->status = EXTENT_MAPPED;
-    }
-}
-
-/* Someone may have cut the file short behind our back. That there are no data from its end up to
- * limit says nothing then about what was there. */
-static int check_reaches(struct store_file *file, uint64_t limit)
-{
-    struct stat st;
-
-    if (fstat(file->fd, &st) < 0)
-        return -errno;
-    return (uint64_t)st.st_size < limit ? -EIO : 0;
-}
-
-static int file_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
-{
-    struct store_file *file = file_of(store);
-    off_t data = lseek(file->fd, (off_t)offset, SEEK_DATA);
-    off_t hole;
-
-    if (data < 0 && errno != ENXIO)
-        return -errno;
-    if (data < 0 || (uint64_t)data > offset) {
-        uint64_t end = data < 0 ? limit : min_u64((uint64_t)data, limit);
-        int error = data < 0 ? check_reaches(file, limit) : 0;
-
-        if (error)
-            return error;
-        describe_hole(file, offset, end, ret);
-        return 0;
-    }
-    hole = lseek(file->fd, (off_t)offset, SEEK_HOLE);
-    if (hole < 0)
-        return -errno;
-    /* Punched between the two looks: the granule was mapped a moment ago. */
-    if ((uint64_t)hole <= offset)
-        hole = (off_t)(align_down(offset, store->granularity_bytes) + store->granularity_bytes);
-    *ret = (struct extent){.start = offset,
-                           .length = min_u64((uint64_t)hole, limit) - offset,
-                           .status = EXTENT_MAPPED};
-    return 0;
+    return file_map_extents(&file_of(store)->map, offset, limit, ret, room, ret_count);
 }
 
 static int file_copy_from(struct store *store, uint64_t offset, struct store *from,
@@ -377,7 +291,8 @@ static const struct store_ops file_ops = {
     .flush = file_flush,
     .punch = file_punch,
     .zero = file_zero,
-    .extent = file_extent,
+    .anchor = file_anchor,
+    .extents = file_extents,
     .copy = file_copy_from,
     .resize = file_resize,
     .space = file_space,
@@ -446,6 +361,9 @@ static int make_store(int fd_given, const char *path, bool shared, struct store 
     file->store.ops = &file_ops;
     file->store.size_bytes = (uint64_t)st.st_size;
     file->store.granularity_bytes = granularity_of(&st);
+    file->map.fd = fd;
+    file->map.granularity_bytes = file->store.granularity_bytes;
+    file->store.can_anchor = file_probe_anchor(fd, path, file->store.granularity_bytes);
     file->fd = TAKE_FD(fd);
     file->flush_fd = TAKE_FD(flush_fd);
     *ret = &file->store;

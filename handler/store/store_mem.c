@@ -18,14 +18,15 @@ enum op {
     OP_FLUSH,
     OP_PUNCH,
     OP_ZERO,
+    OP_ANCHOR,
     OP_EXTENT,
     OP_RESIZE,
     OP_SPACE,
     OP_COUNT
 };
 
-static const char *const op_names[OP_COUNT] = {"read", "write",  "flush",  "punch",
-                                               "zero", "extent", "resize", "space"};
+static const char *const op_names[OP_COUNT] = {"read",   "write",  "flush",  "punch", "zero",
+                                               "anchor", "extent", "resize", "space"};
 
 struct fault {
     unsigned skip;
@@ -38,7 +39,8 @@ struct store_mem {
     struct store store;
     pthread_mutex_t lock; /* guards everything below, over the whole operation */
     uint8_t *bytes;
-    struct bitmap mapped; /* one bit a granule */
+    struct bitmap mapped;   /* one bit a granule: there is storage */
+    struct bitmap anchored; /* of those, the ones not written since they were reserved */
     uint64_t mapped_granules;
     uint64_t quota_bytes;
     struct fault faults[OP_COUNT];
@@ -96,6 +98,16 @@ static int map_range(struct store_mem *mem, uint64_t offset, uint64_t length)
     return 0;
 }
 
+static int write_range(struct store_mem *mem, uint64_t offset, uint64_t length)
+{
+    uint64_t first = offset / mem->store.granularity_bytes;
+    int error = map_range(mem, offset, length);
+
+    if (!error)
+        bitmap_clear(&mem->anchored, first, granules_for(mem, offset + length) - first);
+    return error;
+}
+
 static void mem_close(struct store *store)
 {
     struct store_mem *mem = mem_of(store);
@@ -103,6 +115,7 @@ static void mem_close(struct store *store)
     if (mem->bytes)
         munmap(mem->bytes, store->size_bytes);
     bitmap_free(&mem->mapped);
+    bitmap_free(&mem->anchored);
     pthread_mutex_destroy(&mem->lock);
     free(mem);
 }
@@ -130,7 +143,7 @@ static int mem_write(struct store *store, const struct iovec *iov, int iov_count
 
     (void)fua;
     if (!error)
-        error = map_range(mem, offset, length);
+        error = write_range(mem, offset, length);
     if (!error)
         iov_cursor_read(&cursor, mem->bytes + offset, length);
     return error;
@@ -176,6 +189,7 @@ static int mem_punch(struct store *store, uint64_t offset, uint64_t length)
     if (first < last) {
         mem->mapped_granules -= count_set(&mem->mapped, first, last);
         bitmap_clear(&mem->mapped, first, last - first);
+        bitmap_clear(&mem->anchored, first, last - first);
     }
     return 0;
 }
@@ -187,28 +201,63 @@ static int mem_zero(struct store *store, uint64_t offset, uint64_t length)
     int error = injected(mem, OP_ZERO);
 
     if (!error)
-        error = map_range(mem, offset, length);
+        error = write_range(mem, offset, length);
     if (!error)
         memset(mem->bytes + offset, 0, length);
     return error;
 }
 
-static int mem_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
+/* Granules that were not mapped become anchored, and whole ones within the range; the rest of a
+ * mapped one stays. */
+static int mem_anchor(struct store *store, uint64_t offset, uint64_t length)
 {
     struct store_mem *mem = mem_of(store);
-    uint64_t granule = offset / store->granularity_bytes;
+    uint64_t granularity = store->granularity_bytes;
     SCOPED_LOCK(&mem->lock);
-    int error = injected(mem, OP_EXTENT);
-    uint64_t end;
+    uint64_t end = granules_for(mem, offset + length);
+    int error = injected(mem, OP_ANCHOR);
 
-    if (error)
-        return error;
-    end = min_u64(bitmap_run_end(&mem->mapped, granule) * store->granularity_bytes, limit);
-    *ret = (struct extent){
-        .start = offset,
-        .length = end - offset,
-        .status = bitmap_test(&mem->mapped, granule) ? EXTENT_MAPPED : EXTENT_DEALLOCATED,
-    };
+    for (uint64_t granule = offset / granularity; !error && granule < end; granule++) {
+        bool fresh = !bitmap_test(&mem->mapped, granule);
+        uint64_t from = max_u64(granule * granularity, offset);
+        uint64_t to = min_u64((granule + 1) * granularity, offset + length);
+
+        error = map_range(mem, from, to - from);
+        if (error)
+            break;
+        if (!fresh) /* what is not there is not touched */
+            memset(mem->bytes + from, 0, to - from);
+        if (fresh || to - from == granularity ||
+            (from % granularity == 0 && to == store->size_bytes))
+            bitmap_set(&mem->anchored, granule, 1);
+    }
+    return error;
+}
+
+static int mem_extents(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret,
+                       size_t room, size_t *ret_count)
+{
+    struct store_mem *mem = mem_of(store);
+    SCOPED_LOCK(&mem->lock);
+
+    for (*ret_count = 0; *ret_count < room && offset < limit; ++*ret_count) {
+        uint64_t granule = offset / store->granularity_bytes;
+        uint64_t end =
+            min_u64(bitmap_run_end(&mem->mapped, granule), bitmap_run_end(&mem->anchored, granule));
+        int error = injected(mem, OP_EXTENT);
+
+        if (error)
+            return *ret_count > 0 ? 0 : error;
+        end = min_u64(end * store->granularity_bytes, limit);
+        ret[*ret_count] = (struct extent){
+            .start = offset,
+            .length = end - offset,
+            .status = !bitmap_test(&mem->mapped, granule)    ? EXTENT_DEALLOCATED
+                      : bitmap_test(&mem->anchored, granule) ? EXTENT_ANCHORED
+                                                             : EXTENT_MAPPED,
+        };
+        offset = end;
+    }
     return 0;
 }
 
@@ -229,7 +278,9 @@ static int mem_resize(struct store *store, uint64_t bytes)
         clear_bytes(mem, bytes, old_bytes - bytes);
         mem->mapped_granules -= count_set(&mem->mapped, granules, mem->mapped.bits);
     }
-    error = bitmap_resize(&mem->mapped, granules);
+    error = bitmap_resize(&mem->anchored, granules);
+    if (!error)
+        error = bitmap_resize(&mem->mapped, granules);
     if (error)
         return error;
     moved = mremap(mem->bytes, old_bytes, bytes, MREMAP_MAYMOVE);
@@ -263,7 +314,8 @@ static const struct store_ops mem_ops = {
     .flush = mem_flush,
     .punch = mem_punch,
     .zero = mem_zero,
-    .extent = mem_extent,
+    .anchor = mem_anchor,
+    .extents = mem_extents,
     .resize = mem_resize,
     .space = mem_space,
 };
@@ -281,9 +333,12 @@ int store_mem_create(uint64_t bytes, uint32_t granularity_bytes, struct store **
         return -ENOMEM;
     mem->store.ops = &mem_ops;
     mem->store.granularity_bytes = granularity_bytes;
+    mem->store.can_anchor = true;
     mem->quota_bytes = UINT64_MAX;
     pthread_mutex_init(&mem->lock, NULL);
     error = bitmap_init(&mem->mapped, granules_for(mem, bytes));
+    if (!error)
+        error = bitmap_init(&mem->anchored, granules_for(mem, bytes));
     if (!error) {
         mem->bytes = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -14,8 +14,9 @@ int store_mem_create(uint64_t bytes, uint32_t granularity_bytes, struct store **
 /* The most bytes it will allocate before writes give -ENOSPC; UINT64_MAX: no limit. */
 void store_mem_set_quota(struct store *store, uint64_t bytes);
 
-/* The operation named by op ("read", "write", "flush", "punch", "zero", "extent", "resize",
- * "space") fails with -error after skip more successes, until called again with error 0. */
+/* The operation named by op ("read", "write", "flush", "punch", "zero", "anchor", "extent",
+ * "resize", "space") fails with -error after skip more successes, until called again with error 0.
+ * For "extent" each extent counts. */
 void store_mem_set_fault(struct store *store, const char *op, unsigned skip, int error);
 
 #endif

@@ -16,9 +16,6 @@
 #include "store_file.h"
 #include "volume_internal.h"
 
-/* Pieces of a store's map that are joined to one extent of a volume at most. */
-#define MAX_PIECES 256
-
 static void close_store(struct store **store)
 {
     store_close(*store);
@@ -236,6 +233,19 @@ int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length)
     return error ? error : store_punch(volume->store, offset, length);
 }
 
+bool volume_can_anchor(const struct volume *volume)
+{
+    return volume->store->can_anchor;
+}
+
+int volume_anchor(struct volume *volume, uint64_t offset, uint64_t length)
+{
+    SHARES_RANGE(volume, offset, length);
+    int error = may_change(volume);
+
+    return error ? error : store_anchor(volume->store, offset, length);
+}
+
 int volume_unmap_all(struct volume *volume)
 {
     CLEANUP(release_shared) struct hold everything = share(volume, RANGE_LOCK_ALL);
@@ -269,65 +279,6 @@ int volume_drop_cached(struct volume *volume, uint64_t offset, uint64_t length)
     SHARES_RANGE(volume, offset, length);
 
     return store_advise(volume->store, offset, length, STORE_RE_READ);
-}
-
-/* The status of the one block at offset, in which more than one piece of the store lies: theirs
- * when they agree, and mapped when not. */
-static int mixed_block(struct volume *volume, uint64_t offset, struct extent *ret)
-{
-    uint64_t end = offset + volume->meta.block_size;
-    struct extent piece = {0};
-
-    *ret = (struct extent){.start = offset, .length = end - offset};
-    for (uint64_t at = offset; at < end; at += piece.length) {
-        int error = store_extent(volume->store, at, end, &piece);
-
-        if (error)
-            return error;
-        if (at > offset && piece.status != ret->status)
-            piece.status = EXTENT_MAPPED;
-        ret->status = piece.status;
-        if (ret->status == EXTENT_MAPPED)
-            break;
-    }
-    return 0;
-}
-
-/* A piece of the store's map from offset on, in whole blocks. */
-static int block_piece(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
-{
-    uint32_t block_size = volume->meta.block_size;
-    uint64_t end;
-    int error = store_extent(volume->store, offset, limit, ret);
-
-    if (error)
-        return error;
-    end = align_down(offset + ret->length, block_size);
-    if (end == offset)
-        return mixed_block(volume, offset, ret);
-    ret->length = end - offset;
-    return 0;
-}
-
-int volume_extent_held(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
-{
-    struct extent piece;
-    int error = block_piece(volume, offset, limit, ret);
-
-    for (int i = 1; !error && i < MAX_PIECES && ret->start + ret->length < limit; i++) {
-        error = block_piece(volume, ret->start + ret->length, limit, &piece);
-        if (!error && piece.status != ret->status)
-            break;
-        ret->length += piece.length;
-    }
-    return error;
-}
-
-int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret)
-{
-    SIZE_STAYS(volume);
-
-    return volume_extent_held(volume, offset, min_u64(limit, volume_bytes(volume)), ret);
 }
 
 /* Whether any block from the byte offset on has storage; *ret_at is where. */

@@ -4,9 +4,9 @@
 
 /* One thin volume over a store: an array of logical blocks, each mapped, deallocated or anchored,
  * with an identity that stays. All mutation goes through volume_write, volume_update, volume_unmap,
- * volume_zero, volume_copy and volume_resize. Offsets and lengths are bytes and multiples of the
- * block size. Every function may be called from any thread; results are 0 or -errno as in store.h,
- * plus -EROFS and -ESHUTDOWN (volume_sanitize.h). */
+ * volume_anchor, volume_zero, volume_copy and volume_resize. Offsets and lengths are bytes and
+ * multiples of the block size. Every function may be called from any thread; results are 0 or
+ * -errno as in store.h, plus -EROFS and -ESHUTDOWN (volume_sanitize.h). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,7 +64,16 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
 int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length);
 /* The same for all there is. */
 int volume_unmap_all(struct volume *volume);
-/* The range reads as zeros and stays or becomes mapped. */
+/* Whether volume_anchor does anything but fail. */
+bool volume_can_anchor(const struct volume *volume);
+/* The range reads as zeros, and writes into it find their space reserved: its whole granules are
+ * anchored afterwards, as are all that were deallocated; a granule only part of which is in the
+ * range stays mapped. -EOPNOTSUPP when the storage below cannot promise that. After -ENOSPC a part
+ * may be done. */
+int volume_anchor(struct volume *volume, uint64_t offset, uint64_t length);
+/* The range reads as zeros and has its storage: it is mapped, or anchored where the storage below
+ * tells zeros from other data (SBC-4 4.7.3 lets a mapped block of zeros become anchored at any
+ * time). */
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
 /* Copies bytes of from, which may be the same volume, into to: what is deallocated or anchored
  * there is unmapped here, the rest becomes mapped. Ranges that overlap are copied as if all was
@@ -86,6 +95,10 @@ int volume_drop_cached(struct volume *volume, uint64_t offset, uint64_t length);
  * the volume's size: an extent that the store hands out in very many pieces is cut short, so two
  * calls in a row may give the same status. */
 int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret);
+/* The same for up to room extents (never 0) in a row, each beginning where the last one ended; at
+ * least one. Many at once cost a fraction of as many calls. */
+int volume_extents(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret,
+                   size_t room, size_t *ret_count);
 
 /* Shrinking over mapped blocks is refused with -EBUSY unless discard. When only the last step,
  * making it durable, fails, the error is returned and the size is the new one all the same. */

@@ -298,9 +298,12 @@ static int map_flush(struct store *store)
     return 0;
 }
 
-static int map_extent(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret)
+static int map_extents(struct store *store, uint64_t offset, uint64_t limit, struct extent *ret,
+                       size_t room, size_t *ret_count)
 {
     (void)limit;
+    (void)room;
+    *ret_count = 1;
     *ret = (struct extent){.start = offset,
                            .length = 512,
                            .status = ((struct map_store *)store)->pieces[offset / 512 % 8]};
@@ -321,7 +324,7 @@ static void a_block_has_the_status_of_its_parts_if_they_agree_and_is_mapped_if_n
     static const struct store_ops ops = {.kind = "map",
                                          .close = map_close,
                                          .flush = map_flush,
-                                         .extent = map_extent};
+                                         .extents = map_extents};
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
