@@ -181,6 +181,20 @@ size_t cdb_get_lba_status_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lb
                           allocation_length);
 }
 
+size_t cdb_get_lba_status_32(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba,
+                             uint32_t scan_blocks, uint8_t report_type, uint32_t allocation_length)
+{
+    size_t length = start_cdb(cdb, SCSI_VARIABLE_LENGTH);
+
+    cdb[7] = (uint8_t)(length - 8); /* ADDITIONAL CDB LENGTH */
+    put_be16(cdb + 8, SCSI_SA_GET_LBA_STATUS_32);
+    cdb[10] = report_type;
+    put_be64(cdb + 12, lba);
+    put_be32(cdb + 20, scan_blocks);
+    put_be32(cdb + 28, allocation_length);
+    return length;
+}
+
 size_t cdb_read_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba, uint32_t blocks)
 {
     return long_block_cdb(cdb, SCSI_READ_16, 0, lba, blocks);
@@ -217,7 +231,7 @@ size_t cdb_unmap(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint16_t parameter_list
 
 struct opcode_name {
     uint8_t opcode;
-    uint8_t service_action; /* 0: the operation code alone says it */
+    uint16_t service_action; /* 0: the operation code alone says it */
     const char *name;
 };
 
@@ -243,6 +257,7 @@ static const struct opcode_name names[] = {
     {SCSI_SANITIZE, SCSI_SA_SANITIZE_BLOCK_ERASE, "SANITIZE BLOCK ERASE"},
     {SCSI_SANITIZE, SCSI_SA_SANITIZE_EXIT_FAILURE_MODE, "SANITIZE EXIT FAILURE MODE"},
     {SCSI_MODE_SENSE_10, 0, "MODE SENSE(10)"},
+    {SCSI_VARIABLE_LENGTH, SCSI_SA_GET_LBA_STATUS_32, "GET LBA STATUS(32)"},
     {SCSI_READ_16, 0, "READ(16)"},
     {SCSI_COMPARE_AND_WRITE, 0, "COMPARE AND WRITE"},
     {SCSI_WRITE_16, 0, "WRITE(16)"},
@@ -265,9 +280,12 @@ static const struct opcode_name names[] = {
 const char *cdb_name(const uint8_t *cdb, char *buffer, size_t size)
 {
     bool has_service_action = cdb[0] == SCSI_SERVICE_ACTION_IN_16 ||
-                              cdb[0] == SCSI_MAINTENANCE_IN || cdb[0] == SCSI_SANITIZE;
-    uint8_t service_action = has_service_action ? cdb[1] & 0x1F : 0;
+                              cdb[0] == SCSI_VARIABLE_LENGTH || cdb[0] == SCSI_MAINTENANCE_IN ||
+                              cdb[0] == SCSI_SANITIZE;
+    uint16_t service_action = has_service_action ? cdb[1] & 0x1F : 0;
 
+    if (cdb[0] == SCSI_VARIABLE_LENGTH)
+        service_action = get_be16(cdb + 8);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (names[i].opcode == cdb[0] && names[i].service_action == service_action)
             return names[i].name;

@@ -45,6 +45,10 @@ size_t cdb_read_capacity_10(uint8_t cdb[static SCSI_CDB_MAX_BYTES]);
 size_t cdb_read_capacity_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint32_t allocation_length);
 size_t cdb_get_lba_status_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba,
                              uint32_t allocation_length);
+/* SBC-4 5.10. scan_blocks: how far is looked for blocks of that type (enum lba_status_type); 0: up
+ * to the end. */
+size_t cdb_get_lba_status_32(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba,
+                             uint32_t scan_blocks, uint8_t report_type, uint32_t allocation_length);
 size_t cdb_read_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba, uint32_t blocks);
 size_t cdb_write_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba, uint32_t blocks,
                     bool fua);

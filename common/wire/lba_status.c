@@ -22,12 +22,12 @@ void lba_status_encode_header(uint8_t to[static LBA_STATUS_HEADER_BYTES], uint32
 }
 
 void lba_status_encode_descriptor(uint8_t to[static LBA_STATUS_DESCRIPTOR_BYTES], uint64_t lba,
-                                  uint32_t blocks, enum extent_status status)
+                                  uint32_t blocks, unsigned provisioning_status)
 {
     memset(to, 0, LBA_STATUS_DESCRIPTOR_BYTES);
     put_be64(to, lba);
     put_be32(to + 8, blocks);
-    to[12] = (uint8_t)status & 0x0F;
+    to[12] = provisioning_status & 0x0F;
 }
 
 /* Whole descriptors that both the reply's own length and the bytes received hold. */

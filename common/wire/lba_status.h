@@ -2,7 +2,7 @@
 #ifndef THINMIRROR_WIRE_LBA_STATUS_H
 #define THINMIRROR_WIRE_LBA_STATUS_H
 
-/* GET LBA STATUS parameter data, SBC-4 5.9.2 (REPORT TYPE 00h). */
+/* GET LBA STATUS parameter data, SBC-4 5.9.2. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +15,20 @@
 
 /* The largest number of blocks one descriptor can state; a longer extent takes several. */
 #define LBA_STATUS_DESCRIPTOR_BLOCKS UINT32_MAX
+
+/* REPORT TYPE (5.9.1): which blocks are wanted. */
+enum lba_status_type {
+    LBA_STATUS_TYPE_ALL = 0x00,
+    LBA_STATUS_TYPE_NON_ZERO = 0x01, /* all, with no status that is coded as zero */
+    LBA_STATUS_TYPE_MAPPED = 0x02,
+    LBA_STATUS_TYPE_DEALLOCATED = 0x03,
+    LBA_STATUS_TYPE_ANCHORED = 0x04,
+    LBA_STATUS_TYPE_UNREADABLE = 0x10, /* a read may end with an unrecovered error */
+};
+
+/* PROVISIONING STATUS of mapped blocks (5.9.2.3) where REPORT TYPE is not 00h, in which
+ * EXTENT_MAPPED stands for "mapped or unknown". */
+#define LBA_STATUS_SURELY_MAPPED 3
 
 /* COMPLETION CONDITION, byte 7 bits 3:1. */
 enum lba_status_completion {
@@ -31,8 +45,9 @@ size_t lba_status_capacity(uint32_t allocation_length);
  * through (5.9.2.2). */
 void lba_status_encode_header(uint8_t to[static LBA_STATUS_HEADER_BYTES], uint32_t descriptors,
                               enum lba_status_completion completion, bool rtp);
+/* provisioning_status: an enum extent_status or LBA_STATUS_SURELY_MAPPED. */
 void lba_status_encode_descriptor(uint8_t to[static LBA_STATUS_DESCRIPTOR_BYTES], uint64_t lba,
-                                  uint32_t blocks, enum extent_status status);
+                                  uint32_t blocks, unsigned provisioning_status);
 
 /* What a target's reply may be wrong about. */
 enum lba_status_defect {

@@ -45,6 +45,9 @@ enum scsi_opcode {
 /* Service actions of SERVICE ACTION IN(16). */
 enum { SCSI_SA_READ_CAPACITY_16 = 0x10, SCSI_SA_GET_LBA_STATUS_16 = 0x12 };
 
+/* Service actions of the variable-length CDB, bytes 8 and 9. */
+enum { SCSI_SA_GET_LBA_STATUS_32 = 0x0012 };
+
 /* Service actions of MAINTENANCE IN. */
 enum { SCSI_SA_REPORT_SUPPORTED_OPERATION_CODES = 0x0C };
 

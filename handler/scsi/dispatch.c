@@ -8,6 +8,7 @@
  * system writes a file's blocks in whatever order and number it likes. Without a journal of our own
  * the promise would be false, so VPD B0h states no atomic lengths. */
 
+#include "byteorder.h"
 #include "cdb.h"
 #include "lun_internal.h"
 #include "sense.h"
@@ -35,6 +36,11 @@
     {.opcode = (code), .has_service_action = true, .service_action = (action), \
      .flags = (row_flags), .run = (function), .cdb_bytes = (length), \
      .usage = {(code), (action) | (bits), __VA_ARGS__}}
+#define ROW_VARIABLE(action, row_flags, function, length, ...) \
+    {.opcode = SCSI_VARIABLE_LENGTH, .has_service_action = true, .service_action = (action), \
+     .flags = (row_flags), .run = (function), .cdb_bytes = (length), \
+     .usage = {SCSI_VARIABLE_LENGTH, CONTROL, 0, 0, 0, 0, 0, 0xFF, (action) >> 8, (action) & 0xFF, \
+               __VA_ARGS__}}
 
 #define FF2 0xFF, 0xFF
 #define FF4 FF2, FF2
@@ -70,6 +76,8 @@ static const struct operation table[] = {
                    DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_exit_failure_mode, 10, 0, 0, 0, 0,
                    0, FF2, CONTROL),
     ROW(SCSI_MODE_SENSE_10, 0, op_mode_sense_10, 10, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2, CONTROL),
+    ROW_VARIABLE(SCSI_SA_GET_LBA_STATUS_32, 0, op_get_lba_status_32, 32, 0xFF, 0, FF8, FF4, FF4,
+                 FF4),
     ROW(SCSI_READ_16, 0, op_read, 16, 0xF8, FF8, FF4, 0, CONTROL),
     ROW(SCSI_COMPARE_AND_WRITE, DATA_OUT | WRITES, op_compare_and_write, 16, 0xF8, FF8, 0, 0, 0,
         0xFF, 0, CONTROL),
@@ -103,6 +111,16 @@ const struct operation *operations(size_t *ret_count)
     return table;
 }
 
+static uint16_t service_action_of(const uint8_t *cdb)
+{
+    return cdb[0] == SCSI_VARIABLE_LENGTH ? get_be16(cdb + 8) : cdb[1] & SERVICE_ACTION_MASK;
+}
+
+static uint8_t control_of(const struct operation *row, const uint8_t *cdb)
+{
+    return cdb[row->opcode == SCSI_VARIABLE_LENGTH ? 1 : row->cdb_bytes - 1];
+}
+
 /* The row for the CDB, or NULL; *ret_asc_ascq is why there is none. */
 static const struct operation *find(const struct lun_command *command,
                                     enum scsi_asc_ascq *ret_asc_ascq)
@@ -117,7 +135,7 @@ static const struct operation *find(const struct lun_command *command,
 
         if (row->opcode != cdb[0] || row->cdb_bytes > command->cdb_length)
             continue;
-        if (!row->has_service_action || row->service_action == (cdb[1] & SERVICE_ACTION_MASK))
+        if (!row->has_service_action || row->service_action == service_action_of(cdb))
             return row;
         *ret_asc_ascq = ASC_INVALID_FIELD_IN_CDB;
     }
@@ -126,7 +144,7 @@ static const struct operation *find(const struct lun_command *command,
 
 static uint8_t run(struct exec *exec, const struct operation *row)
 {
-    if (exec->cdb[row->cdb_bytes - 1] & CONTROL_NACA)
+    if (control_of(row, exec->cdb) & CONTROL_NACA)
         return exec_fail_field(exec);
     if (!(row->flags & SEES_ATTENTION)) {
         enum scsi_asc_ascq attention = lun_take_attention(exec->lun);

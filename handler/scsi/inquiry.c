@@ -55,13 +55,14 @@ static size_t block_limits(const struct volume *volume, uint8_t *to)
     return vpd_encode_block_limits(to, &limits);
 }
 
-static size_t provisioning(uint8_t *to)
+static size_t provisioning(const struct volume *volume, uint8_t *to)
 {
-    static const struct vpd_provisioning thin = {
+    const struct vpd_provisioning thin = {
         .lbpu = true,
         .lbpws = true,
         .lbpws10 = true,
         .lbprz = LBPRZ_ZEROS,
+        .anc_sup = volume_can_anchor(volume),
         .provisioning_type = PROVISIONING_THIN,
     };
 
@@ -94,7 +95,7 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
         length = vpd_encode_characteristics(bytes);
         break;
     case VPD_LOGICAL_BLOCK_PROVISIONING:
-        length = provisioning(bytes);
+        length = provisioning(exec->volume, bytes);
         break;
     default:
         return exec_fail_field(exec);

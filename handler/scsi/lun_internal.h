@@ -99,12 +99,12 @@ enum scsi_asc_ascq lun_take_attention(struct lun *lun);
 struct operation {
     uint8_t opcode;
     bool has_service_action;
-    uint8_t service_action; /* byte 1, bits 4:0 */
+    uint16_t service_action; /* byte 1, bits 4:0; of opcode 7Fh bytes 8 and 9 */
     uint8_t flags;
     uint8_t (*run)(struct exec *exec);
     uint8_t cdb_bytes;
     /* CDB USAGE DATA (SPC-4 6.35.3): the bits that are looked at, byte 0 is the opcode. */
-    uint8_t usage[16];
+    uint8_t usage[SCSI_CDB_MAX_BYTES];
 };
 
 /* For lun_open and lun_close. sanitize_init: -ENOMEM. sanitize_end stops what runs; a SANITIZE that
@@ -153,5 +153,6 @@ uint8_t op_orwrite(struct exec *exec);
 uint8_t op_unmap(struct exec *exec);
 uint8_t op_write_same(struct exec *exec);
 uint8_t op_get_lba_status_16(struct exec *exec);
+uint8_t op_get_lba_status_32(struct exec *exec);
 
 #endif

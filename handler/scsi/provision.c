@@ -35,13 +35,15 @@ static uint8_t check_list(struct exec *exec, const struct unmap_list *list)
     return SCSI_STATUS_GOOD;
 }
 
-static int unmap_all(struct volume *volume, const struct unmap_list *list)
+static int unmap_all(struct volume *volume, const struct unmap_list *list, bool anchor)
 {
     uint64_t block_size = volume_block_size(volume);
 
     for (size_t i = 0; i < list->count; i++) {
         struct unmap_descriptor range = unmap_list_get(list, i);
-        int error = volume_unmap(volume, range.lba * block_size, range.blocks * block_size);
+        uint64_t offset = range.lba * block_size, length = range.blocks * block_size;
+        int error =
+            anchor ? volume_anchor(volume, offset, length) : volume_unmap(volume, offset, length);
 
         if (error)
             return error;
@@ -55,10 +57,11 @@ uint8_t op_unmap(struct exec *exec)
     struct iov_cursor data = iov_cursor_at_start(command->data_out, command->data_out_count);
     size_t length = get_be16(exec->cdb + 7);
     uint8_t bytes[UNMAP_LIST_BYTES];
+    bool anchor = exec->cdb[1] & UNMAP_ANCHOR;
     struct unmap_list list;
     uint8_t status;
 
-    if (exec->cdb[1] & UNMAP_ANCHOR) /* ANC_SUP is 0 */
+    if (anchor && !volume_can_anchor(exec->volume)) /* ANC_SUP is 0 */
         return exec_fail_field(exec);
     if (length > 0 && length < UNMAP_HEADER_BYTES)
         return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH_ERROR);
@@ -70,7 +73,7 @@ uint8_t op_unmap(struct exec *exec)
     status = check_list(exec, &list);
     if (status != SCSI_STATUS_GOOD)
         return status;
-    return exec_result(exec, unmap_all(exec->volume, &list), true);
+    return exec_result(exec, unmap_all(exec->volume, &list, anchor), true);
 }
 
 #define BLOCK_MAX_BYTES 4096
@@ -100,7 +103,9 @@ static uint8_t check_write_same(struct exec *exec, const struct cdb_block_fields
 {
     uint32_t block_size = volume_block_size(exec->volume);
 
-    if (fields->protect != 0 || fields->obsolete || fields->anchor)
+    if (fields->protect != 0 || fields->obsolete)
+        return exec_fail_field(exec);
+    if (fields->anchor && !(fields->unmap && volume_can_anchor(exec->volume)))
         return exec_fail_field(exec);
     if (!range_within(fields->lba, fields->blocks, volume_blocks(exec->volume)))
         return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
@@ -134,6 +139,8 @@ uint8_t op_write_same(struct exec *exec)
     length = (uint64_t)fields.blocks * block_size;
     if (!bytes_are_zero(block, block_size))
         error = write_pattern(exec->volume, block, offset, fields.blocks);
+    else if (fields.anchor)
+        error = volume_anchor(exec->volume, offset, length);
     else if (fields.unmap)
         error = volume_unmap(exec->volume, offset, length);
     else

@@ -295,6 +295,7 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
         SCSI_ORWRITE_16,
         SCSI_PRE_FETCH_10,
         SCSI_PRE_FETCH_16,
+        SCSI_VARIABLE_LENGTH,
     };
     uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
     uint64_t first = pick_lba(harness);
@@ -318,6 +319,9 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
                    length == 10 ? 2 : 4);
         }
     }
+    if (opcode == SCSI_VARIABLE_LENGTH)
+        return cdb_get_lba_status_32(cdb, first, count, fuzz_byte(&harness->input) % 18,
+                                     fuzz_byte(&harness->input));
     cdb[0] = opcode;
     if (length > 6)
         cdb[1] = fuzz_byte(&harness->input) & (opcode == SCSI_SERVICE_ACTION_IN_16 ? 0x1F : 0x1B);

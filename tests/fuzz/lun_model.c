@@ -102,6 +102,7 @@ static void apply_write_same(struct lun_model *model, const struct lun_exchange 
     /* WSNZ is advertised: a count of zero is refused. */
     FUZZ_CHECK(fields->blocks > 0 && !out_of_range(model, fields->lba, fields->blocks));
     FUZZ_CHECK(!model->read_only && fields->protect == 0 && !fields->obsolete);
+    FUZZ_CHECK(!fields->anchor || fields->unmap);
     FUZZ_CHECK(fields->ndob || exchange->data_out_bytes >= model->block_size);
     for (uint64_t at = 0; at < range.length; at += model->block_size) {
         if (fields->ndob)
@@ -148,33 +149,83 @@ static void check_extents(const struct lun_model *model, const struct extent_lis
     }
 }
 
+/* What a GET LBA STATUS command asks for. */
+struct status_query {
+    uint64_t lba;
+    uint64_t scan_blocks; /* 0: up to the end */
+    uint32_t allocation_length;
+    uint8_t type;
+};
+
+static struct status_query status_query_of(const uint8_t *cdb)
+{
+    struct fuzz_input lba = {cdb + 2, 8}, length = {cdb + 10, 4}, scan = {cdb + 20, 4};
+    struct status_query query = {.type = cdb[14]};
+
+    if (cdb[0] == SCSI_VARIABLE_LENGTH) {
+        query.type = cdb[10];
+        lba = (struct fuzz_input){cdb + 12, 8};
+        length = (struct fuzz_input){cdb + 28, 4};
+        query.scan_blocks = fuzz_number(&scan, 4);
+    }
+    query.lba = fuzz_number(&lba, 8);
+    query.allocation_length = (uint32_t)fuzz_number(&length, 4);
+    return query;
+}
+
+/* A list of some of the blocks: in order, within the LUN, of the status that was asked for. */
+static void check_some(const struct lun_model *model, const struct lun_exchange *exchange,
+                       const struct status_query *query)
+{
+    uint64_t next = query->lba;
+
+    FUZZ_CHECK(query->type <= 4 || query->type == 0x10);
+    for (size_t at = 8; at + 16 <= exchange->data_in_filled; at += 16) {
+        struct fuzz_input descriptor = {exchange->data_in + at, 16};
+        uint64_t lba = fuzz_number(&descriptor, 8), blocks = fuzz_number(&descriptor, 4);
+        uint8_t status = exchange->data_in[at + 12];
+
+        FUZZ_CHECK(lba >= next && blocks > 0 && !out_of_range(model, lba, blocks));
+        FUZZ_CHECK(status >= 1 && status <= 3);
+        FUZZ_CHECK(query->type == 1 || query->type == (status == 3 ? 2 : status + 2));
+        if (status != 3)
+            FUZZ_CHECK(
+                bytes_are_zero(model->bytes + lba * model->block_size, blocks * model->block_size));
+        next = lba + blocks;
+    }
+    FUZZ_CHECK(query->scan_blocks == 0 || next - query->lba <= query->scan_blocks);
+}
+
 static void check_lba_status(const struct lun_model *model, const struct lun_exchange *exchange)
 {
-    struct fuzz_input cdb = {exchange->cdb + 2, 12};
-    uint64_t lba = fuzz_number(&cdb, 8), blocks = model->size / model->block_size, next;
-    uint32_t allocation_length = (uint32_t)fuzz_number(&cdb, 4), available;
+    struct status_query query = status_query_of(exchange->cdb);
+    uint64_t blocks = model->size / model->block_size, next;
+    uint32_t available;
     struct fuzz_input reply = {exchange->data_in, exchange->data_in_filled};
     CLEANUP(extent_list_free) struct extent_list list = {0};
     enum lba_status_defect defect;
 
-    FUZZ_CHECK(lba < blocks);
-    FUZZ_CHECK(exchange->data_in_filled <= allocation_length);
+    FUZZ_CHECK(query.lba < blocks);
+    FUZZ_CHECK(exchange->data_in_filled <= query.allocation_length);
     if (reply.left < LBA_STATUS_HEADER_BYTES)
         return;
     available = (uint32_t)fuzz_number(&reply, 4);
     FUZZ_CHECK(available % LBA_STATUS_DESCRIPTOR_BYTES == 4);
-    if (exchange->cdb[14] != 0)
+    FUZZ_CHECK((exchange->data_in[7] & 0xF1) == 1); /* RTP */
+    FUZZ_CHECK(exchange->data_in_filled ==
+               min_u64(UINT64_C(4) + available,
+                       min_u64(query.allocation_length, exchange->data_in_bytes)));
+    if (query.type != 0) {
+        check_some(model, exchange, &query);
         return;
+    }
     FUZZ_CHECK(available >= 4 + LBA_STATUS_DESCRIPTOR_BYTES);
-    FUZZ_CHECK((exchange->data_in[7] & 0xF0) == 0);
-    FUZZ_CHECK(
-        exchange->data_in_filled ==
-        min_u64(UINT64_C(4) + available, min_u64(allocation_length, exchange->data_in_bytes)));
-    FUZZ_CHECK(lba_status_decode(exchange->data_in, exchange->data_in_filled, lba, blocks, &list,
-                                 &next, &defect) == 0);
+    FUZZ_CHECK(lba_status_decode(exchange->data_in, exchange->data_in_filled, query.lba, blocks,
+                                 &list, &next, &defect) == 0);
     FUZZ_CHECK(defect == LBA_STATUS_SOUND ||
                (defect == LBA_STATUS_SHORT &&
                 exchange->data_in_filled < LBA_STATUS_HEADER_BYTES + LBA_STATUS_DESCRIPTOR_BYTES));
+    FUZZ_CHECK(query.scan_blocks == 0 || next - query.lba <= query.scan_blocks);
     check_extents(model, &list);
 }
 
@@ -268,6 +319,10 @@ static void apply_good(struct lun_model *model, const struct lun_exchange *excha
         break;
     case SCSI_SERVICE_ACTION_IN_16:
         check_service_action_in(model, exchange);
+        break;
+    case SCSI_VARIABLE_LENGTH:
+        FUZZ_CHECK(exchange->cdb[7] == 0x18 && exchange->cdb[8] == 0 && exchange->cdb[9] == 0x12);
+        check_lba_status(model, exchange);
         break;
     case SCSI_INQUIRY:
         check_inquiry(exchange);

@@ -155,7 +155,9 @@ static void each_command_can_be_asked_for_alone(void **state)
             assert_int_equal(reply[1], 0x03); /* supported, as the standard says */
             assert_int_equal(get_be16(reply + 2), cdb_length(command[0]));
             assert_int_equal(reply[4], command[0]);
-            if (has_action)
+            if (has_action && command[0] == SCSI_VARIABLE_LENGTH)
+                assert_int_equal(get_be16(reply + 4 + 8), action);
+            else if (has_action)
                 assert_int_equal(reply[5] & 0x1F, action);
         }
     }
@@ -281,7 +283,6 @@ static void provisioning_bits_are_true(void **state)
     assert_int_equal(provisioning.lbpws, has_opcode(&list, SCSI_WRITE_SAME_16));
     assert_int_equal(provisioning.lbpws10, has_opcode(&list, SCSI_WRITE_SAME_10));
     assert_int_equal(provisioning.lbprz, 1);
-    assert_false(provisioning.anc_sup);
     assert_int_equal(provisioning.threshold_exponent, 0);
     cdb_read_capacity_16(cdb, 32);
     assert_good(rig_command_in(rig, cdb, page, 32));
@@ -295,6 +296,16 @@ static void provisioning_bits_are_true(void **state)
     rig_unmap(rig, 0, 64);
     rig_assert_mapped(rig, 0, 64, false);
     rig_assert_blocks(rig, 0, 64, 0);
+    rig_fill(rig, 0, 64, 0x99);
+    if (provisioning.anc_sup) {
+        rig_anchor(rig, 0, 64);
+        rig_assert_status(rig, 0, 64, EXTENT_ANCHORED);
+        rig_assert_blocks(rig, 0, 64, 0);
+    } else {
+        assert_check(rig_unmap_ranges_anchor(rig, &(struct rig_range){0, 64}, 1),
+                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+        rig_assert_blocks(rig, 0, 64, 0x99);
+    }
 }
 
 int main(void)

@@ -20,6 +20,7 @@
 
 #define MAPPED      0
 #define DEALLOCATED 1
+#define ANCHORED    2
 
 static struct answer get_lba_status(struct rig *rig, uint64_t lba, uint32_t allocation_length,
                                     uint8_t *reply, size_t size)
@@ -49,7 +50,7 @@ static void assert_header(const uint8_t *reply, uint32_t descriptors,
 
     assert_int_equal(get_be32(reply), 4 + 16 * descriptors);
     assert_memory_equal(reply + 4, zeros, 3);
-    assert_int_equal(reply[7], completion << 1); /* RTP 0 */
+    assert_int_equal(reply[7], completion << 1 | 1); /* RTP */
 }
 
 /* Mapped: LBA 8 to 23 and 64 to 71. */
@@ -172,18 +173,37 @@ static void a_start_at_or_beyond_the_capacity_is_out_of_range(void **state)
     assert_descriptor(reply, 0, rig->blocks - 1, 1, DEALLOCATED);
 }
 
-static void report_types_other_than_all_are_refused(void **state)
+static void report_types_of_no_meaning_are_refused(void **state)
 {
     struct rig *rig = *state;
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
     uint8_t reply[24];
 
-    for (unsigned type = 1; type < 256; type++) {
+    for (unsigned type = 0; type < 256; type++) {
         cdb_get_lba_status_16(cdb, 0, 24);
         cdb[14] = (uint8_t)type;
-        assert_check(rig_command_in(rig, cdb, reply, 24), SENSE_ILLEGAL_REQUEST,
-                     ASC_INVALID_FIELD_IN_CDB);
+        if (type <= LBA_STATUS_TYPE_ANCHORED || type == LBA_STATUS_TYPE_UNREADABLE)
+            assert_good(rig_command_in(rig, cdb, reply, 24));
+        else
+            assert_check(rig_command_in(rig, cdb, reply, 24), SENSE_ILLEGAL_REQUEST,
+                         ASC_INVALID_FIELD_IN_CDB);
     }
+}
+
+/* The two commands differ in nothing but the CDB; the rest is tried with the long one. */
+static void the_report_type_is_honoured(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    uint8_t reply[64];
+
+    make_islands(rig);
+    cdb_get_lba_status_16(cdb, 10, sizeof(reply));
+    cdb[14] = LBA_STATUS_TYPE_MAPPED;
+    assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
+    assert_header(reply, 2, LBA_STATUS_END_OF_CAPACITY);
+    assert_descriptor(reply, 0, 10, 14, LBA_STATUS_SURELY_MAPPED);
+    assert_descriptor(reply, 1, 64, 8, LBA_STATUS_SURELY_MAPPED);
 }
 
 static void an_extent_of_more_than_32_bits_takes_several_descriptors(void **state)
@@ -231,10 +251,9 @@ static void a_block_only_part_of_which_is_deallocated_counts_as_mapped(void **st
     rig_close(&rig);
 }
 
-/* ANC_SUP is 0: reserved storage counts as mapped, in one descriptor with what is written. */
-static void reserved_storage_is_mapped_as_what_is_beside_it(void **state)
+static void reserved_storage_is_anchored_where_the_store_promises_what_that_means(void **state)
 {
-    uint8_t reply[8 + 3 * 16];
+    uint8_t reply[8 + 4 * 16];
     struct scratch scratch;
     struct extent extent;
     struct store *store;
@@ -251,11 +270,16 @@ static void reserved_storage_is_mapped_as_what_is_beside_it(void **state)
     assert_int_equal(store_zero(store, 48 * 512, 16 * 512), 0);
     assert_int_equal(store_extent(store, 48 * 512, 1 << 20, &extent), 0);
     told = extent.status == EXTENT_ANCHORED;
-    assert_good(get_lba_status(&rig, 0, sizeof(reply), reply, sizeof(reply)));
-    assert_header(reply, 3, LBA_STATUS_END_OF_CAPACITY);
-    assert_descriptor(reply, 0, 0, 48, DEALLOCATED);
-    assert_descriptor(reply, 1, 48, 32, MAPPED);
-    assert_descriptor(reply, 2, 80, 2048 - 80, DEALLOCATED);
+    if (told)
+        assert_true(store->can_anchor);
+    for (int promised = told; promised >= 0; promised--) {
+        store->can_anchor = promised;
+        assert_good(get_lba_status(&rig, 0, sizeof(reply), reply, sizeof(reply)));
+        assert_header(reply, promised ? 4 : 3, LBA_STATUS_END_OF_CAPACITY);
+        assert_descriptor(reply, 0, 0, 48, DEALLOCATED);
+        assert_descriptor(reply, 1, 48, promised ? 16 : 32, promised ? ANCHORED : MAPPED);
+        assert_descriptor(reply, promised ? 3 : 2, 80, 2048 - 80, DEALLOCATED);
+    }
     rig_close(&rig);
     scratch_remove(&scratch);
     if (!told)
@@ -285,7 +309,7 @@ static void a_map_that_cannot_be_read_is_a_medium_error(void **state)
 
     rig_needs_native("it makes the store fail");
     make_islands(rig);
-    store_mem_set_fault(rig->store, "extent", 5, EIO);
+    store_mem_set_fault(rig->store, "extent", 3, EIO);
     assert_check(get_lba_status(rig, 0, sizeof(reply), reply, sizeof(reply)), SENSE_MEDIUM_ERROR,
                  ASC_UNRECOVERED_READ_ERROR);
 }
@@ -326,10 +350,11 @@ int main(void)
         BOTH(buffers_smaller_than_the_allocation_length_are_never_overrun),
         BOTH(the_end_of_capacity_wins_over_the_allocation_length),
         BOTH(a_start_at_or_beyond_the_capacity_is_out_of_range),
-        BOTH(report_types_other_than_all_are_refused),
+        BOTH(report_types_of_no_meaning_are_refused),
+        BOTH(the_report_type_is_honoured),
         cmocka_unit_test(an_extent_of_more_than_32_bits_takes_several_descriptors),
         cmocka_unit_test(a_block_only_part_of_which_is_deallocated_counts_as_mapped),
-        cmocka_unit_test(reserved_storage_is_mapped_as_what_is_beside_it),
+        cmocka_unit_test(reserved_storage_is_anchored_where_the_store_promises_what_that_means),
         cmocka_unit_test(one_descriptor_costs_the_same_however_large_the_lun_is),
         BOTH(a_map_that_cannot_be_read_is_a_medium_error),
         BOTH(paging_covers_the_lun_without_gap_or_overlap),

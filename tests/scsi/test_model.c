@@ -30,9 +30,10 @@
 
 struct model {
     struct rig rig;
-    uint64_t random; /* the generator's state, never 0 */
-    bool exact;      /* the map of the store is known to the granule */
-    bool mapped[GRANULES];
+    uint64_t random;       /* the generator's state, never 0 */
+    bool exact;            /* the map of the store is known to the granule */
+    bool mapped[GRANULES]; /* or anchored */
+    bool zeroed[GRANULES]; /* of those: anchored, or a store that knows of zeros may call it so */
     uint8_t bytes[BYTES];
 };
 
@@ -74,8 +75,24 @@ static uint64_t end_of(const struct model *model, struct rig_range range)
 static void model_map(struct model *model, struct rig_range range)
 {
     for (uint64_t at = start_of(model, range) / GRANULE * GRANULE; at < end_of(model, range);
-         at += GRANULE)
+         at += GRANULE) {
         model->mapped[at / GRANULE] = true;
+        model->zeroed[at / GRANULE] = false;
+    }
+}
+
+/* Zeros that keep their storage; the rest of a granule that was written is what it was. */
+static void model_zero(struct model *model, struct rig_range range)
+{
+    uint64_t start = start_of(model, range), end = end_of(model, range);
+
+    memset(model->bytes + start, 0, end - start);
+    for (uint64_t at = start / GRANULE; at * GRANULE < end; at++) {
+        bool whole = at * GRANULE >= start && (at + 1) * GRANULE <= end;
+
+        model->zeroed[at] = whole || !model->mapped[at] || model->zeroed[at];
+        model->mapped[at] = true;
+    }
 }
 
 static void model_unmap(struct model *model, struct rig_range range)
@@ -85,7 +102,7 @@ static void model_unmap(struct model *model, struct rig_range range)
     memset(model->bytes + start, 0, end - start);
     for (uint64_t granule = (start + GRANULE - 1) / GRANULE; (granule + 1) * GRANULE <= end;
          granule++)
-        model->mapped[granule] = false;
+        model->mapped[granule] = model->zeroed[granule] = false;
 }
 
 static void try_write(struct model *model)
@@ -125,6 +142,8 @@ static void try_write_same(struct model *model)
         block[i] = (uint8_t)(draw(model, 255) + 1);
     if (zeros && unmap) {
         model_unmap(model, range);
+    } else if (zeros) {
+        model_zero(model, range);
     } else {
         model_map(model, range);
         for (uint64_t at = start_of(model, range); at < end_of(model, range);
@@ -133,6 +152,20 @@ static void try_write_same(struct model *model)
     }
     cdb_write_same_16(cdb, range.lba, range.blocks, unmap);
     assert_good(rig_command_out(&model->rig, cdb, block, model->rig.block_size));
+}
+
+/* Anchored is much like written with zeros, but nothing is where it is refused. */
+static void try_anchor(struct model *model)
+{
+    struct rig_range range = draw_range(model);
+
+    if (rig_can_anchor(&model->rig)) {
+        model_zero(model, range);
+        assert_good(rig_unmap_ranges_anchor(&model->rig, &range, 1));
+    } else {
+        assert_check(rig_unmap_ranges_anchor(&model->rig, &range, 1), SENSE_ILLEGAL_REQUEST,
+                     ASC_INVALID_FIELD_IN_CDB);
+    }
 }
 
 /* A list whose last range lies beyond the end: nothing may change. */
@@ -306,10 +339,13 @@ static void check_bytes(struct model *model, struct rig_range range)
 static void check_status(struct model *model, uint64_t lba, uint32_t blocks, uint8_t status)
 {
     for (uint64_t at = lba; at < lba + blocks; at++) {
-        bool expected = model->mapped[at * model->rig.block_size / GRANULE];
+        uint64_t granule = at * model->rig.block_size / GRANULE;
+        bool expected = model->mapped[granule];
 
-        if (model->exact || expected)
-            assert_int_equal(status, expected ? 0 : 1);
+        if (model->zeroed[granule])
+            assert_int_not_equal(status, EXTENT_DEALLOCATED);
+        else if (model->exact || expected)
+            assert_int_equal(status, expected ? EXTENT_MAPPED : EXTENT_DEALLOCATED);
     }
 }
 
@@ -338,10 +374,10 @@ static void check_map(struct model *model)
 static void run_model(struct model *model)
 {
     void (*const commands[])(struct model *) = {
-        try_write,    try_unmap,  try_write_same, try_write_same,        try_wrong_unmap,
-        try_flush,    try_write,  try_unmap,      try_compare_and_write, try_compare_and_write,
-        try_orwrite,  try_verify, try_format,     try_write_and_verify,  try_erase,
-        try_overwrite};
+        try_write,     try_unmap,  try_write_same, try_write_same,        try_wrong_unmap,
+        try_flush,     try_write,  try_unmap,      try_compare_and_write, try_compare_and_write,
+        try_orwrite,   try_verify, try_format,     try_write_and_verify,  try_erase,
+        try_overwrite, try_anchor};
     struct rig_range all = {.blocks = (uint32_t)model->rig.blocks};
 
     for (int round = 0; round < ROUNDS; round++) {

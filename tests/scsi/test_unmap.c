@@ -239,20 +239,6 @@ static void more_blocks_than_block_limits_states_are_refused(void **state)
     rig_close(&rig);
 }
 
-static void anchor_is_refused_because_it_is_not_advertised(void **state)
-{
-    struct rig *rig = *state;
-    struct raw_list list = sound_list();
-    uint8_t cdb[SCSI_CDB_MAX_BYTES];
-
-    rig_fill(rig, 8, 8, 0x66);
-    cdb_unmap(cdb, 24);
-    cdb[1] = 0x01;
-    assert_check(rig_command_out(rig, cdb, list.bytes, 24), SENSE_ILLEGAL_REQUEST,
-                 ASC_INVALID_FIELD_IN_CDB);
-    rig_assert_blocks(rig, 8, 8, 0x66);
-}
-
 static void the_last_blocks_of_a_lun_that_ends_within_a_granule_are_deallocated(void **state)
 {
     struct rig rig;
@@ -294,7 +280,6 @@ int main(void)
         BOTH(a_list_with_one_range_out_of_bounds_unmaps_nothing),
         BOTH(more_descriptors_than_block_limits_states_are_refused),
         cmocka_unit_test(more_blocks_than_block_limits_states_are_refused),
-        BOTH(anchor_is_refused_because_it_is_not_advertised),
         cmocka_unit_test(the_last_blocks_of_a_lun_that_ends_within_a_granule_are_deallocated),
         BOTH(an_error_below_is_reported_and_not_swallowed),
     };

@@ -15,6 +15,7 @@
 #include "sense.h"
 #include "store_mem.h"
 #include "unmap_list.h"
+#include "vpd.h"
 
 #define JUNK                 0xEE
 #define MAX_PIECES           8
@@ -335,7 +336,8 @@ void rig_fill(struct rig *rig, uint64_t lba, uint32_t blocks, uint8_t byte)
     free(bytes);
 }
 
-struct answer rig_unmap_ranges(struct rig *rig, const struct rig_range *ranges, size_t count)
+static struct answer send_unmap(struct rig *rig, const struct rig_range *ranges, size_t count,
+                                bool anchor)
 {
     size_t length = unmap_list_bytes(count);
     uint8_t *list = malloc(length);
@@ -350,10 +352,42 @@ struct answer rig_unmap_ranges(struct rig *rig, const struct rig_range *ranges, 
             (struct unmap_descriptor){.lba = ranges[i].lba, .blocks = ranges[i].blocks};
     unmap_list_encode(list, descriptors, count);
     cdb_unmap(cdb, (uint16_t)length);
+    cdb[1] = anchor;
     answer = rig_command_out(rig, cdb, list, length);
     free(descriptors);
     free(list);
     return answer;
+}
+
+struct answer rig_unmap_ranges(struct rig *rig, const struct rig_range *ranges, size_t count)
+{
+    return send_unmap(rig, ranges, count, false);
+}
+
+struct answer rig_unmap_ranges_anchor(struct rig *rig, const struct rig_range *ranges, size_t count)
+{
+    return send_unmap(rig, ranges, count, true);
+}
+
+bool rig_can_anchor(struct rig *rig)
+{
+    struct vpd_provisioning provisioning;
+    uint8_t page[VPD_PAGE_MAX_BYTES];
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+
+    cdb_inquiry_vpd(cdb, VPD_LOGICAL_BLOCK_PROVISIONING, sizeof(page));
+    assert_good(rig_command_in(rig, cdb, page, sizeof(page)));
+    assert_int_equal(vpd_decode_provisioning(page, sizeof(page), &provisioning), 0);
+    return provisioning.anc_sup;
+}
+
+void rig_anchor(struct rig *rig, uint64_t lba, uint32_t blocks)
+{
+    if (!rig_can_anchor(rig)) {
+        print_message("# skipped: the file system below this LUN cannot anchor blocks\n");
+        skip();
+    }
+    assert_good(rig_unmap_ranges_anchor(rig, &(struct rig_range){lba, blocks}, 1));
 }
 
 void rig_unmap(struct rig *rig, uint64_t lba, uint32_t blocks)
@@ -375,6 +409,11 @@ void rig_assert_blocks(struct rig *rig, uint64_t lba, uint32_t blocks, uint8_t b
 
 void rig_assert_mapped(struct rig *rig, uint64_t lba, uint32_t blocks, bool mapped)
 {
+    rig_assert_status(rig, lba, blocks, mapped ? EXTENT_MAPPED : EXTENT_DEALLOCATED);
+}
+
+static unsigned status_of(struct rig *rig, uint64_t lba, uint32_t blocks)
+{
     uint8_t reply[LBA_STATUS_HEADER_BYTES + LBA_STATUS_DESCRIPTOR_BYTES];
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
 
@@ -382,5 +421,15 @@ void rig_assert_mapped(struct rig *rig, uint64_t lba, uint32_t blocks, bool mapp
     assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
     assert_int_equal(get_be64(reply + 8), lba);
     assert_true(get_be32(reply + 16) >= blocks);
-    assert_int_equal(reply[20], mapped ? 0 : 1);
+    return reply[20];
+}
+
+void rig_assert_status(struct rig *rig, uint64_t lba, uint32_t blocks, enum extent_status status)
+{
+    assert_int_equal(status_of(rig, lba, blocks), status);
+}
+
+void rig_assert_backed(struct rig *rig, uint64_t lba, uint32_t blocks)
+{
+    assert_int_not_equal(status_of(rig, lba, blocks), EXTENT_DEALLOCATED);
 }

@@ -110,12 +110,21 @@ struct rig_range {
     uint64_t lba;
     uint32_t blocks;
 };
-/* UNMAP with a sound list of these ranges. */
+/* UNMAP with a sound list of these ranges; with ANCHOR set. */
 struct answer rig_unmap_ranges(struct rig *rig, const struct rig_range *ranges, size_t count);
+struct answer rig_unmap_ranges_anchor(struct rig *rig, const struct rig_range *ranges,
+                                      size_t count);
+/* ANC_SUP of VPD page B2h. */
+bool rig_can_anchor(struct rig *rig);
+/* Anchors the blocks. Where the unit does not support that (ANC_SUP) the test ends, skipped. */
+void rig_anchor(struct rig *rig, uint64_t lba, uint32_t blocks);
 
 /* Every byte of the blocks is this one. */
 void rig_assert_blocks(struct rig *rig, uint64_t lba, uint32_t blocks, uint8_t byte);
-/* By GET LBA STATUS all of them are mapped, or none. */
+/* By GET LBA STATUS all of them are mapped, or none; all have this status. */
 void rig_assert_mapped(struct rig *rig, uint64_t lba, uint32_t blocks, bool mapped);
+void rig_assert_status(struct rig *rig, uint64_t lba, uint32_t blocks, enum extent_status status);
+/* All of them are mapped, or all anchored: a store may know that mapped blocks are zeros. */
+void rig_assert_backed(struct rig *rig, uint64_t lba, uint32_t blocks);
 
 #endif
