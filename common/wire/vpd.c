@@ -86,6 +86,7 @@ size_t vpd_encode_characteristics(uint8_t *to)
     size_t length = start_page(to, VPD_BLOCK_DEVICE_CHARACTERISTICS, CHARACTERISTICS_BYTES);
 
     put_be16(to + 4, 0x0001); /* MEDIUM ROTATION RATE: non-rotating */
+    to[7] = 0x40;             /* WABEREQ 01b: blocks can be read after a BLOCK ERASE */
     to[8] = 0x01;             /* VBULS */
     return length;
 }

@@ -56,7 +56,8 @@ size_t vpd_encode_serial(uint8_t *to, const char *serial);
 size_t vpd_encode_identification(uint8_t *to, const uint8_t naa[static 16], const char *t10_vendor,
                                  const char *t10_rest);
 size_t vpd_encode_block_limits(uint8_t *to, const struct vpd_block_limits *limits);
-/* Non-rotating medium (MEDIUM ROTATION RATE 0001h); VERIFY may compare unmapped blocks (VBULS). */
+/* Non-rotating medium (MEDIUM ROTATION RATE 0001h); blocks can be read after a SANITIZE BLOCK ERASE
+ * (WABEREQ 01b); VERIFY may compare unmapped blocks (VBULS). */
 size_t vpd_encode_characteristics(uint8_t *to);
 size_t vpd_encode_provisioning(uint8_t *to, const struct vpd_provisioning *provisioning);
 

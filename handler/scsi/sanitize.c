@@ -204,6 +204,15 @@ static uint8_t sanitize(struct exec *exec, const struct volume_sanitize_plan *pl
     return exec->cdb[1] & IMMED ? SCSI_STATUS_GOOD : wait_for_end(exec);
 }
 
+/* What is reserved is looked at here: no command is worse to have misunderstood. */
+static bool fields_are_sound(const struct exec *exec)
+{
+    for (int i = 2; i <= 6; i++)
+        if (exec->cdb[i] != 0)
+            return false;
+    return !(exec->cdb[1] & ZNR); /* there are no zones */
+}
+
 uint8_t op_sanitize_overwrite(struct exec *exec)
 {
     const struct lun_command *command = exec->command;
@@ -212,7 +221,7 @@ uint8_t op_sanitize_overwrite(struct exec *exec)
     struct volume_sanitize_plan plan = {.overwrite = true};
     uint8_t header[OVERWRITE_HEADER];
 
-    if ((exec->cdb[1] & ZNR) || length <= OVERWRITE_HEADER ||
+    if (!fields_are_sound(exec) || length <= OVERWRITE_HEADER ||
         length > OVERWRITE_HEADER + volume_block_size(exec->volume))
         return exec_fail_field(exec);
     if (iov_total(command->data_out, command->data_out_count) < length)
@@ -232,7 +241,7 @@ uint8_t op_sanitize_block_erase(struct exec *exec)
 {
     const struct volume_sanitize_plan plan = {.passes = 1};
 
-    if ((exec->cdb[1] & ZNR) || get_be16(exec->cdb + 7) != 0)
+    if (!fields_are_sound(exec) || get_be16(exec->cdb + 7) != 0)
         return exec_fail_field(exec);
     return sanitize(exec, &plan);
 }
@@ -246,7 +255,7 @@ uint8_t op_sanitize_exit_failure_mode(struct exec *exec)
     bool allowed;
     int error = 0;
 
-    if ((exec->cdb[1] & ZNR) || get_be16(exec->cdb + 7) != 0)
+    if (!fields_are_sound(exec) || get_be16(exec->cdb + 7) != 0)
         return exec_fail_field(exec);
     pthread_mutex_lock(&lun->sanitize->lock);
     state = lun->sanitize->state;

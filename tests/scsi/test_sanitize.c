@@ -168,6 +168,12 @@ static void wrong_fields_are_refused_and_nothing_sanitized(void **state)
                  ASC_INVALID_FIELD_IN_CDB);
     assert_check(sanitize(rig, 0x03 /* CRYPTOGRAPHIC ERASE */, NULL, 0), SENSE_ILLEGAL_REQUEST,
                  ASC_INVALID_FIELD_IN_CDB);
+    for (int i = 2; i <= 6; i++) { /* reserved */
+        uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_SANITIZE, ERASE};
+
+        cdb[i] = 1;
+        assert_check(rig_command(rig, cdb), SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+    }
     rig_assert_blocks(rig, 8, 16, 0x11);
     free(too_long);
 }

@@ -191,9 +191,9 @@ static void an_alignment_without_its_valid_bit_is_not_taken(void **state)
     assert_int_equal(read.unmap_alignment, 0);
 }
 
-static void the_medium_does_not_rotate(void **state)
+static void the_medium_does_not_rotate_and_can_be_read_after_an_erase(void **state)
 {
-    static const uint8_t expected[64] = {0, 0xB1, 0, 0x3C, 0, 1, 0, 0, 0x01};
+    static const uint8_t expected[64] = {0, 0xB1, 0, 0x3C, 0, 1, 0, 0x40, 0x01};
     uint8_t bytes[VPD_PAGE_MAX_BYTES];
 
     (void)state;
@@ -262,7 +262,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_block_limits_gives_what_is_there),
         cmocka_unit_test(a_block_limits_page_of_the_first_standard_is_understood),
         cmocka_unit_test(an_alignment_without_its_valid_bit_is_not_taken),
-        cmocka_unit_test(the_medium_does_not_rotate),
+        cmocka_unit_test(the_medium_does_not_rotate_and_can_be_read_after_an_erase),
         cmocka_unit_test(provisioning_is_laid_out_as_the_standard_says),
         cmocka_unit_test(every_cut_of_provisioning_gives_what_is_there),
     };
