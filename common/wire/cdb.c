@@ -258,6 +258,17 @@ static const struct opcode_name names[] = {
     {SCSI_SANITIZE, SCSI_SA_SANITIZE_EXIT_FAILURE_MODE, "SANITIZE EXIT FAILURE MODE"},
     {SCSI_MODE_SENSE_10, 0, "MODE SENSE(10)"},
     {SCSI_VARIABLE_LENGTH, SCSI_SA_GET_LBA_STATUS_32, "GET LBA STATUS(32)"},
+    {SCSI_THIRD_PARTY_COPY_OUT, SCSI_SA_EXTENDED_COPY_LID1, "EXTENDED COPY"},
+    {SCSI_THIRD_PARTY_COPY_OUT, SCSI_SA_POPULATE_TOKEN, "POPULATE TOKEN"},
+    {SCSI_THIRD_PARTY_COPY_OUT, SCSI_SA_WRITE_USING_TOKEN, "WRITE USING TOKEN"},
+    {SCSI_THIRD_PARTY_COPY_IN, SCSI_SA_RECEIVE_COPY_STATUS_LID1, "RECEIVE COPY STATUS"},
+    {SCSI_THIRD_PARTY_COPY_IN, SCSI_SA_RECEIVE_COPY_DATA_LID1, "RECEIVE COPY DATA"},
+    {SCSI_THIRD_PARTY_COPY_IN, SCSI_SA_RECEIVE_COPY_OPERATING_PARAMETERS,
+     "RECEIVE COPY OPERATING PARAMETERS"},
+    {SCSI_THIRD_PARTY_COPY_IN, SCSI_SA_RECEIVE_COPY_FAILURE_DETAILS_LID1,
+     "RECEIVE COPY FAILURE DETAILS"},
+    {SCSI_THIRD_PARTY_COPY_IN, SCSI_SA_RECEIVE_ROD_TOKEN_INFORMATION,
+     "RECEIVE ROD TOKEN INFORMATION"},
     {SCSI_READ_16, 0, "READ(16)"},
     {SCSI_COMPARE_AND_WRITE, 0, "COMPARE AND WRITE"},
     {SCSI_WRITE_16, 0, "WRITE(16)"},
@@ -279,9 +290,10 @@ static const struct opcode_name names[] = {
 
 const char *cdb_name(const uint8_t *cdb, char *buffer, size_t size)
 {
-    bool has_service_action = cdb[0] == SCSI_SERVICE_ACTION_IN_16 ||
-                              cdb[0] == SCSI_VARIABLE_LENGTH || cdb[0] == SCSI_MAINTENANCE_IN ||
-                              cdb[0] == SCSI_SANITIZE;
+    static const uint8_t with_service_action[] = {
+        SCSI_SANITIZE,        SCSI_THIRD_PARTY_COPY_OUT, SCSI_THIRD_PARTY_COPY_IN,
+        SCSI_VARIABLE_LENGTH, SCSI_SERVICE_ACTION_IN_16, SCSI_MAINTENANCE_IN};
+    bool has_service_action = memchr(with_service_action, cdb[0], sizeof(with_service_action));
     uint16_t service_action = has_service_action ? cdb[1] & 0x1F : 0;
 
     if (cdb[0] == SCSI_VARIABLE_LENGTH)

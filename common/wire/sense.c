@@ -17,10 +17,13 @@ enum {
 
 #define INFORMATION_DESCRIPTOR       0x00
 #define INFORMATION_DESCRIPTOR_BYTES 12
+#define COMMAND_DESCRIPTOR           0x01
+#define COMMAND_DESCRIPTOR_BYTES     12
 #define SPECIFIC_DESCRIPTOR          0x02
 #define SPECIFIC_DESCRIPTOR_BYTES    8
 
 #define SKSV                         0x80
+#define SEGMENT_SD                   0x20
 
 void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED_BYTES])
 {
@@ -34,6 +37,8 @@ void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED
     to[7] = SENSE_FIXED_BYTES - 8; /* ADDITIONAL SENSE LENGTH */
     put_be16(to + 12, sense->asc_ascq);
     memcpy(to + 15, sense->specific, sizeof(sense->specific));
+    if (sense->command_specific_valid)
+        put_be32(to + 8, sense->command_specific);
 }
 
 size_t sense_encode_descriptor(const struct sense *sense,
@@ -52,6 +57,12 @@ size_t sense_encode_descriptor(const struct sense *sense,
         put_be64(to + at + 4, sense->information);
         at += INFORMATION_DESCRIPTOR_BYTES;
     }
+    if (sense->command_specific_valid) {
+        to[at] = COMMAND_DESCRIPTOR;
+        to[at + 1] = COMMAND_DESCRIPTOR_BYTES - 2;
+        put_be64(to + at + 4, sense->command_specific);
+        at += COMMAND_DESCRIPTOR_BYTES;
+    }
     if (sense->specific[0] & SKSV) {
         to[at] = SPECIFIC_DESCRIPTOR;
         to[at + 1] = SPECIFIC_DESCRIPTOR_BYTES - 2;
@@ -60,6 +71,18 @@ size_t sense_encode_descriptor(const struct sense *sense,
     }
     to[7] = (uint8_t)(at - 8); /* ADDITIONAL SENSE LENGTH */
     return at;
+}
+
+void sense_set_list_field(struct sense *sense, uint16_t field)
+{
+    sense->specific[0] = SKSV;
+    put_be16(sense->specific + 1, field);
+}
+
+void sense_set_segment_field(struct sense *sense, uint16_t field)
+{
+    sense->specific[0] = SKSV | SEGMENT_SD;
+    put_be16(sense->specific + 1, field);
 }
 
 void sense_set_progress(struct sense *sense, uint16_t progress)
@@ -156,7 +179,11 @@ static const struct {
 } asc_texts[] = {
     {ASC_NONE, "no additional sense information"},
     {ASC_SANITIZE_IN_PROGRESS, "logical unit not ready, sanitize in progress"},
+    {ASC_UNREACHABLE_COPY_TARGET, "unreachable copy target"},
     {ASC_WRITE_ERROR, "write error"},
+    {ASC_THIRD_PARTY_DEVICE_FAILURE, "third party device failure"},
+    {ASC_COPY_TARGET_NOT_REACHABLE, "copy target device not reachable"},
+    {ASC_INCORRECT_COPY_TARGET_TYPE, "incorrect copy target device type"},
     {ASC_UNRECOVERED_READ_ERROR, "unrecovered read error"},
     {ASC_PARAMETER_LIST_LENGTH_ERROR, "parameter list length error"},
     {ASC_MISCOMPARE_DURING_VERIFY, "miscompare during verify"},
@@ -165,6 +192,12 @@ static const struct {
     {ASC_INVALID_FIELD_IN_CDB, "invalid field in CDB"},
     {ASC_LUN_NOT_SUPPORTED, "logical unit not supported"},
     {ASC_INVALID_FIELD_IN_PARAMETER_LIST, "invalid field in parameter list"},
+    {ASC_TOO_MANY_CSCDS, "too many target descriptors"},
+    {ASC_UNSUPPORTED_CSCD_TYPE, "unsupported target descriptor type code"},
+    {ASC_TOO_MANY_SEGMENTS, "too many segment descriptors"},
+    {ASC_UNSUPPORTED_SEGMENT_TYPE, "unsupported segment descriptor type code"},
+    {ASC_UNEXPECTED_INEXACT_SEGMENT, "unexpected inexact segment"},
+    {ASC_INLINE_DATA_LENGTH_EXCEEDED, "inline data length exceeded"},
     {ASC_WRITE_PROTECTED, "write protected"},
     {ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT, "no space left to allocate: write protected"},
     {ASC_POWER_ON_RESET, "power on or reset"},

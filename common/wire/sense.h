@@ -11,7 +11,7 @@
 #include "scsi_defs.h"
 
 #define SENSE_FIXED_BYTES          18
-#define SENSE_DESCRIPTOR_MAX_BYTES 28 /* as far as sense_encode_descriptor goes */
+#define SENSE_DESCRIPTOR_MAX_BYTES 40 /* as far as sense_encode_descriptor goes */
 #define SENSE_MAX_BYTES            252
 
 struct sense {
@@ -21,7 +21,9 @@ struct sense {
     uint64_t information; /* usually the LBA of the error */
     /* SENSE KEY SPECIFIC (SPC-4 4.5.2.4) with SKSV, the top bit; all 0: none. */
     uint8_t specific[3];
-    bool deferred; /* response code 71h or 73h */
+    bool command_specific_valid;
+    uint32_t command_specific; /* what it means, the command says */
+    bool deferred;             /* response code 71h or 73h */
 };
 
 /* Writes SENSE_FIXED_BYTES of current fixed-format sense data (70h, 4.5.3). Information that does
@@ -31,6 +33,13 @@ void sense_encode_fixed(const struct sense *sense, uint8_t to[static SENSE_FIXED
 /* The same in descriptor format (72h, 4.5.2), where information of any size fits. The length. */
 size_t sense_encode_descriptor(const struct sense *sense,
                                uint8_t to[static SENSE_DESCRIPTOR_MAX_BYTES]);
+
+/* SENSE KEY SPECIFIC for ILLEGAL REQUEST: the byte of the parameter list that is at fault. */
+void sense_set_list_field(struct sense *sense, uint16_t field);
+
+/* SENSE KEY SPECIFIC for COPY ABORTED: the byte at fault of the segment descriptor whose number
+ * COMMAND-SPECIFIC INFORMATION gives in its last two bytes. */
+void sense_set_segment_field(struct sense *sense, uint16_t field);
 
 /* SENSE KEY SPECIFIC for NOT READY: the part of the work that is done, in 65536ths. */
 void sense_set_progress(struct sense *sense, uint16_t progress);

@@ -6,6 +6,7 @@
 
 #include "byteorder.h"
 #include "checked.h"
+#include "copy_page.h"
 #include "lun_internal.h"
 #include "vpd.h"
 
@@ -24,6 +25,7 @@ static uint8_t standard_data(struct exec *exec, size_t allocation_length)
     static const struct inquiry inquiry = {
         .peripheral_type = INQUIRY_DIRECT_ACCESS_BLOCK_DEVICE,
         .version = VERSION_SPC_4,
+        .third_party_copy = true,
         .command_queuing = true,
         .vendor = VENDOR,
         .product = PRODUCT,
@@ -72,8 +74,9 @@ static size_t provisioning(const struct volume *volume, uint8_t *to)
 static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t allocation_length)
 {
     static const uint8_t pages[] = {
-        VPD_SUPPORTED_PAGES, VPD_UNIT_SERIAL_NUMBER,           VPD_DEVICE_IDENTIFICATION,
-        VPD_BLOCK_LIMITS,    VPD_BLOCK_DEVICE_CHARACTERISTICS, VPD_LOGICAL_BLOCK_PROVISIONING};
+        VPD_SUPPORTED_PAGES,           VPD_UNIT_SERIAL_NUMBER, VPD_DEVICE_IDENTIFICATION,
+        VPD_THIRD_PARTY_COPY,          VPD_BLOCK_LIMITS,       VPD_BLOCK_DEVICE_CHARACTERISTICS,
+        VPD_LOGICAL_BLOCK_PROVISIONING};
     const struct lun *lun = exec->lun;
     uint8_t bytes[VPD_PAGE_MAX_BYTES];
     size_t length;
@@ -87,6 +90,9 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
         break;
     case VPD_DEVICE_IDENTIFICATION:
         length = vpd_encode_identification(bytes, lun->naa, VENDOR, lun->serial);
+        break;
+    case VPD_THIRD_PARTY_COPY:
+        length = copy_page_encode(exec->volume, bytes);
         break;
     case VPD_BLOCK_LIMITS:
         length = block_limits(exec->volume, bytes);

@@ -3,12 +3,14 @@
 /* The logical unit's life, and the frame around every command. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "byteorder.h"
 #include "log.h"
 #include "lun_internal.h"
+#include "registry.h"
 #include "sense.h"
 
 /* An NAA 6h designator (SPC-4 7.8.6.6.5) under a locally administered company identifier, its 100
@@ -56,7 +58,9 @@ int lun_open(struct volume *volume, struct lun **ret)
         free(lun);
         return -ENOMEM;
     }
+    copy_records_init(&lun->copy_records);
     lun_raise_attention(lun, LUN_ATTENTION_POWER_ON);
+    registry_add(lun);
     *ret = lun;
     return 0;
 }
@@ -67,12 +71,19 @@ void lun_close(struct lun *lun)
 
     if (!lun)
         return;
+    registry_remove(lun);
     sanitize_end(lun);
     error = volume_close(lun->volume);
     if (error)
         log_error("LUN %s: its last writes cannot be made durable: %s", lun->serial,
                   strerror(-error));
+    copy_records_destroy(&lun->copy_records);
     free(lun);
+}
+
+void lun_set_copy_group(struct lun *lun, const char *group)
+{
+    snprintf(lun->copy_group, sizeof(lun->copy_group), "%s", group);
 }
 
 struct volume *lun_volume(struct lun *lun)
@@ -108,31 +119,38 @@ uint8_t exec_fail_field(struct exec *exec)
     return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
 }
 
-uint8_t exec_result(struct exec *exec, int error, bool writing)
+struct sense lun_error_sense(struct lun *lun, int error, bool writing)
 {
-    struct lun *lun = exec->lun;
-
     switch (error) {
-    case 0:
-        return SCSI_STATUS_GOOD;
     case -ENOSPC:
         if (!atomic_exchange(&lun->full_logged, true))
             log_warning("LUN %s: the file system below it is full; writes to blocks that are not "
                         "mapped yet fail until space is freed",
                         lun->serial);
-        return exec_fail(exec, SENSE_DATA_PROTECT, ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT);
+        return (struct sense){.key = SENSE_DATA_PROTECT,
+                              .asc_ascq = ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT};
     case -EROFS:
-        return exec_fail(exec, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
+        return (struct sense){.key = SENSE_DATA_PROTECT, .asc_ascq = ASC_WRITE_PROTECTED};
     case -ESHUTDOWN:
-        return exec_fail_sealed(exec);
+        return lun_sealed_sense(lun);
     case -ERANGE:
-        return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
+        return (struct sense){.key = SENSE_ILLEGAL_REQUEST, .asc_ascq = ASC_LBA_OUT_OF_RANGE};
     default:
         log_error("LUN %s: %s failed: %s", lun->serial, writing ? "writing" : "reading",
                   strerror(-error));
-        return exec_fail(exec, SENSE_MEDIUM_ERROR,
-                         writing ? ASC_WRITE_ERROR : ASC_UNRECOVERED_READ_ERROR);
+        return (struct sense){.key = SENSE_MEDIUM_ERROR,
+                              .asc_ascq = writing ? ASC_WRITE_ERROR : ASC_UNRECOVERED_READ_ERROR};
     }
+}
+
+uint8_t exec_result(struct exec *exec, int error, bool writing)
+{
+    struct sense sense;
+
+    if (!error)
+        return SCSI_STATUS_GOOD;
+    sense = lun_error_sense(exec->lun, error, writing);
+    return exec_fail_sense(exec, &sense);
 }
 
 void reply_start(struct exec *exec, size_t allocation_length)

@@ -33,7 +33,14 @@ struct lun_command {
  * RESET OCCURRED (6/29/00), unless INQUIRY or REQUEST SENSE. -ENOMEM. */
 int lun_open(struct volume *volume, struct lun **ret);
 
-/* Closes the volume too, flushed. Takes NULL. No command may be running. */
+/* Which other LUNs of this process may be named in an EXTENDED COPY to this one, and name it: those
+ * of the same group. At first, and with "", none. Cut to LUN_COPY_GROUP_BYTES - 1 characters. Call
+ * it before the first command of any of them. */
+#define LUN_COPY_GROUP_BYTES 33
+void lun_set_copy_group(struct lun *lun, const char *group);
+
+/* Closes the volume too, flushed. Takes NULL. No command may be running; one of another LUN that
+ * copies from this one or to it is waited for. */
 void lun_close(struct lun *lun);
 
 /* Serves one command and returns the SCSI status. Every byte of the Data-In buffer that the reply

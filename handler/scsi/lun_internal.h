@@ -11,9 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "copy_record.h"
 #include "iov.h"
 #include "lun.h"
 #include "scsi_defs.h"
+#include "sense.h"
 #include "volume.h"
 
 /* What VPD B0h states; nothing longer is served. */
@@ -44,6 +46,10 @@ struct lun {
     char serial[UUID_STR_LEN];
     struct sanitize *sanitize; /* the struct is its own; the pointer stays */
     atomic_uint attentions;
+    char copy_group[LUN_COPY_GROUP_BYTES];
+    struct copy_records copy_records;
+    struct lun *open_next;   /* in the registry, as users is */
+    unsigned users;          /* commands of others that work on this LUN */
     atomic_bool full_logged; /* a write found no space and none has succeeded since */
 };
 
@@ -74,11 +80,12 @@ uint8_t exec_check_capacity(struct exec *exec, const struct cdb_block_fields *fi
 bool exec_data_out_is(const struct exec *exec, uint64_t length);
 
 /* CHECK CONDITION with this sense data. */
-struct sense;
 uint8_t exec_fail_sense(struct exec *exec, const struct sense *sense);
 uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq asc_ascq);
 /* INVALID FIELD IN CDB, 5/24/00. */
 uint8_t exec_fail_field(struct exec *exec);
+/* The sense data for what the volume says; the first -ENOSPC is logged. */
+struct sense lun_error_sense(struct lun *lun, int error, bool writing);
 /* CHECK CONDITION for what the volume says: -ENOSPC 7/27/07, -EROFS 7/27/00, -ERANGE 5/21/00,
  * -ESHUTDOWN as exec_fail_sealed, anything else 3/11/00 (3/0C/00 when writing). GOOD for 0. */
 uint8_t exec_result(struct exec *exec, int error, bool writing);
@@ -116,6 +123,8 @@ bool lun_is_sealed(const struct lun *lun);
 /* True with what there is to tell while SANITIZE runs (2/04/1B with its progress) or after it has
  * failed (3/31/03). */
 bool sanitize_sense(struct lun *lun, struct sense *ret);
+/* The same, and while neither is so any more, that it runs. */
+struct sense lun_sealed_sense(struct lun *lun);
 /* CHECK CONDITION with that. */
 uint8_t exec_fail_sealed(struct exec *exec);
 
@@ -154,5 +163,10 @@ uint8_t op_unmap(struct exec *exec);
 uint8_t op_write_same(struct exec *exec);
 uint8_t op_get_lba_status_16(struct exec *exec);
 uint8_t op_get_lba_status_32(struct exec *exec);
+uint8_t op_extended_copy(struct exec *exec);
+uint8_t op_receive_copy_status(struct exec *exec);
+uint8_t op_receive_copy_data(struct exec *exec);
+uint8_t op_receive_copy_parameters(struct exec *exec);
+uint8_t op_receive_copy_failure(struct exec *exec);
 
 #endif

@@ -78,14 +78,20 @@ bool sanitize_sense(struct lun *lun, struct sense *ret)
     }
 }
 
-uint8_t exec_fail_sealed(struct exec *exec)
+struct sense lun_sealed_sense(struct lun *lun)
 {
     struct sense sense;
 
-    if (sanitize_sense(exec->lun, &sense))
-        return exec_fail_sense(exec, &sense);
-    /* It has ended since. */
-    return exec_fail(exec, SENSE_NOT_READY, ASC_SANITIZE_IN_PROGRESS);
+    if (!sanitize_sense(lun, &sense)) /* it has ended since */
+        sense = (struct sense){.key = SENSE_NOT_READY, .asc_ascq = ASC_SANITIZE_IN_PROGRESS};
+    return sense;
+}
+
+uint8_t exec_fail_sealed(struct exec *exec)
+{
+    struct sense sense = lun_sealed_sense(exec->lun);
+
+    return exec_fail_sense(exec, &sense);
 }
 
 static void set_state(struct sanitize *sanitize, enum sanitize_state state)

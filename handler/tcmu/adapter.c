@@ -129,7 +129,10 @@ static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, str
         return error;
     }
     error = lun_open(volume, ret);
-    return error ? errmsg_set(err, error, "%s: %s", config->path, strerror(-error)) : 0;
+    if (error)
+        return errmsg_set(err, error, "%s: %s", config->path, strerror(-error));
+    lun_set_copy_group(*ret, config->copy_group);
+    return 0;
 }
 
 static int thin_open(struct tcmu_device *dev, bool reopen)
@@ -241,7 +244,8 @@ static int keep_config(struct tcmu_device *dev, const char *text, struct errmsg 
     if (error)
         return error;
     if (strcmp(wanted.path, thin->config.path) == 0 && wanted.read_only == thin->config.read_only &&
-        wanted.threads == thin->config.threads)
+        wanted.threads == thin->config.threads &&
+        strcmp(wanted.copy_group, thin->config.copy_group) == 0)
         return 0;
     return errmsg_set(err, -EOPNOTSUPP,
                       "the cfgstring of a LUN in use cannot change; delete the backstore and "
@@ -297,6 +301,7 @@ static struct tcmur_handler thin_handler = {
         "Options:\n"
         "  ro         write protected\n"
         "  threads=N  at most N commands at a time (1 to 8, default 8)\n"
+        "  copy=GROUP EXTENDED COPY reaches the other LUNs of this group\n"
         "size must be the volume's size (see 'thinvol info PATH'). For a volume with blocks "
         "of 4096 bytes add control=hw_block_size=4096.",
     .check_config = thin_check_config,

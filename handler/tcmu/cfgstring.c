@@ -7,7 +7,7 @@
 
 #define PREFIX         CFGSTRING_SUBTYPE "/"
 #define RUNNER_TIMEOUT "tcmur_cmd_time_out"
-#define OPTION_LIST    "ro, threads=1..8, " RUNNER_TIMEOUT "=SECONDS"
+#define OPTION_LIST    "ro, threads=1..8, copy=GROUP, " RUNNER_TIMEOUT "=SECONDS"
 
 _Static_assert(CFGSTRING_MAX_THREADS == 8, "OPTION_LIST");
 
@@ -101,6 +101,27 @@ static int parse_threads(const struct option_text *option, struct cfgstring *ret
     return 0;
 }
 
+static int parse_copy_group(const struct option_text *option, struct cfgstring *ret,
+                            struct errmsg *err)
+{
+    bool valid = option->value && option->value_length > 0 &&
+                 option->value_length <= CFGSTRING_MAX_GROUP_BYTES;
+
+    for (int i = 0; valid && i < option->value_length; i++) {
+        char at = option->value[i];
+
+        valid = isalnum((unsigned char)at) || at == '-' || at == '_' || at == '.';
+    }
+    if (!valid)
+        return errmsg_set(err, -EINVAL,
+                          "option 'copy' needs the name of a group of 1 to %d letters, digits, "
+                          "'-', '_' or '.', as in copy=cluster1",
+                          CFGSTRING_MAX_GROUP_BYTES);
+    memcpy(ret->copy_group, option->value, (size_t)option->value_length);
+    ret->copy_group[option->value_length] = '\0';
+    return 0;
+}
+
 static int check_runner_timeout(const struct option_text *option, struct errmsg *err)
 {
     if (option_number(option) < 0)
@@ -123,6 +144,8 @@ static int parse_option(const struct option_text *option, struct cfgstring *ret,
     }
     if (option_is(option, "threads"))
         return parse_threads(option, ret, err);
+    if (option_is(option, "copy"))
+        return parse_copy_group(option, ret, err);
     if (option_is(option, RUNNER_TIMEOUT))
         return check_runner_timeout(option, err);
     if (option->name_length == 0)

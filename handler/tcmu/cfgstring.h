@@ -5,6 +5,7 @@
 /* What targetcli hands over for a LUN: thin/ABSOLUTE/PATH[;option=value]...
  *   ro         the volume is served write protected
  *   threads=N  at most N commands of this LUN run at the same time, 1 to CFGSTRING_MAX_THREADS
+ *   copy=GROUP EXTENDED COPY may copy between this LUN and others of the same group
  *   tcmur_cmd_time_out=N  tcmu-runner's own; it cuts the option out, with the ';' on either side of
  *              it, before it opens the device, so it is allowed as the last option only
  * Pure; fuzzed. */
@@ -13,13 +14,15 @@
 
 #include "errmsg.h"
 
-#define CFGSTRING_SUBTYPE     "thin"
-#define CFGSTRING_MAX_BYTES   255 /* what the kernel keeps */
-#define CFGSTRING_MAX_THREADS 8   /* the workers that tcmu-runner starts for each device */
+#define CFGSTRING_SUBTYPE         "thin"
+#define CFGSTRING_MAX_BYTES       255 /* what the kernel keeps */
+#define CFGSTRING_MAX_THREADS     8   /* the workers that tcmu-runner starts for each device */
+#define CFGSTRING_MAX_GROUP_BYTES 32
 
 struct cfgstring {
     char path[CFGSTRING_MAX_BYTES + 1];
     bool read_only;
+    char copy_group[CFGSTRING_MAX_GROUP_BYTES + 1]; /* "": of no group */
     int threads; /* CFGSTRING_MAX_THREADS unless the option says less */
 };
 

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "lun.h"
 #include "lun_model.h"
+#include "lun_model_copy.h"
 #include "sense.h"
 #include "store_mem.h"
 #include "zeros.h"
@@ -88,7 +89,8 @@ static void check_sense(const struct lun_command *command, uint8_t status)
     }
     FUZZ_CHECK(sense_decode(command->sense, sizeof(command->sense), &sense) == 0);
     FUZZ_CHECK(sense.key != SENSE_NO_SENSE && !sense.deferred);
-    FUZZ_CHECK(sense_asc_text(sense.asc_ascq) && sense.asc_ascq != ASC_NONE);
+    FUZZ_CHECK(sense_asc_text(sense.asc_ascq));
+    FUZZ_CHECK(sense.asc_ascq != ASC_NONE || sense.key == SENSE_COPY_ABORTED);
     FUZZ_CHECK(command->data_in_bytes == 0);
 }
 
@@ -190,6 +192,7 @@ static bool sends_data(uint8_t opcode)
         return false;
     default:
         return opcode == SCSI_UNMAP || opcode == SCSI_FORMAT_UNIT || opcode == SCSI_SANITIZE ||
+               opcode == SCSI_THIRD_PARTY_COPY_OUT ||
                cdb_decode_block_fields((const uint8_t[SCSI_CDB_MAX_BYTES]){opcode}, &fields) == 0;
     }
 }
@@ -236,6 +239,7 @@ static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t c
     buffer_get(shared ? &out : &in, reply);
     if (!shared || cdb_bytes == 0 || !sends_data(cdb[0]))
         FUZZ_CHECK(bytes_are_zero(reply + command.data_in_bytes, in_bytes - command.data_in_bytes));
+    exchange.sense_key = command.sense[2] & 0x0F;
     exchange.data_in = reply;
     exchange.data_in_filled = command.data_in_bytes;
     if (cdb_bytes >= 10 && cdb[0] == SCSI_SANITIZE)
@@ -296,6 +300,7 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
         SCSI_PRE_FETCH_10,
         SCSI_PRE_FETCH_16,
         SCSI_VARIABLE_LENGTH,
+        SCSI_THIRD_PARTY_COPY_OUT,
     };
     uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
     uint64_t first = pick_lba(harness);
@@ -389,6 +394,8 @@ static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[stat
     memset(data, shape & 0x40 ? 0 : shape, MAX_BUFFER);
     if (cdb[0] == SCSI_UNMAP)
         return pick_unmap_list(harness, cdb, data);
+    if (cdb[0] == SCSI_THIRD_PARTY_COPY_OUT && !(cdb[1] & 0x10))
+        return lun_model_make_copy(&harness->model, &harness->input, cdb, data);
     if (cdb[0] == SCSI_SANITIZE && (cdb[1] & 0x1F) == SCSI_SA_SANITIZE_OVERWRITE)
         return pick_overwrite_list(harness, cdb, data);
     cdb_decode_block_fields(cdb, &fields);
@@ -502,6 +509,18 @@ static void set_fault(struct harness *harness)
     harness->may_fail = true;
 }
 
+/* The LUN's NAA designator, by page 83h. */
+static void learn_naa(struct harness *harness)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES], page[24];
+    struct iovec iov = {page, sizeof(page)};
+    struct lun_command command = {.cdb = cdb, .data_in = &iov, .data_in_count = 1};
+
+    command.cdb_length = cdb_inquiry_vpd(cdb, VPD_DEVICE_IDENTIFICATION, sizeof(page));
+    FUZZ_CHECK(lun_execute(harness->lun, &command) == SCSI_STATUS_GOOD);
+    memcpy(harness->model.naa, page + 8, sizeof(harness->model.naa));
+}
+
 static bool start(struct harness *harness)
 {
     uint8_t shape = fuzz_byte(&harness->input);
@@ -521,6 +540,7 @@ static bool start(struct harness *harness)
     FUZZ_CHECK(volume_over_store(harness->store, &meta, harness->model.read_only, &volume, NULL) ==
                0);
     FUZZ_CHECK(lun_open(volume, &harness->lun) == 0);
+    learn_naa(harness);
     return true;
 }
 

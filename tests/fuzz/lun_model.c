@@ -8,6 +8,7 @@
 #include "fuzz.h"
 #include "inquiry.h"
 #include "lba_status.h"
+#include "lun_model_copy.h"
 #include "unmap_list.h"
 #include "zeros.h"
 
@@ -377,6 +378,10 @@ void lun_model_apply(struct lun_model *model, const struct lun_exchange *exchang
                      struct lun_model_range *ret_undefined)
 {
     *ret_undefined = (struct lun_model_range){0};
+    if (lun_model_is_copy(exchange)) {
+        lun_model_copy(model, exchange, ret_undefined);
+        return;
+    }
     if (exchange->status == SCSI_STATUS_CHECK_CONDITION) {
         if (exchange->cdb_length > 0)
             *ret_undefined = undefined_after(model, exchange);

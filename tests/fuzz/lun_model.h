@@ -15,6 +15,7 @@ struct lun_model {
     uint8_t bytes[LUN_MODEL_MAX_BYTES];
     uint64_t size; /* of the LUN, in bytes */
     uint32_t block_size;
+    uint8_t naa[16]; /* its designator */
     bool read_only;
 };
 
@@ -28,6 +29,7 @@ struct lun_exchange {
     size_t data_in_bytes;   /* of the buffer */
     size_t data_in_filled;  /* of the reply */
     uint8_t status;
+    uint8_t sense_key; /* of CHECK CONDITION */
 };
 
 /* A range of bytes; length 0: none. */

@@ -80,7 +80,7 @@ static void a_page_code_without_evpd_is_refused(void **state)
 static void any_allocation_length_cuts_the_reply(void **state)
 {
     struct rig *rig = *state;
-    const int pages[] = {-1, 0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2};
+    const int pages[] = {-1, 0x00, 0x80, 0x83, 0x8F, 0xB0, 0xB1, 0xB2};
     uint8_t whole[VPD_PAGE_MAX_BYTES], bytes[VPD_PAGE_MAX_BYTES];
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
 

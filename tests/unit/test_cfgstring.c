@@ -56,6 +56,11 @@ static void options_are_taken_in_any_order(void **state)
     accept("thin//v;ro;threads=1;");
     assert_int_equal(config.threads, 1);
     accept("thin//v;threads=8");
+    assert_string_equal(config.copy_group, "");
+    accept("thin//v;copy=rack-1.a_B;ro");
+    assert_string_equal(config.copy_group, "rack-1.a_B");
+    assert_true(config.read_only);
+    accept("thin//v;copy=01234567890123456789012345678901");
     assert_int_equal(config.threads, 8);
 }
 
@@ -108,6 +113,10 @@ static void values_are_checked(void **state)
     (void)state;
     refuse("thin//v;ro=1", -EINVAL, "'ro' takes no value");
     refuse("thin//v;threads", -EINVAL, "from 1 to 8");
+    refuse("thin//v;copy", -EINVAL, "the name of a group");
+    refuse("thin//v;copy=", -EINVAL, "the name of a group");
+    refuse("thin//v;copy=a b", -EINVAL, "the name of a group");
+    refuse("thin//v;copy=012345678901234567890123456789012", -EINVAL, "the name of a group");
     refuse("thin//v;threads=", -EINVAL, "from 1 to 8");
     refuse("thin//v;threads=0", -EINVAL, "from 1 to 8");
     refuse("thin//v;threads=9", -EINVAL, "from 1 to 8");

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "copy_list.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "byteorder.h"
+#include "scsi_defs.h"
+
+#define DESIGNATOR_NAA  0x03 /* of the logical unit: ASSOCIATION 0 */
+#define CODE_SET_BINARY 0x01
+#define NAA_BYTES       16
+
+#define CSCD_NUL        0x20
+#define CSCD_LU_ID_TYPE 0xC0
+#define SEGMENT_DC      0x02
+
+static int refuse(struct copy_list_refusal *refusal, enum scsi_asc_ascq asc_ascq)
+{
+    *refusal = (struct copy_list_refusal){.asc_ascq = (uint16_t)asc_ascq};
+    return -EINVAL;
+}
+
+static int refuse_field(struct copy_list_refusal *refusal, enum scsi_asc_ascq asc_ascq,
+                        size_t field)
+{
+    *refusal = (struct copy_list_refusal){.asc_ascq = (uint16_t)asc_ascq,
+                                          .has_field = true,
+                                          .field = (uint16_t)field};
+    return -EINVAL;
+}
+
+static int check_cscds(const uint8_t *bytes, const struct copy_list *list,
+                       struct copy_list_refusal *refusal)
+{
+    for (size_t i = 0; i < list->cscd_count; i++) {
+        const uint8_t *cscd = list->cscds + i * COPY_CSCD_BYTES;
+        size_t at = (size_t)(cscd - bytes);
+
+        if (cscd[0] != COPY_CSCD_IDENTIFICATION)
+            return refuse_field(refusal, ASC_UNSUPPORTED_CSCD_TYPE, at);
+        if (cscd[1] & CSCD_LU_ID_TYPE) /* a logical unit number, and nothing else */
+            return refuse_field(refusal, ASC_INVALID_FIELD_IN_PARAMETER_LIST, at + 1);
+    }
+    return 0;
+}
+
+/* Counts the segments, of which segment_bytes hold a whole number. */
+static int check_segments(const uint8_t *bytes, size_t segment_bytes, struct copy_list *list,
+                          struct copy_list_refusal *refusal)
+{
+    for (size_t at = 0; at < segment_bytes; at += COPY_SEGMENT_BYTES) {
+        const uint8_t *segment = list->segments + at;
+        size_t field = (size_t)(segment - bytes);
+
+        if (segment[0] != COPY_SEGMENT_BLOCK_TO_BLOCK)
+            return refuse_field(refusal, ASC_UNSUPPORTED_SEGMENT_TYPE, field);
+        if (segment_bytes - at < COPY_SEGMENT_BYTES)
+            return refuse(refusal, ASC_PARAMETER_LIST_LENGTH_ERROR);
+        if (get_be16(segment + COPY_SEGMENT_FIELD_LENGTH) != COPY_SEGMENT_BYTES - 4)
+            return refuse_field(refusal, ASC_INVALID_FIELD_IN_PARAMETER_LIST,
+                                field + COPY_SEGMENT_FIELD_LENGTH);
+        list->segment_count++;
+    }
+    return 0;
+}
+
+static int check_id(const struct copy_list *list, unsigned usage, struct copy_list_refusal *refusal)
+{
+    if (usage == 1)
+        return refuse_field(refusal, ASC_INVALID_FIELD_IN_PARAMETER_LIST, COPY_FIELD_LIST_ID_USAGE);
+    if (usage == COPY_LIST_ID_NONE && list->id != 0)
+        return refuse_field(refusal, ASC_INVALID_FIELD_IN_PARAMETER_LIST, COPY_FIELD_LIST_ID);
+    return 0;
+}
+
+int copy_list_decode(const uint8_t *bytes, size_t length, const struct copy_list_limits *limits,
+                     struct copy_list *ret, struct copy_list_refusal *ret_refusal)
+{
+    uint64_t cscd_bytes, segment_bytes, inline_bytes;
+    int error;
+
+    *ret = (struct copy_list){0};
+    if (length < COPY_LIST_HEADER_BYTES)
+        return refuse(ret_refusal, ASC_PARAMETER_LIST_LENGTH_ERROR);
+    ret->id = bytes[0];
+    ret->id_usage = (enum copy_list_id_usage)(bytes[1] >> 3 & 0x03);
+    error = check_id(ret, bytes[1] >> 3 & 0x03, ret_refusal);
+    if (error)
+        return error;
+    cscd_bytes = get_be16(bytes + 2);
+    segment_bytes = get_be32(bytes + 8);
+    inline_bytes = get_be32(bytes + 12);
+    if (cscd_bytes + segment_bytes > limits->max_descriptor_bytes)
+        return refuse(ret_refusal, ASC_PARAMETER_LIST_LENGTH_ERROR);
+    if (inline_bytes > 0)
+        return refuse_field(ret_refusal, ASC_INLINE_DATA_LENGTH_EXCEEDED, COPY_FIELD_INLINE_LENGTH);
+    if (cscd_bytes + segment_bytes > length - COPY_LIST_HEADER_BYTES)
+        return refuse(ret_refusal, ASC_PARAMETER_LIST_LENGTH_ERROR);
+    if (cscd_bytes % COPY_CSCD_BYTES != 0)
+        return refuse_field(ret_refusal, ASC_INVALID_FIELD_IN_PARAMETER_LIST,
+                            COPY_FIELD_CSCD_LIST_LENGTH);
+    ret->cscds = bytes + COPY_LIST_HEADER_BYTES;
+    ret->cscd_count = cscd_bytes / COPY_CSCD_BYTES;
+    ret->segments = ret->cscds + cscd_bytes;
+    if (ret->cscd_count > limits->max_cscds)
+        return refuse(ret_refusal, ASC_TOO_MANY_CSCDS);
+    if (segment_bytes / COPY_SEGMENT_BYTES > limits->max_segments)
+        return refuse(ret_refusal, ASC_TOO_MANY_SEGMENTS);
+    error = check_cscds(bytes, ret, ret_refusal);
+    return error ? error : check_segments(bytes, segment_bytes, ret, ret_refusal);
+}
+
+struct copy_cscd copy_list_cscd(const struct copy_list *list, size_t index)
+{
+    const uint8_t *from = list->cscds + index * COPY_CSCD_BYTES;
+    bool is_naa = (from[4] & 0x0F) == CODE_SET_BINARY && (from[5] & 0x3F) == DESIGNATOR_NAA &&
+                  from[7] == NAA_BYTES;
+
+    return (struct copy_cscd){
+        .unused = from[1] & CSCD_NUL,
+        .peripheral_type = from[1] & 0x1F,
+        .naa = is_naa ? from + 8 : NULL,
+        .block_size = get_be24(from + 29),
+    };
+}
+
+struct copy_segment copy_list_segment(const struct copy_list *list, size_t index)
+{
+    const uint8_t *from = list->segments + index * COPY_SEGMENT_BYTES;
+
+    return (struct copy_segment){
+        .counts_destination_blocks = from[1] & SEGMENT_DC,
+        .source = get_be16(from + COPY_SEGMENT_FIELD_SOURCE),
+        .destination = get_be16(from + COPY_SEGMENT_FIELD_DESTINATION),
+        .blocks = get_be16(from + COPY_SEGMENT_FIELD_BLOCKS),
+        .source_lba = get_be64(from + COPY_SEGMENT_FIELD_SOURCE_LBA),
+        .destination_lba = get_be64(from + COPY_SEGMENT_FIELD_DESTINATION_LBA),
+    };
+}
+
+void copy_cscd_encode(uint8_t *to, const uint8_t naa[static 16], uint32_t block_size)
+{
+    memset(to, 0, COPY_CSCD_BYTES);
+    to[0] = COPY_CSCD_IDENTIFICATION;
+    to[4] = CODE_SET_BINARY;
+    to[5] = DESIGNATOR_NAA;
+    to[7] = NAA_BYTES;
+    memcpy(to + 8, naa, NAA_BYTES);
+    put_be24(to + 29, block_size);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_LUN_COPY_LIMITS_H
+#define THINMIRROR_LUN_COPY_LIMITS_H
+
+/* What VPD 8Fh and RECEIVE COPY OPERATING PARAMETERS state of copies; no more is served. A command
+ * must be done long before the kernel target's time limit of 30 s, also where every byte is read
+ * and written. */
+
+#include "copy_list.h"
+#include "copy_record.h"
+
+#define COPY_MAX_CSCDS    16
+#define COPY_MAX_SEGMENTS 16
+/* As many of both, and less than one more of both. */
+#define COPY_MAX_DESCRIPTOR_BYTES \
+    (COPY_MAX_CSCDS * COPY_CSCD_BYTES + COPY_MAX_SEGMENTS * COPY_SEGMENT_BYTES)
+#define COPY_MAX_LIST_BYTES               (COPY_LIST_HEADER_BYTES + COPY_MAX_DESCRIPTOR_BYTES)
+#define COPY_MAX_SEGMENT_BYTES            (UINT32_C(16) << 20)
+#define COPY_SEGMENT_GRANULARITY_EXPONENT 9 /* blocks of 512 bytes */
+#define COPY_MAX_CONCURRENT               COPY_RECORDS
+
+#endif

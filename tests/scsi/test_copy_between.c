@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* EXTENDED COPY(LID1) between logical units of one process. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "copy_rig.h"
+#include "store_mem.h"
+
+#define DC 0x02
+
+/* Another LUN of this process. */
+static void open_other(struct rig *rig, const char *group, uint32_t block_size, uint64_t blocks,
+                       uint8_t mark, bool read_only)
+{
+    struct volume_meta meta = {.block_size = block_size};
+    struct errmsg err;
+
+    *rig = (struct rig){.block_size = block_size, .blocks = blocks};
+    memcpy(meta.uuid, rig_uuid, sizeof(uuid_t));
+    meta.uuid[15] = mark;
+    assert_int_equal(store_mem_create(blocks * block_size, 4096, &rig->store), 0);
+    assert_int_equal(volume_over_store(rig->store, &meta, read_only, &rig->volume, &err), 0);
+    assert_int_equal(lun_open(rig->volume, &rig->lun), 0);
+    lun_set_copy_group(rig->lun, group);
+    rig_take_attentions(rig);
+}
+
+static struct answer copy_between(struct rig *by, struct rig *from, uint64_t from_lba,
+                                  struct rig *to, uint64_t to_lba, uint16_t blocks, uint8_t flags)
+{
+    struct copy_rig_list list;
+
+    copy_rig_start(&list, 7, COPY_LIST_ID_HOLD);
+    copy_rig_add_cscd(&list, from);
+    copy_rig_add_cscd(&list, to);
+    copy_rig_add_segment(&list, 0, from_lba, 1, to_lba, blocks)[1] = flags;
+    return copy_rig_send(by, &list);
+}
+
+static void units_of_one_group_are_copied_between_whoever_is_asked(void **state)
+{
+    struct rig a, b, c;
+
+    (void)state;
+    rig_needs_native("it opens logical units of its own");
+    open_other(&a, "one", 512, 4096, 0xA1, false);
+    open_other(&b, "one", 512, 4096, 0xA2, false);
+    open_other(&c, "one", 4096, 512, 0xA3, false);
+    rig_fill(&a, 0, 64, 0x11);
+    assert_good(copy_between(&a, &a, 0, &b, 100, 64, 0));
+    rig_assert_blocks(&b, 100, 64, 0x11);
+    assert_good(copy_between(&b, &a, 0, &b, 200, 64, 0));
+    rig_assert_blocks(&b, 200, 64, 0x11);
+    assert_good(copy_between(&c, &a, 0, &b, 300, 64, 0));
+    rig_assert_blocks(&b, 300, 64, 0x11);
+    assert_good(copy_between(&a, &a, 0, &c, 8, 64, 0)); /* 64 blocks of 512 bytes */
+    rig_assert_blocks(&c, 8, 8, 0x11);
+    rig_assert_blocks(&c, 16, 1, 0);
+    assert_good(copy_between(&a, &a, 0, &c, 32, 2, DC)); /* 2 blocks of 4096 bytes */
+    rig_assert_blocks(&c, 32, 2, 0x11);
+    assert_check(copy_between(&a, &a, 0, &c, 64, 63, 0), SENSE_COPY_ABORTED,
+                 ASC_UNEXPECTED_INEXACT_SEGMENT);
+    rig_assert_blocks(&c, 64, 8, 0);
+    rig_close(&c);
+    assert_check(copy_between(&a, &a, 0, &b, 4096 - 63, 64, 0), SENSE_COPY_ABORTED, ASC_NONE);
+    rig_close(&b);
+    rig_close(&a);
+}
+
+static void units_of_no_group_or_another_are_out_of_reach(void **state)
+{
+    struct rig a, b;
+
+    (void)state;
+    rig_needs_native("it opens logical units of its own");
+    open_other(&a, "one", 512, 4096, 0xB1, false);
+    open_other(&b, "two", 512, 4096, 0xB2, false);
+    rig_fill(&b, 0, 8, 0x22);
+    assert_check(copy_between(&a, &b, 0, &a, 0, 8, 0), SENSE_COPY_ABORTED,
+                 ASC_COPY_TARGET_NOT_REACHABLE);
+    assert_check(copy_between(&a, &a, 0, &b, 0, 8, 0), SENSE_COPY_ABORTED,
+                 ASC_COPY_TARGET_NOT_REACHABLE);
+    lun_set_copy_group(a.lun, "");
+    lun_set_copy_group(b.lun, "");
+    assert_check(copy_between(&a, &b, 0, &a, 0, 8, 0), SENSE_COPY_ABORTED,
+                 ASC_COPY_TARGET_NOT_REACHABLE);
+    lun_set_copy_group(a.lun, "two");
+    lun_set_copy_group(b.lun, "two");
+    assert_good(copy_between(&a, &b, 0, &a, 0, 8, 0));
+    rig_close(&b);
+    rig_assert_blocks(&a, 0, 8, 0x22);
+    rig_close(&a);
+}
+
+static void the_other_side_s_error_is_handed_on(void **state)
+{
+    struct rig a, b;
+    struct copy_rig_blame blame;
+
+    (void)state;
+    rig_needs_native("it makes the store fail");
+    open_other(&a, "one", 512, 4096, 0xC1, false);
+    open_other(&b, "one", 512, 4096, 0xC2, true);
+    rig_fill(&a, 0, 64, 0x11);
+    assert_check(copy_between(&a, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    blame = copy_rig_failure(&a, 7);
+    assert_true(blame.by_destination && !blame.by_source);
+    assert_int_equal(blame.told.key, SENSE_DATA_PROTECT);
+    assert_int_equal(blame.told.asc_ascq, ASC_WRITE_PROTECTED);
+    assert_good(copy_between(&b, &b, 0, &a, 0, 64, 0)); /* from a read-only unit, and sent to it */
+    rig_assert_blocks(&a, 0, 64, 0);
+    rig_close(&b);
+    open_other(&b, "one", 512, 4096, 0xC2, false);
+    rig_fill(&a, 0, 64, 0x11);
+    store_mem_set_quota(b.store, 4096);
+    assert_check(copy_between(&a, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    blame = copy_rig_failure(&a, 7);
+    assert_int_equal(blame.segment, 0);
+    assert_false(blame.has_field);
+    assert_true(blame.by_destination);
+    assert_int_equal(blame.told.key, SENSE_DATA_PROTECT);
+    assert_int_equal(blame.told.asc_ascq, ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT);
+    store_mem_set_quota(b.store, UINT64_MAX);
+    store_mem_set_fault(a.store, "read", 0, EIO);
+    assert_check(copy_between(&b, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    blame = copy_rig_failure(&b, 7);
+    assert_true(blame.by_source && !blame.by_destination);
+    assert_int_equal(blame.told.key, SENSE_MEDIUM_ERROR);
+    assert_int_equal(blame.told.asc_ascq, ASC_UNRECOVERED_READ_ERROR);
+    store_mem_set_fault(a.store, "read", 0, 0);
+    assert_good(copy_between(&b, &a, 0, &b, 0, 64, 0));
+    rig_close(&b);
+    rig_close(&a);
+}
+
+/* Copies from a LUN that comes and goes. */
+struct stress {
+    struct rig *by;
+    struct copy_rig_list list;
+    atomic_bool stop;
+    unsigned good, gone;
+};
+
+static void *copy_until_stopped(void *argument)
+{
+    struct stress *stress = argument;
+
+    while (!stress->stop) {
+        struct answer answer = copy_rig_send(stress->by, &stress->list);
+
+        if (answer.status == SCSI_STATUS_GOOD)
+            stress->good++;
+        else if (answer.asc_ascq == ASC_COPY_TARGET_NOT_REACHABLE)
+            stress->gone++;
+        else
+            return argument;
+    }
+    return NULL;
+}
+
+static void a_unit_is_not_closed_while_it_is_copied_from(void **state)
+{
+    struct rig a, b;
+    struct stress stress = {.by = &a};
+    pthread_t thread;
+    void *failed;
+
+    (void)state;
+    rig_needs_native("it opens logical units of its own");
+    open_other(&a, "one", 512, 4096, 0xD1, false);
+    open_other(&b, "one", 512, 4096, 0xD2, false);
+    copy_rig_start(&stress.list, 1, COPY_LIST_ID_DISCARD);
+    copy_rig_add_cscd(&stress.list, &a);
+    copy_rig_add_cscd(&stress.list, &b);
+    copy_rig_add_segment(&stress.list, 1, 0, 0, 0, 512);
+    assert_int_equal(pthread_create(&thread, NULL, copy_until_stopped, &stress), 0);
+    for (int i = 0; i < 200; i++) {
+        rig_fill(&b, 0, 512, (uint8_t)i);
+        rig_close(&b);
+        open_other(&b, "one", 512, 4096, 0xD2, false);
+    }
+    while (!stress.good) /* the last one stays until it has been used */
+        sched_yield();
+    stress.stop = true;
+    assert_int_equal(pthread_join(thread, &failed), 0);
+    assert_null(failed);
+    rig_close(&b);
+    rig_close(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(units_of_one_group_are_copied_between_whoever_is_asked),
+        cmocka_unit_test(units_of_no_group_or_another_are_out_of_reach),
+        cmocka_unit_test(the_other_side_s_error_is_handed_on),
+        cmocka_unit_test(a_unit_is_not_closed_while_it_is_copied_from),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
