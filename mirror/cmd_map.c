@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "checked.h"
 #include "cleanup.h"
 #include "commands.h"
 #include "copy_wait.h"
@@ -14,6 +15,7 @@
 /* Prints extents as they become known; the last known one may still grow and waits. */
 struct printer {
     const struct endpoint_info *info;
+    const struct allocation *allocation; /* says why; NULL: nobody does */
     bool json;
     int width; /* of an LBA */
     uint64_t extents;
@@ -33,18 +35,40 @@ static void print_begin(struct printer *printer)
         printf("%*s  %*s  %s\n", printer->width, "LBA", printer->width, "BLOCKS", "STATUS");
 }
 
-static void print_extent(struct printer *printer, const struct extent *extent)
+/* Reasons are sentences of ours with names from the disk in them, which are plain ASCII without
+ * quotes by the time they come here. */
+static void print_piece(struct printer *printer, const struct extent *extent, const char *why)
 {
     const char *name = extent_status_name(extent->status);
 
-    if (printer->json)
-        printf("%s\n  {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"}",
+    if (printer->json) {
+        printf("%s\n  {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"",
                printer->extents > 0 ? "," : "", extent->start, extent->length, name);
-    else
-        printf("%*" PRIu64 "  %*" PRIu64 "  %s\n", printer->width, extent->start, printer->width,
-               extent->length, name);
+        if (why)
+            printf(", \"why\": \"%s\"", why);
+        putchar('}');
+    } else {
+        printf("%*" PRIu64 "  %*" PRIu64 "  %s%*s%s\n", printer->width, extent->start,
+               printer->width, extent->length, name, why ? (int)(13 - strlen(name)) : 0, "",
+               why ? why : "");
+    }
     printer->extents++;
     printer->blocks[extent->status] += extent->length;
+}
+
+/* In pieces of one reason each, where there are reasons. */
+static void print_extent(struct printer *printer, const struct extent *extent)
+{
+    struct extent piece = *extent;
+    const char *why = NULL;
+
+    for (uint64_t lba = extent->start; lba < extent->start + extent->length; lba += piece.length) {
+        if (printer->allocation)
+            allocation_piece(printer->allocation, lba, &piece, &why);
+        piece.length = min_u64(piece.length, extent->start + extent->length - lba);
+        piece.status = extent->status;
+        print_piece(printer, &piece, why);
+    }
 }
 
 static void print_end(struct printer *printer)
@@ -86,15 +110,20 @@ static void print_known(struct printer *printer, struct map_reader *reader)
 }
 
 /* An error in the middle is one: a made-up rest would not be the target's map. */
-static int print_map(struct endpoint *endpoint, bool json, struct errmsg *err)
+static int print_map(struct endpoint *endpoint, const struct source_map *source, bool json,
+                     struct errmsg *err)
 {
     CLEANUP(map_reader_free) struct map_reader reader;
-    struct printer printer = {.info = &endpoint->info, .json = json};
+    struct printer printer = {.info = &endpoint->info,
+                              .allocation = source->analysed ? &source->analysis.allocation : NULL,
+                              .json = json};
     const struct copy_side sides[2] = {{endpoint, true}, {NULL, false}};
-    int r = map_reader_init(&reader, endpoint, endpoint->info.blocks, MAP_ASK);
+    int r = map_reader_init(&reader, endpoint, endpoint->info.blocks,
+                            source->ask ? MAP_ASK : MAP_ALL_MAPPED);
 
     if (r < 0)
         return errmsg_set(err, r, "%s", strerror(-r));
+    map_reader_limit(&reader, source_map_allocated(source));
     print_begin(&printer);
     while (printer.blocks[0] + printer.blocks[1] + printer.blocks[2] < endpoint->info.blocks) {
         map_reader_pump(&reader);
@@ -112,16 +141,28 @@ static int print_map(struct endpoint *endpoint, bool json, struct errmsg *err)
     return 0;
 }
 
+/* Without a choice of the user's it is the target that is asked, whatever it says. */
+static enum exit_status choose_map(struct session *session)
+{
+    if (session->options->source != SOURCE_BEST)
+        return source_map_choose(session);
+    session->source.ask = true;
+    if (!session->primary->info.can_map)
+        message_note(&session->notes,
+                     "%s does not tell which of its blocks are in use: all of them count as mapped",
+                     session->primary->info.name);
+    return STATUS_DONE;
+}
+
 enum exit_status command_map(const struct options *options)
 {
     struct session session;
     enum exit_status status = session_open(&session, options, false);
 
-    if (status == STATUS_DONE && !session.primary->info.can_map)
-        message_note(&session.notes,
-                     "%s does not tell which of its blocks are in use: all of them count as mapped",
-                     session.primary->info.name);
-    if (status == STATUS_DONE && print_map(session.primary, options->json, &session.error) < 0)
+    if (status == STATUS_DONE)
+        status = choose_map(&session);
+    if (status == STATUS_DONE &&
+        print_map(session.primary, &session.source, options->json, &session.error) < 0)
         status = STATUS_FAILED;
     if (status != STATUS_DONE)
         message_error(&session.notes, session.error.text);

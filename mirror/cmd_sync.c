@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "book.h"
+#include "cleanup.h"
 #include "commands.h"
 #include "report.h"
 #include "safety.h"
@@ -88,6 +89,41 @@ static enum exit_status copy(struct session *session, const struct sync_params *
     return STATUS_INTERRUPTED;
 }
 
+/* What the primary's tables have come to call allocated meanwhile is copied too. */
+static enum exit_status copy_added(struct session *session, const struct sync_params *params,
+                                   const struct book *book, struct sync_result *ret)
+{
+    CLEANUP(extent_list_free) struct extent_list added = {0};
+    struct sync_params again = *params;
+    struct sync_result more = {0};
+    char text[SIZE_TEXT_BYTES];
+    uint64_t blocks;
+    enum exit_status status = source_map_reread(session, &added);
+
+    blocks = extent_list_total(&added, EXTENT_MAPPED);
+    if (status != STATUS_DONE || blocks == 0)
+        return status;
+    message_note(&session->notes,
+                 "%s was in use: %s more became allocated while it was copied and are copied too; "
+                 "only a snapshot is exact",
+                 session->primary->info.name,
+                 size_text(blocks * session->primary->info.block_size, text, sizeof(text)));
+    again.allocated = &added;
+    again.keep_free = true;
+    /* These blocks were done with before. */
+    again.done = NULL;
+    again.checkpoint = NULL;
+    status = copy(session, &again, book, &more);
+    ret->mapped_bytes += more.mapped_bytes;
+    ret->extents += more.extents;
+    ret->read_bytes += more.read_bytes;
+    ret->written_bytes += more.written_bytes;
+    ret->to_copy_bytes += more.to_copy_bytes;
+    ret->seconds += more.seconds;
+    ret->interrupted = more.interrupted;
+    return status;
+}
+
 /* The engine's part of it: what the book knows of an earlier run, and where it is kept. */
 static void use_book(const struct session *session, struct book *book, struct sync_params *params)
 {
@@ -105,31 +141,36 @@ static enum exit_status run(struct session *session, struct book *book, struct r
     struct safety_data data;
     struct sync_params params = {.primary = session->primary,
                                  .secondary = session->secondary,
-                                 .need_map = session->options->source == SOURCE_LBA_STATUS,
                                  .dry_run = session->options->dry_run,
                                  .control = session_control(session)};
     enum exit_status status = check(session, book, &data);
 
     if (status == STATUS_DONE)
-        status = session_choose_source(session, &params.copy_all);
+        status = source_map_choose(session);
     if (status != STATUS_DONE)
         return status;
     params.secondary_is_zero = data.is_zero;
-    report->source_map = session_source_name(params.copy_all);
+    params.copy_all = !session->source.ask;
+    params.allocated = source_map_allocated(&session->source);
+    params.need_map = session->source.ask && session->source.chosen;
+    params.keep_free = session->options->keep_free;
+    report->source_map = session->source.name;
     note_tail(session);
-    status = params.dry_run ? book_check_source(book, report->source_map)
-                            : book_begin(book, report->source_map);
+    status = params.dry_run ? book_check_source(book, session->source.book_name)
+                            : book_begin(book, session->source.book_name);
     if (status != STATUS_DONE)
         return status;
     use_book(session, book, &params);
     report->synced = true;
     status = copy(session, &params, book, &report->sync);
+    if (status == STATUS_DONE && !params.dry_run && session->source.analysed)
+        status = copy_added(session, &params, book, &report->sync);
     if (status == STATUS_DONE && !params.dry_run)
         status = book_complete(book);
     if (status != STATUS_DONE || !session->options->verify)
         return status;
     report->compared = true;
-    return session_verify(session, params.copy_all, &report->verify);
+    return session_verify(session, params.keep_free, &report->verify);
 }
 
 enum exit_status command_sync(const struct options *options)

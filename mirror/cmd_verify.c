@@ -7,13 +7,15 @@
 #include "session.h"
 #include "verify.h"
 
-enum exit_status session_verify(struct session *session, bool copy_all,
+enum exit_status session_verify(struct session *session, bool only_mapped,
                                 struct verify_result *ret_result)
 {
     const struct verify_params params = {.primary = session->primary,
                                          .secondary = session->secondary,
-                                         .copy_all = copy_all,
-                                         .need_map = session->options->source == SOURCE_LBA_STATUS,
+                                         .copy_all = !session->source.ask,
+                                         .allocated = source_map_allocated(&session->source),
+                                         .only_mapped = only_mapped,
+                                         .need_map = session->source.ask && session->source.chosen,
                                          .control = session_control(session)};
 
     if (verify_run(&params, ret_result, &session->error) < 0)
@@ -39,17 +41,23 @@ enum exit_status session_verify(struct session *session, bool copy_all,
 
 static enum exit_status run(struct session *session, struct report *report)
 {
-    bool copy_all;
     enum exit_status status;
+    bool only_mapped = session->options->allocated;
 
     if (safety_check_pair(session->primary, session->secondary, &session->error) != SAFETY_OK)
         return STATUS_REFUSED;
-    status = session_choose_source(session, &copy_all);
+    status = source_map_choose(session);
     if (status != STATUS_DONE)
         return status;
-    report->source_map = session_source_name(copy_all);
+    /* The copy may be one of all blocks: it was not said how it was made. */
+    if (session->source.analysed && !session->source.chosen && !only_mapped) {
+        only_mapped = true;
+        message_note(&session->notes, "only what is allocated on %s is compared",
+                     session->primary->info.name);
+    }
+    report->source_map = session->source.name;
     report->compared = true;
-    return session_verify(session, copy_all, &report->verify);
+    return session_verify(session, only_mapped, &report->verify);
 }
 
 enum exit_status command_verify(const struct options *options)

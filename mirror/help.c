@@ -13,14 +13,18 @@
     "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \
     "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET\n"
 
-#define MOVING                                                                                \
-    "  --progress=auto|bar|json|none\n"                                                       \
-    "                      on stderr; auto: a bar when that is a terminal\n"                  \
-    "  --source-map=lba-status|full\n"                                                        \
-    "                      what tells which blocks of PRIMARY are used. lba-status asks\n"    \
-    "                      the target, full takes all of them. Without it: lba-status when\n" \
-    "                      the target is thin and answers\n"                                  \
-    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G)\n"    \
+#define MOVING                                                                                  \
+    "  --progress=auto|bar|json|none\n"                                                         \
+    "                      on stderr; auto: a bar when that is a terminal\n"                    \
+    "  --source-map=lba-status|analyse|both|full\n"                                             \
+    "                      what tells which blocks of PRIMARY are used. lba-status asks\n"      \
+    "                      the target, analyse reads PRIMARY's own partition tables and file\n" \
+    "                      systems, both takes what is used by both, full takes all. Without\n" \
+    "                      it: lba-status when the target is thin and answers, else analyse\n"  \
+    "                      when there is something that it understands, else full\n"            \
+    "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
+    "                      may be, is not used\n"                                               \
+    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G)\n"      \
     "  --queue-depth=N     requests in flight on each side (default 32)\n"
 
 static const char general[] =
@@ -49,6 +53,7 @@ static const char sync_help[] =
     "that was not copied from this PRIMARY.\n"
     "\n"
     "  --dry-run           make all checks, say what would be copied, write nothing\n"
+    "  --keep-free         what is not copied is left as it is on SECONDARY, not emptied\n"
     "  --overwrite         the data that SECONDARY holds may be lost\n"
     "  --verify            compare both sides afterwards\n"
     "  --json              the result as one JSON object on stdout\n" MOVING
@@ -73,11 +78,17 @@ static const char map_help[] =
     "\n"
     "Lists the extents of PRIMARY in LBA order as its target tells them: mapped, deallocated\n"
     "or anchored. A target that does not answer GET LBA STATUS counts as mapped everywhere.\n"
+    "With --source-map=analyse it is PRIMARY's own partition tables, logical volumes and file\n"
+    "systems that tell; each extent then says what it belongs to (why).\n"
     "\n"
+    "  --source-map=lba-status|analyse|both|full\n"
+    "                      who is asked; both: mapped is what both call used\n"
+    "  --skip-gaps         with analyse: what lies between partitions is not used\n"
     "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN\n" AUTH
         ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror map /dev/sdb\n"
+    "  thinmirror map --source-map=analyse /dev/sdb\n"
     "  thinmirror map --json thin:/srv/vol1 | jq 'map(select(.status==\"mapped\").blocks) | add'\n";
 
 static const char verify_help[] =
@@ -87,6 +98,7 @@ static const char verify_help[] =
     "PRIMARY must read as zeros on SECONDARY. Exit status 4, and the first blocks that differ,\n"
     "when they are not alike. Nothing is written.\n"
     "\n"
+    "  --allocated         compare only what is mapped on PRIMARY, or allocated there\n"
     "  --json              the result as one JSON object on stdout\n" MOVING AUTH ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror verify /dev/sdb iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"

@@ -58,17 +58,15 @@ static int set_progress(struct options *options, const char *value, struct errms
 
 static int set_source(struct options *options, const char *value, struct errmsg *err)
 {
-    if (strcmp(value, "lba-status") == 0) {
-        options->source = SOURCE_LBA_STATUS;
-    } else if (strcmp(value, "full") == 0) {
-        options->source = SOURCE_FULL;
-    } else if (strcmp(value, "analyse") == 0) {
+    static const char *const words[] = {"lba-status", "analyse", "both", "full", NULL};
+    static const enum source_choice choices[] = {SOURCE_LBA_STATUS, SOURCE_ANALYSE, SOURCE_BOTH,
+                                                 SOURCE_FULL};
+    int index;
+
+    if (set_word(value, words, &index) < 0)
         return errmsg_set(err, -EINVAL,
-                          "--source-map=analyse (reading the volume's own table of contents) is "
-                          "not in this version; there are lba-status and full");
-    } else {
-        return errmsg_set(err, -EINVAL, "--source-map is lba-status or full, not '%s'", value);
-    }
+                          "--source-map is lba-status, analyse, both or full, not '%s'", value);
+    options->source = choices[index];
     return 0;
 }
 
@@ -138,7 +136,10 @@ static const struct option {
     {"progress", SYNC | VERIFY, 0, set_progress},
     {"queue-depth", SYNC | VERIFY, 0, set_queue_depth},
     {"rate", SYNC | VERIFY, 0, set_rate},
-    {"source-map", SYNC | VERIFY, 0, set_source},
+    {"source-map", SYNC | MAP | VERIFY, 0, set_source},
+    {"skip-gaps", SYNC | MAP | VERIFY, offsetof(struct options, skip_gaps), NULL},
+    {"keep-free", SYNC, offsetof(struct options, keep_free), NULL},
+    {"allocated", VERIFY, offsetof(struct options, allocated), NULL},
     {"dry-run", SYNC, offsetof(struct options, dry_run), NULL},
     {"overwrite", SYNC, offsetof(struct options, overwrite), NULL},
     {"resume", SYNC, offsetof(struct options, resume), NULL},

@@ -16,8 +16,12 @@ enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_JSON, PROGRESS_NONE }
 
 /* Where the primary's map comes from. */
 enum source_choice {
-    SOURCE_BEST, /* LBA status when the primary is thin and answers, otherwise everything */
+    /* LBA status when the primary is thin and answers, else its tables of contents where they are
+     * understood, else everything */
+    SOURCE_BEST,
     SOURCE_LBA_STATUS,
+    SOURCE_ANALYSE,
+    SOURCE_BOTH, /* what is mapped and allocated */
     SOURCE_FULL,
 };
 
@@ -34,6 +38,9 @@ struct options {
     bool overwrite;
     bool resume;
     bool verify;
+    bool skip_gaps; /* what lies between partitions is free */
+    bool keep_free; /* what isn't copied is left alone */
+    bool allocated; /* compare only what is mapped on the primary */
     enum progress_mode progress;
     enum source_choice source;
     unsigned queue_depth;   /* 0: the default */

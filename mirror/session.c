@@ -109,6 +109,7 @@ enum exit_status session_open(struct session *session, const struct options *opt
 void session_close(struct session *session)
 {
     progress_clear(&session->progress);
+    source_map_free(&session->source);
     endpoint_close(session->secondary);
     endpoint_close(session->primary);
     if (session->sole_writer >= 0)
@@ -125,32 +126,4 @@ struct copy_control session_control(struct session *session)
                                  .stop = &stop_requested,
                                  .progress = progress_show,
                                  .opaque = &session->progress};
-}
-
-enum exit_status session_choose_source(struct session *session, bool *ret_copy_all)
-{
-    const struct endpoint_info *info = &session->primary->info;
-
-    *ret_copy_all = session->options->source == SOURCE_FULL;
-    if (session->options->source == SOURCE_LBA_STATUS && !info->can_map) {
-        errmsg_set(&session->error, 0,
-                   "%s does not answer GET LBA STATUS: leave --source-map out to copy all of it",
-                   info->name);
-        return STATUS_FAILED;
-    }
-    if (session->options->source != SOURCE_BEST || (info->can_map && info->thin))
-        return STATUS_DONE;
-    *ret_copy_all = true;
-    message_note(&session->notes,
-                 info->can_map
-                     ? "%s is not thin: all of its blocks are taken (source map: full)"
-                     : "%s does not tell which of its blocks are in use: all of them are taken "
-                       "(source map: full)",
-                 info->name);
-    return STATUS_DONE;
-}
-
-const char *session_source_name(bool copy_all)
-{
-    return copy_all ? "full" : "lba-status";
 }

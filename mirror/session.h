@@ -11,13 +11,15 @@
 #include "messages.h"
 #include "options.h"
 #include "progress.h"
+#include "source_map.h"
 
 struct session {
     const struct options *options;
     struct auth_table *auth;
     struct endpoint *primary;
     struct endpoint *secondary;
-    int sole_writer; /* see sole_writer.h; -1: none */
+    int sole_writer;          /* see sole_writer.h; -1: none */
+    struct source_map source; /* of the primary */
     struct progress progress;
     struct notes notes;
     struct errmsg error; /* why it did not end with STATUS_DONE */
@@ -32,17 +34,11 @@ void session_close(struct session *session);
 /* Watched by SIGINT and SIGTERM, shown by session->progress. */
 struct copy_control session_control(struct session *session);
 
-/* Whether the primary's blocks are all taken. STATUS_FAILED when the LBA status that was asked for
- * can't be had. Notes why when the choice was not the user's. */
-enum exit_status session_choose_source(struct session *session, bool *ret_copy_all);
-
-/* "lba-status" or "full". */
-const char *session_source_name(bool copy_all);
-
 struct verify_result;
 
-/* Compares the sides. STATUS_DONE: they are equal. */
-enum exit_status session_verify(struct session *session, bool copy_all,
+/* Compares the sides by session->source. only_mapped: what is not mapped on the primary is not
+ * looked at. STATUS_DONE: they are equal. */
+enum exit_status session_verify(struct session *session, bool only_mapped,
                                 struct verify_result *ret_result);
 
 /* From now on SIGINT and SIGTERM only ask for an end; the second one kills. SIGUSR1 asks for a line

@@ -13,12 +13,12 @@ declare -A packages=(
   # What CMake needs to build the handler and the programs. libtcmu2 is what the handler links to
   # (Debian has no -dev package for it); the tests are part of the build, so cmocka is, too.
   [build]="cmake ninja-build gcc libc6-dev pkg-config git
-    libiscsi-dev libsgutils2-dev libjson-c-dev libisal-dev uuid-dev libkmod-dev
+    libiscsi-dev libsgutils2-dev libjson-c-dev libisal-dev uuid-dev libkmod-dev libext2fs-dev
     libnl-3-dev libnl-genl-3-dev libdbus-1-dev libtcmu2 libcmocka-dev"
 
   # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.
   [test]="clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils
-    e2fsprogs xfsprogs util-linux procps python3 jq"
+    e2fsprogs xfsprogs fdisk gdisk util-linux procps python3 jq"
 
   # The virtual machine, and what runs inside it (it sees this machine's root file system).
   # xz-utils unpacks the kernel, so that the emulated CPU need not.

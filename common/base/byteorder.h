@@ -2,7 +2,8 @@
 #ifndef THINMIRROR_BASE_BYTEORDER_H
 #define THINMIRROR_BASE_BYTEORDER_H
 
-/* Big-endian loads and stores at any alignment: every integer in a CDB or a SCSI parameter list. */
+/* Loads and stores at any alignment. Big-endian: every integer in a CDB or a SCSI parameter list.
+ * Little-endian: most tables of contents on disk. */
 
 #include <endian.h>
 #include <stdint.h>
@@ -57,6 +58,27 @@ static inline void put_be64(uint8_t *to, uint64_t value)
 {
     value = htobe64(value);
     memcpy(to, &value, sizeof(value));
+}
+
+static inline uint16_t get_le16(const uint8_t *from)
+{
+    uint16_t value;
+    memcpy(&value, from, sizeof(value));
+    return le16toh(value);
+}
+
+static inline uint32_t get_le32(const uint8_t *from)
+{
+    uint32_t value;
+    memcpy(&value, from, sizeof(value));
+    return le32toh(value);
+}
+
+static inline uint64_t get_le64(const uint8_t *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof(value));
+    return le64toh(value);
 }
 
 #endif

@@ -10,12 +10,45 @@
 int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64_t end,
                     enum map_source source)
 {
-    *reader = (struct map_reader){.endpoint = endpoint, .end = end};
+    *reader = (struct map_reader){.endpoint = endpoint,
+                                  .end = end,
+                                  .all_mapped = source == MAP_ALL_MAPPED};
     if (source == MAP_ASK)
         return 0;
     reader->covered = end;
     return extent_list_append(&reader->list, 0, end,
                               source == MAP_ALL_ZEROS ? EXTENT_DEALLOCATED : EXTENT_MAPPED);
+}
+
+void map_reader_limit(struct map_reader *reader, const struct extent_list *limit)
+{
+    reader->limit = limit;
+    if (!limit || !reader->all_mapped)
+        return;
+    extent_list_clear(&reader->list);
+    reader->covered = 0;
+}
+
+/* Adds blocks from covered on; at most so many extents of the limit, and covered says how far it
+ * came. */
+static int append(struct map_reader *reader, uint64_t blocks, enum extent_status status,
+                  size_t extents)
+{
+    uint64_t end = reader->covered + blocks;
+    const struct extent *limit = NULL;
+    int r = 0;
+
+    if (reader->limit && status == EXTENT_MAPPED)
+        limit = extent_list_find(reader->limit, reader->covered);
+    for (; r == 0 && reader->covered < end && extents > 0; extents--) {
+        uint64_t next = limit ? min_u64(end, limit->start + limit->length) : end;
+
+        r = extent_list_append(&reader->list, reader->covered, next - reader->covered,
+                               limit ? limit->status : status);
+        reader->covered = r == 0 ? next : reader->covered;
+        limit = limit ? limit + 1 : NULL;
+    }
+    return r;
 }
 
 void map_reader_free(struct map_reader *reader)
@@ -27,16 +60,15 @@ void map_reader_free(struct map_reader *reader)
 /* Nothing more is asked; what is left counts as mapped. */
 static void give_up(struct map_reader *reader)
 {
-    int r = extent_list_append(&reader->list, reader->covered, reader->end - reader->covered,
-                               EXTENT_MAPPED);
+    uint64_t lba = reader->covered;
+    int r = append(reader, reader->end - lba, EXTENT_MAPPED, SIZE_MAX);
 
     if (r < 0) {
         reader->error = errmsg_set(&reader->message, r, "%s", strerror(-r));
         return;
     }
     reader->gave_up = true;
-    reader->gave_up_lba = reader->covered;
-    reader->covered = reader->end;
+    reader->gave_up_lba = lba;
 }
 
 /* Adds what of the reply follows on without a gap. False when that is not all of it, or nothing. */
@@ -51,12 +83,11 @@ static bool take_reply(struct map_reader *reader)
 
         if (extent->start != reader->covered)
             return false;
-        r = extent_list_append(&reader->list, reader->covered, blocks, extent->status);
+        r = append(reader, blocks, extent->status, SIZE_MAX);
         if (r < 0) {
             reader->error = errmsg_set(&reader->message, r, "%s", strerror(-r));
             return true;
         }
-        reader->covered += blocks;
     }
     return reader->covered > before;
 }
@@ -103,6 +134,12 @@ void map_reader_pump(struct map_reader *reader)
     if (reader->busy || reader->error || reader->covered == reader->end ||
         reader->list.count >= MAP_READER_EXTENTS)
         return;
+    if (reader->all_mapped) {
+        r = append(reader, reader->end - reader->covered, EXTENT_MAPPED, MAP_READER_EXTENTS);
+        if (r < 0)
+            reader->error = errmsg_set(&reader->message, r, "%s", strerror(-r));
+        return;
+    }
     reader->request = (struct endpoint_request){.op = ENDPOINT_MAP,
                                                 .lba = reader->covered,
                                                 .blocks = reader->end - reader->covered,

@@ -71,6 +71,7 @@ static int plan_next(struct sync *sync, uint64_t end)
     const struct plan_params params = {
         .secondary_reads_zeros = secondary->unmapped_reads_zeros || sync->params->secondary_is_zero,
         .secondary_can_unmap = secondary->can_unmap,
+        .leave_unmapped = sync->params->keep_free,
     };
     int r;
 
@@ -236,6 +237,7 @@ int sync_run(const struct sync_params *params, struct sync_result *ret, struct e
         tear_down(&sync);
         return sync.error;
     }
+    map_reader_limit(&sync.maps.primary, params->allocated);
     for (pump(&sync); !finished(&sync); pump(&sync)) {
         report(&sync, false);
         wait_for_progress(&sync);

@@ -18,6 +18,10 @@ struct sync_params {
      * primary's end is left alone. */
     struct endpoint *secondary;
     bool copy_all; /* don't ask the primary for its map: every block is copied */
+    /* What is not mapped here is not copied, whatever the primary's map says; covers the primary.
+     * NULL: no such limit. */
+    const struct extent_list *allocated;
+    bool keep_free; /* what is not copied is left alone on the secondary, not emptied */
     /* An error of the primary's map is an error of the sync. Otherwise what comes after it is
      * copied as if it were mapped. */
     bool need_map;

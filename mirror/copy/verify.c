@@ -31,7 +31,9 @@ static void fail(struct verify *verify, int error, const char *message)
 static int plan_next(struct verify *verify, uint64_t end)
 {
     const struct plan_params params = {
-        .primary_reads_zeros = verify->params->primary->info.unmapped_reads_zeros,
+        .primary_reads_zeros =
+            verify->params->primary->info.unmapped_reads_zeros && !verify->params->allocated,
+        .leave_unmapped = verify->params->only_mapped,
         .secondary_reads_zeros = verify->params->secondary->info.unmapped_reads_zeros,
     };
     int r;
@@ -134,6 +136,7 @@ int verify_run(const struct verify_params *params, struct verify_result *ret, st
         comparer_free(&verify.comparer);
         return errmsg_set(err, r, "%s", strerror(-r));
     }
+    map_reader_limit(&verify.maps.primary, params->allocated);
     for (pump(&verify); !finished(&verify); pump(&verify)) {
         report(&verify, false);
         wait_for_progress(&verify);

@@ -18,7 +18,11 @@ struct verify_params {
     struct endpoint *primary;
     struct endpoint *secondary; /* of the same block size, at least as large */
     bool copy_all;              /* don't ask the primary for its map: everything is compared */
-    bool need_map;              /* an error of the primary's map is an error */
+    /* What is not mapped here counts as unmapped on the primary, and what it reads there as not
+     * defined; covers the primary. NULL: no such limit. */
+    const struct extent_list *allocated;
+    bool only_mapped; /* what is not mapped on the primary is not looked at */
+    bool need_map;    /* an error of the primary's map is an error */
     struct copy_control control;
 };
 

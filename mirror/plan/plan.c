@@ -77,6 +77,8 @@ static bool choose_sync(enum extent_status primary, enum extent_status secondary
                         const struct plan_params *params, enum job_kind *ret)
 {
     *ret = primary == EXTENT_MAPPED ? JOB_COPY : JOB_ZERO;
+    if (*ret == JOB_ZERO && params->leave_unmapped)
+        return false;
     if (*ret == JOB_COPY || secondary == EXTENT_MAPPED || !params->secondary_reads_zeros)
         return true;
     return secondary == EXTENT_ANCHORED && params->secondary_can_unmap;
@@ -86,6 +88,8 @@ static bool choose_verify(enum extent_status primary, enum extent_status seconda
                           const struct plan_params *params, enum job_kind *ret)
 {
     *ret = primary == EXTENT_MAPPED || params->primary_reads_zeros ? JOB_COMPARE : JOB_EXPECT_ZEROS;
+    if (primary != EXTENT_MAPPED && params->leave_unmapped)
+        return false;
     return primary == EXTENT_MAPPED || secondary == EXTENT_MAPPED || !params->secondary_reads_zeros;
 }
 

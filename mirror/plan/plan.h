@@ -40,6 +40,9 @@ struct plan_params {
     /* What the primary's map calls deallocated or anchored is promised to read as zeros. Only for
      * plan_verify: when copying, such blocks become zeros on the secondary in any case. */
     bool primary_reads_zeros;
+    /* Blocks that are not mapped on the primary may read as anything on the secondary: they are
+     * neither emptied nor compared. */
+    bool leave_unmapped;
 };
 
 /* primary covers [start, end) without gaps; secondary covers it too, or is NULL when its map is not

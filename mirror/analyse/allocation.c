@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "allocation.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "checked.h"
+
+void allocation_free(struct allocation *allocation)
+{
+    for (size_t i = 0; i < allocation->area_count; i++)
+        free(allocation->areas[i].why);
+    free(allocation->areas);
+    extent_list_free(&allocation->list);
+    *allocation = (struct allocation){0};
+}
+
+static const struct allocation_area *find_area(const struct allocation *allocation, uint64_t lba)
+{
+    size_t low = 0, high = allocation->area_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (allocation->areas[middle].end <= lba)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < allocation->area_count ? &allocation->areas[low] : NULL;
+}
+
+void allocation_piece(const struct allocation *allocation, uint64_t lba, struct extent *ret,
+                      const char **ret_why)
+{
+    const struct extent *extent = extent_list_find(&allocation->list, lba);
+    const struct allocation_area *area = find_area(allocation, lba);
+    uint64_t end = extent ? extent->start + extent->length : lba + 1;
+
+    if (area)
+        end = min_u64(end, area->end);
+    *ret = (struct extent){lba, end - lba, extent ? extent->status : EXTENT_MAPPED};
+    *ret_why = area ? area->why : "";
+}
+
+/* Walks along two lists that cover the same blocks. */
+static int combine(const struct extent_list *before, const struct extent_list *after,
+                   bool (*is_mapped)(bool before, bool after), struct extent_list *ret)
+{
+    uint64_t at = 0;
+
+    for (size_t b = 0, a = 0; b < before->count && a < after->count;) {
+        const struct extent *old = &before->items[b], *new = &after->items[a];
+        uint64_t old_end = old->start + old->length, new_end = new->start + new->length;
+        uint64_t end = min_u64(old_end, new_end);
+        bool mapped = is_mapped(old->status == EXTENT_MAPPED, new->status == EXTENT_MAPPED);
+        int r = extent_list_append(ret, at, end - at, mapped ? EXTENT_MAPPED : EXTENT_DEALLOCATED);
+
+        if (r < 0)
+            return r;
+        at = end;
+        b += end == old_end;
+        a += end == new_end;
+    }
+    return 0;
+}
+
+static bool only_after(bool before, bool after)
+{
+    return after && !before;
+}
+
+static bool in_either(bool before, bool after)
+{
+    return before || after;
+}
+
+int allocation_added(const struct extent_list *before, const struct extent_list *after,
+                     struct extent_list *ret)
+{
+    return combine(before, after, only_after, ret);
+}
+
+int allocation_union(const struct extent_list *before, const struct extent_list *after,
+                     struct extent_list *ret)
+{
+    return combine(before, after, in_either, ret);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_ALLOCATION_H
+#define THINMIRROR_ALLOCATION_H
+
+/* Which blocks of a LUN its own tables of contents call allocated, and why. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "extents.h"
+
+/* A part of the LUN with one reason. */
+struct allocation_area {
+    uint64_t end; /* the first LBA behind it; it begins where the one before it ends */
+    char *why;    /* "partition 1, ext4"; owned */
+};
+
+/* Both lists cover the LUN in order. */
+struct allocation {
+    struct extent_list list; /* blocks; EXTENT_MAPPED is allocated, EXTENT_DEALLOCATED is free */
+    struct allocation_area *areas;
+    size_t area_count;
+};
+
+/* Also for a zero-initialised one. */
+void allocation_free(struct allocation *allocation);
+
+/* The piece that begins at lba: one status and one reason, *ret_why owned by the allocation. lba
+ * lies within the LUN. Ask on from its end. */
+void allocation_piece(const struct allocation *allocation, uint64_t lba, struct extent *ret,
+                      const char **ret_why);
+
+/* What is allocated in after and was not in before, as EXTENT_MAPPED, the rest EXTENT_DEALLOCATED.
+ * Both cover the same blocks. ret is zero-initialised and the caller's to free. -ENOMEM. */
+int allocation_added(const struct extent_list *before, const struct extent_list *after,
+                     struct extent_list *ret);
+
+/* What is allocated in one of them or in both; as above. */
+int allocation_union(const struct extent_list *before, const struct extent_list *after,
+                     struct extent_list *ret);
+
+#endif

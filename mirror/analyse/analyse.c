@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "analyse.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "region_internal.h"
+#include "registry.h"
+
+void analyser_note(struct analyser *analyser, const char *sentence)
+{
+    struct analysis *result = analyser->result;
+    char *copy = result->note_count < ANALYSIS_NOTES_MAX ? strdup(sentence) : NULL;
+
+    if (copy)
+        result->notes[result->note_count++] = copy;
+    else
+        result->notes_lost++;
+}
+
+/* Failures that are not one of this region alone. */
+static bool is_fatal(int r)
+{
+    switch (r) {
+    case 0:
+    case -EUCLEAN: /* region_refuse */
+    case -ERANGE:
+    case -E2BIG:
+    case -EINVAL:
+    case -EIO:
+    case -EPROTO:
+    case -EOPNOTSUPP:
+        return false;
+    default:
+        return r < 0;
+    }
+}
+
+/* Says why a format gave up, where it has not done so itself. */
+static void note_failure(struct region *region, int r)
+{
+    if (region->refused)
+        return;
+    if (r == -ERANGE)
+        region_refuse(region, "it points beyond its end");
+    else if (r == -E2BIG)
+        region_refuse(region, "its tables are larger or more deeply nested than is believable");
+    else if (r == -EIO || r == -EPROTO || r == -EOPNOTSUPP)
+        region_refuse(region, "it cannot be read (%s)",
+                      disk_reader_error(region->analyser->reader));
+    else
+        region_refuse(region, "its tables contradict each other");
+}
+
+/* The format of the region, NULL when there is none, or more than one, of which a note tells. */
+static int find_format(struct region *region, const struct format **ret)
+{
+    const struct format *found = NULL, *other = NULL;
+
+    *ret = NULL;
+    for (const struct format *const *format = format_registry; *format; format++) {
+        int r = (*format)->probe(region);
+
+        if (is_fatal(r))
+            return r;
+        /* A region too small for a format's mark does not hold it. */
+        if (r == -ERANGE || r == 0)
+            continue;
+        if (r < 0) {
+            region->format = *format;
+            note_failure(region, r);
+            return 0;
+        }
+        if (!found || ((*format)->wraps && !found->wraps)) {
+            other = found;
+            found = *format;
+        } else {
+            other = *format;
+        }
+    }
+    if (found && other && !found->wraps) {
+        region_refuse(region, "it looks like %s and like %s", found->name, other->name);
+        return 0;
+    }
+    *ret = found;
+    return 0;
+}
+
+static int analyse_with(struct region *region, const struct format *format)
+{
+    struct claims *claims = &region->analyser->claims;
+    int r = claims_begin(claims);
+
+    region->format = format;
+    if (r < 0)
+        return region_refuse(region, "it is nested too deeply");
+    r = region_name(region, 0, region->bytes, format->name);
+    if (r == 0)
+        r = format->analyse(region);
+    if (r == 0) {
+        claims_commit(claims);
+        region->analyser->result->understood = true;
+        return 0;
+    }
+    claims_rollback(claims);
+    note_failure(region, r);
+    return r;
+}
+
+/* Room for names may be out; that is no reason to fail, as they only explain. */
+static int name_region(struct region *region, const char *what)
+{
+    int r = region_name(region, 0, region->bytes, what);
+
+    return is_fatal(r) ? r : 0;
+}
+
+int analyse_region(struct region *region)
+{
+    const struct format *format;
+    int r;
+
+    if (region->depth > REGION_DEPTH_MAX || ++region->analyser->regions > REGION_COUNT_MAX)
+        return name_region(region, "nested too deeply");
+    r = find_format(region, &format);
+    if (r < 0)
+        return r;
+    if (format) {
+        r = analyse_with(region, format);
+        if (r == 0 || is_fatal(r))
+            return r;
+    }
+    return name_region(region, region->format ? region->format->name : "unknown contents");
+}
+
+static int analyse_disk(struct analyser *analyser)
+{
+    struct region disk = {.analyser = analyser, .bytes = disk_reader_bytes(analyser->reader)};
+    int r = analyse_region(&disk);
+
+    return is_fatal(r) ? r : 0;
+}
+
+int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
+                struct analysis *ret, struct errmsg *err)
+{
+    struct analyser analyser = {.params = params, .result = ret};
+    int r;
+
+    *ret = (struct analysis){0};
+    r = disk_reader_create(endpoint, &analyser.reader);
+    if (r == 0)
+        r = analyse_disk(&analyser);
+    if (r < 0) {
+        const char *error = analyser.reader ? disk_reader_error(analyser.reader) : "";
+
+        errmsg_set(err, r, "%s", error[0] ? error : strerror(-r));
+    }
+    disk_reader_free(analyser.reader);
+    if (r == 0) {
+        r = claims_build(&analyser.claims, endpoint->info.blocks, endpoint->info.block_size,
+                         &ret->allocation);
+        if (r < 0)
+            errmsg_set(err, r, "%s", strerror(-r));
+    }
+    claims_free(&analyser.claims);
+    return r;
+}
+
+void analysis_free(struct analysis *analysis)
+{
+    allocation_free(&analysis->allocation);
+    for (size_t i = 0; i < analysis->note_count; i++)
+        free(analysis->notes[i]);
+    *analysis = (struct analysis){0};
+}

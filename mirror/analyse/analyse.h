@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_ANALYSE_H
+#define THINMIRROR_ANALYSE_H
+
+/* Reads a LUN's own tables of contents (partitions, volumes, file systems) and tells which of its
+ * blocks belong to something. Whatever is unknown, dirty, unsupported, inconsistent or beyond its
+ * bounds counts as allocated, with a note that names it. */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "allocation.h"
+#include "endpoint.h"
+
+#define ANALYSIS_NOTES_MAX 12
+
+struct analyse_params {
+    bool skip_gaps; /* what lies between partitions is free; otherwise it may hold boot loaders */
+};
+
+struct analysis {
+    struct allocation allocation;
+    char *notes[ANALYSIS_NOTES_MAX]; /* sentences that say what counts as allocated, and why */
+    size_t note_count;
+    size_t notes_lost; /* there was no room for so many more */
+    bool understood;   /* at least one table of contents was */
+};
+
+/* The endpoint has no other requests in flight. ret is given back with analysis_free, also after a
+ * failure. -errno with a sentence only when the target is gone or memory is out. */
+int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
+                struct analysis *ret, struct errmsg *err);
+
+/* Also for a zero-initialised one. */
+void analysis_free(struct analysis *analysis);
+
+#endif

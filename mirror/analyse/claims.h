@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_CLAIMS_H
+#define THINMIRROR_CLAIMS_H
+
+/* What the formats have said so far, in bytes of the LUN, in any order.
+ *
+ * Everything is allocated until a format claims it free, and what any format keeps is allocated
+ * whatever another one claims: missing knowledge is safe by construction. Areas only say why a
+ * place is what it is; a later one is drawn over an earlier one. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "allocation.h"
+
+struct byte_range {
+    uint64_t start;
+    uint64_t length;
+};
+
+struct byte_ranges {
+    struct byte_range *items;
+    size_t count;
+    size_t capacity;
+};
+
+/* Appends; -ENOMEM. */
+int byte_ranges_add(struct byte_ranges *ranges, uint64_t start, uint64_t length);
+void byte_ranges_free(struct byte_ranges *ranges);
+
+/* How deep claims_begin may nest, and how much is remembered. When there are more free ranges,
+ * small ones are forgotten, which makes them allocated. */
+#define CLAIMS_DEPTH_MAX 16
+#define CLAIMS_FREE_MAX  (512 * 1024)
+#define CLAIMS_KEEP_MAX  (1024 * 1024)
+#define CLAIMS_AREA_MAX  4096
+
+struct claims_area {
+    struct byte_range range;
+    char *why;
+};
+
+struct claims_mark {
+    size_t free, keep, areas;
+};
+
+/* Zero-initialise. */
+struct claims {
+    struct byte_ranges free;
+    struct byte_ranges keep;
+    struct claims_area *areas;
+    size_t area_count;
+    size_t area_capacity;
+    uint64_t forget_below; /* free ranges of fewer bytes are not remembered */
+    struct claims_mark marks[CLAIMS_DEPTH_MAX];
+    unsigned depth;
+};
+
+void claims_free(struct claims *claims);
+
+/* All 0, -ENOMEM, or -E2BIG when there is no more room. */
+int claims_add_free(struct claims *claims, uint64_t start, uint64_t length);
+int claims_add_keep(struct claims *claims, uint64_t start, uint64_t length);
+int claims_add_area(struct claims *claims, uint64_t start, uint64_t length, const char *why);
+
+/* What is said between begin and its commit or rollback counts, or does not, as a whole. -E2BIG
+ * when nested too deep. */
+int claims_begin(struct claims *claims);
+void claims_commit(struct claims *claims);
+void claims_rollback(struct claims *claims);
+
+/* The sum: whole blocks within free claims that no keep touches are free. Ranges are sorted in
+ * place. ret is zero-initialised and the caller's to free. -ENOMEM. */
+int claims_build(struct claims *claims, uint64_t blocks, uint32_t block_size,
+                 struct allocation *ret);
+
+#endif

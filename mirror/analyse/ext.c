@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* ext2, ext3 and ext4. libext2fs knows the features, the descriptors and their checksums; the block
+ * bitmaps are read here, one group after the other, so that a file system of any size takes the
+ * memory of one group. */
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include <et/com_err.h>
+
+#include "bitmap_scan.h"
+#include "byteorder.h"
+#include "checked.h"
+#include "cleanup.h"
+#include "ext_io.h"
+#include "registry.h"
+
+#define SUPER_OFFSET 1024
+#define SUPER_BYTES  1024
+#define BLOCK_MAX    65536
+
+struct ext {
+    struct region *region;
+    struct ext_io io;
+    ext2_filsys fs;
+    uint64_t block_bytes;
+    uint64_t blocks;
+    uint8_t *bitmap; /* of one group */
+};
+
+static int probe(struct region *region)
+{
+    uint8_t magic[2];
+    int r = region_read(region, SUPER_OFFSET + 0x38, magic, sizeof(magic));
+
+    return r < 0 ? r : get_le16(magic) == EXT2_SUPER_MAGIC;
+}
+
+/* What can be seen without libext2fs, and what it does not mind. */
+static int check_super(struct region *region)
+{
+    uint8_t super[SUPER_BYTES];
+    uint64_t blocks, bytes;
+    uint32_t log_block, incompatible;
+    int r = region_read(region, SUPER_OFFSET, super, sizeof(super));
+
+    if (r < 0)
+        return r;
+    log_block = get_le32(super + 0x18);
+    incompatible = get_le32(super + 0x60);
+    blocks = get_le32(super + 0x04);
+    if (incompatible & EXT4_FEATURE_INCOMPAT_64BIT)
+        blocks |= (uint64_t)get_le32(super + 0x150) << 32;
+    if (incompatible & EXT3_FEATURE_INCOMPAT_JOURNAL_DEV)
+        return region_refuse(region, "it is the journal of another file system");
+    if (incompatible & EXT3_FEATURE_INCOMPAT_RECOVER)
+        return region_refuse(region, "its journal has to be replayed");
+    if (!(get_le16(super + 0x3A) & EXT2_VALID_FS) || get_le16(super + 0x3A) & EXT2_ERROR_FS)
+        return region_refuse(region, "it was not unmounted cleanly or has errors");
+    if (log_block > 6 || mul_overflows(blocks, 1024ULL << log_block, &bytes) ||
+        get_le32(super + 0x20) == 0 || get_le32(super + 0x20) > 8 * (uint64_t)BLOCK_MAX ||
+        get_le32(super + 0x28) == 0)
+        return region_refuse(region, "its superblock makes no sense");
+    if (bytes > region_bytes(region))
+        return region_refuse(region, "it is larger than the place it lies in");
+    return 0;
+}
+
+static int plan_bitmaps(struct ext *ext)
+{
+    struct byte_ranges ranges = {0};
+    int r = 0;
+
+    for (dgrp_t group = 0; r == 0 && group < ext->fs->group_desc_count; group++) {
+        uint64_t block = ext2fs_block_bitmap_loc(ext->fs, group);
+
+        if (block < ext->blocks && !(ext2fs_has_group_desc_csum(ext->fs) &&
+                                     ext2fs_bg_flags_test(ext->fs, group, EXT2_BG_BLOCK_UNINIT)))
+            r = byte_ranges_add(&ranges, block * ext->block_bytes, ext->block_bytes);
+    }
+    if (r == 0)
+        r = region_plan(ext->region, ranges.items, ranges.count);
+    byte_ranges_free(&ranges);
+    return r;
+}
+
+static int keep_blocks(struct ext *ext, uint64_t block, uint64_t count)
+{
+    if (!range_within(block, count, ext->blocks))
+        return region_refuse(ext->region, "a group's tables are beyond its end");
+    return region_keep(ext->region, block * ext->block_bytes, count * ext->block_bytes);
+}
+
+static int keep_copies(struct ext *ext, dgrp_t group)
+{
+    uint64_t descriptors = ext->fs->desc_blocks + ext->fs->super->s_reserved_gdt_blocks;
+    blk64_t super, old_table, new_table;
+    blk_t used;
+    int r = 0;
+
+    ext2fs_super_and_bgd_loc2(ext->fs, group, &super, &old_table, &new_table, &used);
+    if (super)
+        r = keep_blocks(ext, super, 1);
+    if (r == 0 && old_table)
+        r = keep_blocks(ext, old_table, min_u64(descriptors, ext->blocks - old_table));
+    if (r == 0 && new_table)
+        r = keep_blocks(ext, new_table, 1);
+    return r;
+}
+
+/* The tables of the file system itself. A bitmap that was never written (BLOCK_UNINIT) does not
+ * name them. One kind after the other, since they lie side by side. */
+static int keep_tables(struct ext *ext)
+{
+    dgrp_t groups = ext->fs->group_desc_count;
+    int r = region_keep(ext->region, 0, max_u64(ext->block_bytes, SUPER_OFFSET + SUPER_BYTES));
+
+    for (dgrp_t group = 0; r == 0 && group < groups; group++)
+        r = keep_copies(ext, group);
+    for (dgrp_t group = 0; r == 0 && group < groups; group++)
+        r = keep_blocks(ext, ext2fs_block_bitmap_loc(ext->fs, group), 1);
+    for (dgrp_t group = 0; r == 0 && group < groups; group++)
+        r = keep_blocks(ext, ext2fs_inode_bitmap_loc(ext->fs, group), 1);
+    for (dgrp_t group = 0; r == 0 && group < groups; group++)
+        r = keep_blocks(ext, ext2fs_inode_table_loc(ext->fs, group),
+                        ext->fs->inode_blocks_per_group);
+    return r;
+}
+
+static int take_bitmap(struct ext *ext, dgrp_t group, uint64_t first, uint64_t end)
+{
+    uint64_t cluster = EXT2FS_CLUSTER_RATIO(ext->fs);
+    uint64_t clusters = (end - first + cluster - 1) / cluster, at = 0, free_clusters = 0;
+    uint64_t place = ext2fs_block_bitmap_loc(ext->fs, group);
+    int bytes = (int)(EXT2_CLUSTERS_PER_GROUP(ext->fs->super) / 8);
+    int r;
+
+    if (clusters > 8 * ext->block_bytes || (uint64_t)bytes > ext->block_bytes)
+        return region_refuse(ext->region, "its groups are larger than their bitmaps");
+    r = region_read(ext->region, place * ext->block_bytes, ext->bitmap, ext->block_bytes);
+    if (r < 0)
+        return r;
+    if (!ext2fs_block_bitmap_csum_verify(ext->fs, group, (char *)ext->bitmap, bytes))
+        return region_refuse(ext->region, "the checksum of a block bitmap is wrong");
+    for (struct bit_run run; bitmap_scan_clear(ext->bitmap, clusters, at, &run);
+         at = run.from + run.count) {
+        uint64_t from = first + run.from * cluster;
+        uint64_t to = min_u64(first + (run.from + run.count) * cluster, end);
+
+        free_clusters += run.count;
+        r = region_claim_free(ext->region, from * ext->block_bytes, (to - from) * ext->block_bytes);
+        if (r < 0)
+            return r;
+    }
+    if (free_clusters != ext2fs_bg_free_blocks_count(ext->fs, group))
+        return region_refuse(ext->region, "a block bitmap and its count contradict each other");
+    return 0;
+}
+
+static int take_group(struct ext *ext, dgrp_t group)
+{
+    uint64_t first = ext2fs_group_first_block2(ext->fs, group);
+    uint64_t end = ext2fs_group_last_block2(ext->fs, group) + 1;
+
+    if (first >= end || end > ext->blocks)
+        return region_refuse(ext->region, "its groups make no sense");
+    if (!ext2fs_group_desc_csum_verify(ext->fs, group))
+        return region_refuse(ext->region, "the checksum of a group is wrong");
+    if (ext2fs_has_group_desc_csum(ext->fs) &&
+        ext2fs_bg_flags_test(ext->fs, group, EXT2_BG_BLOCK_UNINIT))
+        return region_claim_free(ext->region, first * ext->block_bytes,
+                                 (end - first) * ext->block_bytes);
+    return take_bitmap(ext, group, first, end);
+}
+
+static int take_groups(struct ext *ext)
+{
+    int r = plan_bitmaps(ext);
+
+    ext->bitmap = malloc(ext->block_bytes);
+    if (!ext->bitmap)
+        return -ENOMEM;
+    if (r == 0)
+        r = keep_tables(ext);
+    for (dgrp_t group = 0; r == 0 && group < ext->fs->group_desc_count; group++)
+        r = take_group(ext, group);
+    return r;
+}
+
+static int analyse(struct region *region)
+{
+    struct ext ext = {.region = region};
+    errcode_t error;
+    int r = check_super(region);
+
+    if (r < 0)
+        return r;
+    error = ext_io_open(&ext.io, region, &ext.fs);
+    if (error)
+        return ext.io.error ? ext.io.error : region_refuse(region, "%s", error_message(error));
+    ext.block_bytes = ext.fs->blocksize;
+    ext.blocks = ext2fs_blocks_count(ext.fs->super);
+    r = take_groups(&ext);
+    free(ext.bitmap);
+    ext2fs_close_free(&ext.fs);
+    return r;
+}
+
+const struct format format_ext = {.name = "ext4", .probe = probe, .analyse = analyse};

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry.h"
+
+#include <stddef.h>
+
+/* All of them are tried: a region in which two formats are seen is nobody's, unless one of them
+ * wraps. Where two wrap, the first one here decides. */
+const struct format *const format_registry[] = {
+    &format_gpt,
+    &format_mbr,
+    &format_ext,
+    NULL,
+};

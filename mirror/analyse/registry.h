@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_REGISTRY_H
+#define THINMIRROR_REGISTRY_H
+
+/* The one ordered list of formats. A format is one file that defines a struct format, which is
+ * declared here and stands in registry.c. */
+
+#include "region.h"
+
+extern const struct format format_md;
+extern const struct format format_lvm;
+extern const struct format format_gpt;
+extern const struct format format_mbr;
+extern const struct format format_ext;
+extern const struct format format_xfs;
+extern const struct format format_swap;
+
+/* Ends with NULL. */
+extern const struct format *const format_registry[];
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "source_map.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "device.h"
+#include "session.h"
+
+/* Tables of contents of a file system that is in use are a moving target. */
+static void note_user(struct session *session)
+{
+    const char *name = session->options->names[0];
+    struct stat status;
+    char user[128];
+    bool used = false;
+
+    if (stat(name, &status) < 0)
+        return;
+    if (S_ISBLK(status.st_mode))
+        used = device_find_user(status.st_rdev, user, sizeof(user));
+    else if (S_ISREG(status.st_mode))
+        used = file_find_user(&status, user, sizeof(user));
+    if (used)
+        message_note(&session->notes,
+                     "%s %s: what it says of its blocks may change while they are copied; only a "
+                     "snapshot is exact",
+                     name, user);
+}
+
+static int analyse(struct session *session, struct analysis *ret)
+{
+    const struct analyse_params params = {.skip_gaps = session->options->skip_gaps};
+
+    return analyse_run(session->primary, &params, ret, &session->error);
+}
+
+static void note_findings(struct session *session, const struct analysis *analysis)
+{
+    for (size_t i = 0; i < analysis->note_count; i++)
+        message_note(&session->notes, "%s: %s", session->primary->info.name, analysis->notes[i]);
+    if (analysis->notes_lost > 0)
+        message_note(&session->notes, "%s: %zu more parts count as allocated",
+                     session->primary->info.name, analysis->notes_lost);
+}
+
+static enum exit_status read_tables(struct session *session)
+{
+    struct source_map *source = &session->source;
+
+    if (analyse(session, &source->analysis) < 0)
+        return STATUS_FAILED;
+    source->analysed = true;
+    note_findings(session, &source->analysis);
+    return STATUS_DONE;
+}
+
+static bool anything_free(const struct source_map *source)
+{
+    return extent_list_total(&source->analysis.allocation.list, EXTENT_DEALLOCATED) > 0;
+}
+
+static enum exit_status choose_full(struct session *session)
+{
+    const struct endpoint_info *info = &session->primary->info;
+
+    analysis_free(&session->source.analysis);
+    session->source.analysed = false;
+    session->source.name = "full";
+    message_note(&session->notes,
+                 info->can_map
+                     ? "%s is not thin: all of its blocks are taken (source map: full)"
+                     : "%s does not tell which of its blocks are in use: all of them are taken "
+                       "(source map: full)",
+                 info->name);
+    return STATUS_DONE;
+}
+
+static enum exit_status choose_best(struct session *session)
+{
+    const struct endpoint_info *info = &session->primary->info;
+    struct source_map *source = &session->source;
+    enum exit_status status;
+
+    if (info->can_map && info->thin) {
+        source->name = "lba-status";
+        source->ask = true;
+        return STATUS_DONE;
+    }
+    status = read_tables(session);
+    if (status != STATUS_DONE)
+        return status;
+    if (!anything_free(source))
+        return choose_full(session);
+    source->name = "analyse";
+    note_user(session);
+    message_note(&session->notes,
+                 info->can_map ? "%s is not thin: what its own tables call free is left out "
+                                 "(source map: analyse)"
+                               : "%s does not tell which of its blocks are in use: what its own "
+                                 "tables call free is left out (source map: analyse)",
+                 info->name);
+    return STATUS_DONE;
+}
+
+static enum exit_status choose_analysed(struct session *session)
+{
+    const char *name = session->primary->info.name;
+    enum exit_status status = read_tables(session);
+
+    if (status != STATUS_DONE)
+        return status;
+    note_user(session);
+    if (!session->source.analysis.understood)
+        message_note(&session->notes,
+                     "%s: no table of contents was understood: all of it counts as allocated",
+                     name);
+    return STATUS_DONE;
+}
+
+static enum exit_status choose(struct session *session)
+{
+    static const char *const names[] = {[SOURCE_BEST] = "",
+                                        [SOURCE_LBA_STATUS] = "lba-status",
+                                        [SOURCE_ANALYSE] = "analyse",
+                                        [SOURCE_BOTH] = "both",
+                                        [SOURCE_FULL] = "full"};
+    enum source_choice choice = session->options->source;
+    struct source_map *source = &session->source;
+
+    if (choice == SOURCE_BEST)
+        return choose_best(session);
+    source->name = names[choice];
+    source->chosen = true;
+    source->ask = choice == SOURCE_LBA_STATUS || choice == SOURCE_BOTH;
+    if (source->ask && !session->primary->info.can_map) {
+        errmsg_set(&session->error, 0,
+                   "%s does not answer GET LBA STATUS: leave --source-map out to copy %s",
+                   session->primary->info.name,
+                   choice == SOURCE_BOTH ? "what its own tables call allocated" : "all of it");
+        return STATUS_FAILED;
+    }
+    return choice == SOURCE_ANALYSE || choice == SOURCE_BOTH ? choose_analysed(session)
+                                                             : STATUS_DONE;
+}
+
+enum exit_status source_map_choose(struct session *session)
+{
+    const struct options *options = session->options;
+    struct source_map *source = &session->source;
+    enum exit_status status = choose(session);
+    bool gaps = source->analysed && options->skip_gaps;
+
+    if (status == STATUS_DONE)
+        snprintf(source->book_name, sizeof(source->book_name), "%s%s%s%s", source->name,
+                 gaps || options->keep_free ? "+" : "", gaps ? "g" : "",
+                 options->keep_free ? "k" : "");
+    return status;
+}
+
+void source_map_free(struct source_map *source)
+{
+    analysis_free(&source->analysis);
+}
+
+const struct extent_list *source_map_allocated(const struct source_map *source)
+{
+    return source->analysed ? &source->analysis.allocation.list : NULL;
+}
+
+enum exit_status source_map_reread(struct session *session, struct extent_list *ret_added)
+{
+    struct extent_list *before = &session->source.analysis.allocation.list;
+    struct extent_list both = {0};
+    struct analysis again;
+    int r = analyse(session, &again);
+
+    if (r == 0)
+        r = allocation_added(before, &again.allocation.list, ret_added);
+    if (r == 0)
+        r = allocation_union(before, &again.allocation.list, &both);
+    analysis_free(&again);
+    if (r < 0) {
+        extent_list_free(&both);
+        if (r == -ENOMEM)
+            errmsg_set(&session->error, r, "%s", strerror(-r));
+        return STATUS_FAILED;
+    }
+    extent_list_free(before);
+    *before = both;
+    return STATUS_DONE;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_SOURCE_MAP_H
+#define THINMIRROR_SOURCE_MAP_H
+
+/* What tells which blocks of the primary are used: its target, its own tables of contents, both, or
+ * nothing. */
+
+#include "analyse.h"
+#include "exit_status.h"
+
+struct session;
+
+struct source_map {
+    const char *name; /* "lba-status", "analyse", "both" or "full" */
+    /* The same with what else decides which blocks are dealt with and how, for the ledger:
+     * "analyse+gk" with --skip-gaps and --keep-free. */
+    char book_name[16];
+    bool ask;      /* the target */
+    bool analysed; /* analysis is filled */
+    bool chosen;   /* by the user */
+    struct analysis analysis;
+};
+
+/* Chooses session->source as the options say, and reads the tables of contents where they count.
+ * STATUS_FAILED when what was asked for can't be had. Notes why when the choice was not the
+ * user's. */
+enum exit_status source_map_choose(struct session *session);
+void source_map_free(struct source_map *source);
+
+/* What is allocated by the tables of contents; NULL when they were not read. */
+const struct extent_list *source_map_allocated(const struct source_map *source);
+
+/* Reads the tables again after a copy. ret_added (zero-initialised, the caller's to free) is what
+ * has become allocated since; source then has it too. */
+enum exit_status source_map_reread(struct session *session, struct extent_list *ret_added);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "claims.h"
+
+static void expect_map(struct claims *claims, uint64_t blocks, const char *expected)
+{
+    struct allocation got = {0};
+    char text[256] = "";
+    uint64_t at = 0;
+
+    assert_int_equal(claims_build(claims, blocks, 512, &got), 0);
+    while (at < blocks) {
+        struct extent piece;
+        const char *why;
+        size_t used = strlen(text);
+
+        allocation_piece(&got, at, &piece, &why);
+        assert_int_equal(piece.start, at);
+        snprintf(text + used, sizeof(text) - used, "%s%d+%d %s %s", used ? "; " : "",
+                 (int)piece.start, (int)piece.length,
+                 piece.status == EXTENT_MAPPED ? "used" : "free", why);
+        at += piece.length;
+    }
+    assert_string_equal(text, expected);
+    allocation_free(&got);
+    claims_free(claims);
+}
+
+static void what_nobody_claims_is_allocated(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    expect_map(&claims, 10, "0+10 used unknown contents");
+}
+
+static void only_whole_blocks_are_free(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    assert_int_equal(claims_add_free(&claims, 513, 1535), 0);
+    assert_int_equal(claims_add_free(&claims, 3072, 1000), 0);
+    expect_map(&claims, 10,
+               "0+2 used unknown contents; 2+2 free unknown contents; 4+2 used unknown contents; "
+               "6+1 free unknown contents; 7+3 used unknown contents");
+}
+
+static void what_is_kept_is_allocated_whatever_is_claimed_and_when(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    assert_int_equal(claims_add_keep(&claims, 1024, 512), 0);
+    assert_int_equal(claims_add_free(&claims, 512, 4096), 0);
+    assert_int_equal(claims_add_keep(&claims, 2560, 1), 0);
+    expect_map(&claims, 10,
+               "0+1 used unknown contents; 1+1 free unknown contents; 2+1 used unknown contents; "
+               "3+2 free unknown contents; 5+1 used unknown contents; 6+3 free unknown contents; "
+               "9+1 used unknown contents");
+}
+
+static void claims_come_in_any_order_and_may_overlap(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    assert_int_equal(claims_add_free(&claims, 8 * 512, 512), 0);
+    assert_int_equal(claims_add_free(&claims, 2 * 512, 4 * 512), 0);
+    assert_int_equal(claims_add_free(&claims, 512, 3 * 512), 0);
+    expect_map(&claims, 10,
+               "0+1 used unknown contents; 1+5 free unknown contents; 6+2 used unknown contents; "
+               "8+1 free unknown contents; 9+1 used unknown contents");
+}
+
+static void a_rollback_forgets_what_was_said_since_the_begin(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    assert_int_equal(claims_add_free(&claims, 0, 512), 0);
+    assert_int_equal(claims_begin(&claims), 0);
+    assert_int_equal(claims_add_free(&claims, 512, 512), 0);
+    assert_int_equal(claims_add_keep(&claims, 0, 5120), 0);
+    assert_int_equal(claims_add_area(&claims, 0, 5120, "wrong"), 0);
+    assert_int_equal(claims_begin(&claims), 0);
+    assert_int_equal(claims_add_free(&claims, 1024, 512), 0);
+    claims_commit(&claims);
+    claims_rollback(&claims);
+    expect_map(&claims, 4, "0+1 free unknown contents; 1+3 used unknown contents");
+}
+
+static void a_later_area_is_drawn_over_an_earlier_one(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    assert_int_equal(claims_add_area(&claims, 0, 5120, "disk"), 0);
+    assert_int_equal(claims_add_area(&claims, 1024, 1024, "part"), 0);
+    assert_int_equal(claims_add_area(&claims, 1536, 512, "table"), 0);
+    assert_int_equal(claims_add_free(&claims, 1024, 2048), 0);
+    expect_map(&claims, 10,
+               "0+2 used disk; 2+1 free part; 3+1 free table; 4+2 free disk; "
+               "6+4 used disk");
+}
+
+static void claims_beyond_the_end_are_cut_off(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    assert_int_equal(claims_add_free(&claims, 512, 51200), 0);
+    assert_int_equal(claims_add_free(&claims, 512000, 51200), 0);
+    assert_int_equal(claims_add_area(&claims, 512, 51200, "part"), 0);
+    assert_int_equal(claims_add_area(&claims, 512000, 51200, "nowhere"), 0);
+    expect_map(&claims, 3, "0+1 used unknown contents; 1+2 free part");
+}
+
+static void too_many_small_free_ranges_are_forgotten_and_the_large_ones_stay(void **state)
+{
+    struct claims claims = {0};
+    struct allocation got = {0};
+    uint64_t blocks = 4 * (uint64_t)CLAIMS_FREE_MAX + 1024;
+
+    (void)state;
+    assert_int_equal(claims_begin(&claims), 0);
+    assert_int_equal(claims_add_free(&claims, (blocks - 1024) * 512, 1000 * 512), 0);
+    for (uint64_t i = 0; i < 2 * CLAIMS_FREE_MAX; i++)
+        assert_int_equal(claims_add_free(&claims, i * 1024, 512), 0);
+    assert_in_range(claims.free.count, 1, CLAIMS_FREE_MAX);
+    claims_commit(&claims);
+    assert_int_equal(claims_begin(&claims), 0);
+    for (uint64_t i = 0; i < 2 * CLAIMS_FREE_MAX; i++)
+        assert_int_equal(claims_add_free(&claims, i * 1024, 512), 0);
+    claims_rollback(&claims);
+    assert_int_equal(claims_build(&claims, blocks, 512, &got), 0);
+    assert_int_equal(extent_list_end(&got.list), blocks);
+    assert_in_range(extent_list_total(&got.list, EXTENT_DEALLOCATED), 1000, blocks / 2 + 1000);
+    allocation_free(&got);
+    claims_free(&claims);
+}
+
+static void nesting_and_areas_have_an_end(void **state)
+{
+    struct claims claims = {0};
+    int r = 0;
+
+    (void)state;
+    for (int i = 0; i < CLAIMS_DEPTH_MAX; i++)
+        assert_int_equal(claims_begin(&claims), 0);
+    assert_int_equal(claims_begin(&claims), -E2BIG);
+    for (int i = 0; r == 0 && i < 2 * CLAIMS_AREA_MAX; i++)
+        r = claims_add_area(&claims, 0, 512, "x");
+    assert_int_equal(r, -E2BIG);
+    claims_free(&claims);
+}
+
+static void what_became_allocated_since_is_found(void **state)
+{
+    struct extent_list before = {0}, after = {0}, added = {0}, either = {0};
+
+    (void)state;
+    extent_list_append(&before, 0, 4, EXTENT_MAPPED);
+    extent_list_append(&before, 4, 6, EXTENT_DEALLOCATED);
+    extent_list_append(&after, 0, 2, EXTENT_DEALLOCATED);
+    extent_list_append(&after, 2, 4, EXTENT_MAPPED);
+    extent_list_append(&after, 6, 4, EXTENT_DEALLOCATED);
+    assert_int_equal(allocation_added(&before, &after, &added), 0);
+    assert_int_equal(allocation_union(&before, &after, &either), 0);
+    assert_int_equal(added.count, 3);
+    assert_int_equal(added.items[1].start, 4);
+    assert_int_equal(added.items[1].length, 2);
+    assert_int_equal(added.items[1].status, EXTENT_MAPPED);
+    assert_int_equal(extent_list_end(&added), 10);
+    assert_int_equal(either.count, 2);
+    assert_int_equal(either.items[0].length, 6);
+    extent_list_free(&before);
+    extent_list_free(&after);
+    extent_list_free(&added);
+    extent_list_free(&either);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_nobody_claims_is_allocated),
+        cmocka_unit_test(only_whole_blocks_are_free),
+        cmocka_unit_test(what_is_kept_is_allocated_whatever_is_claimed_and_when),
+        cmocka_unit_test(claims_come_in_any_order_and_may_overlap),
+        cmocka_unit_test(a_rollback_forgets_what_was_said_since_the_begin),
+        cmocka_unit_test(a_later_area_is_drawn_over_an_earlier_one),
+        cmocka_unit_test(claims_beyond_the_end_are_cut_off),
+        cmocka_unit_test(too_many_small_free_ranges_are_forgotten_and_the_large_ones_stay),
+        cmocka_unit_test(nesting_and_areas_have_an_end),
+        cmocka_unit_test(what_became_allocated_since_is_found),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

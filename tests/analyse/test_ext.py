@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""ext2, ext3 and ext4, made by mkfs.ext4, filled by debugfs, judged by dumpe2fs and e2fsck."""
+
+import random
+import re
+
+import analyse_rig
+from analyse_rig import MIB, Ranges, fill_free, peek, poke, run
+
+VARIANTS = {
+    "ext2": ["-t", "ext2"],
+    "ext3": ["-t", "ext3"],
+    "1 KiB blocks": ["-b", "1024"],
+    "4 KiB blocks": ["-b", "4096"],
+    "bigalloc": ["-b", "4096", "-O", "bigalloc", "-C", "16384"],
+    "32 bit, no checksums": ["-O", "^64bit,^metadata_csum"],
+    "meta_bg": ["-b", "1024", "-O", "meta_bg,^resize_inode"],
+    "no flex_bg": ["-O", "^flex_bg"],
+    "inline data": ["-O", "inline_data"],
+    "no journal": ["-O", "^has_journal"],
+    "sparse_super2": ["-O", "sparse_super2,^resize_inode"],
+    "no uninit groups": ["-O", "^uninit_bg,^metadata_csum"],
+}
+
+
+class Ext(analyse_rig.Case):
+    def make(self, *options, size=128 * MIB):
+        """A file system with holes: many files, a third of them deleted."""
+        image = self.folder / "image"
+        image.unlink(missing_ok=True)
+        self.image("image", size)
+        run("mkfs.ext4", "-q", "-F", *options, image)
+        file = self.file("data", 200_000, [(0, 200_000)])
+        lines = [f"write {file} f{i}" for i in range(60)]
+        lines += [f"rm f{i}" for i in range(0, 60, 3)]
+        run("debugfs", "-w", "-f", "-", image, input="\n".join(lines) + "\n")
+        run("e2fsck", "-fn", image)
+        return image
+
+    def free_of(self, image):
+        """What dumpe2fs calls free, in bytes."""
+        text = run("dumpe2fs", image)
+        block = int(re.search(r"^Block size: *(\d+)", text, re.M).group(1))
+        cluster = re.search(r"^Cluster size: *(\d+)", text, re.M)
+        last_of_cluster = int(cluster.group(1)) // block if cluster else 1
+        pieces = []
+        for line in re.findall(r"^  Free blocks: (.*)$", text, re.M):
+            for piece in filter(None, line.strip().split(", ")):
+                first, _, last = piece.partition("-")
+                pieces.append((int(first) * block,
+                               (int(last or first) + last_of_cluster) * block))
+        return Ranges(pieces)
+
+    def test_every_variant_is_what_dumpe2fs_says_it_is(self):
+        for name, options in VARIANTS.items():
+            with self.subTest(name):
+                image = self.make(*options)
+                free = self.free_of(image)
+                fill_free(image, free)
+                self.assertGreater(free.total(), 64 * MIB)
+                extents = self.check(image, free.inverse(128 * MIB))
+                self.assertEqual({e["why"] for e in extents}, {"ext4"})
+
+    def test_a_copy_passes_e2fsck_and_its_files_are_alike(self):
+        image = self.make("-b", "4096")
+        fill_free(image, self.free_of(image))
+        copy, got = self.copy(image)
+        run("e2fsck", "-fn", copy)
+        self.assertLess(got["written_bytes"], 32 * MIB)
+        for name in ("f1", "f58"):
+            both = []
+            for side in (image, copy):
+                run("debugfs", "-R", f"dump {name} {self.folder}/out", side)
+                both.append((self.folder / "out").read_bytes())
+            self.assertEqual(len(both[0]), 200_000)
+            self.assertEqual(both[0], both[1])
+
+    def test_what_is_not_clean_is_allocated_whole(self):
+        image = self.make()
+        self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+        run("debugfs", "-w", "-R", "feature needs_recovery", image)
+        self.check_all_allocated(image, "journal has to be replayed")
+        image = self.make("-O", "^has_journal")
+        run("debugfs", "-w", "-R", "ssv state 0", image)
+        self.check_all_allocated(image, "not unmounted cleanly")
+        image = self.make()
+        run("debugfs", "-w", "-R", "ssv state 3", image)
+        self.check_all_allocated(image, "has errors")
+
+    def test_an_unknown_feature_is_allocated_whole(self):
+        image = self.make("-O", "^metadata_csum")
+        poke(image, 1024 + 0x60 + 3, bytes([peek(image, 1024 + 0x63, 1)[0] | 0x40]))
+        self.check_all_allocated(image, "ext4")
+
+    def test_a_wrong_bitmap_is_allocated_whole(self):
+        for options, says in ([], "checksum"), (["-O", "^metadata_csum"], "contradict"):
+            image = self.make("-b", "4096", *options)
+            text = run("dumpe2fs", image)
+            place = int(re.search(r"Block bitmap at (\d+)", text).group(1)) * 4096
+            poke(image, place + 4000, bytes([peek(image, place + 4000, 1)[0] ^ 1]))
+            self.check_all_allocated(image, says)
+
+    def test_a_file_system_that_was_cut_off_is_allocated_whole(self):
+        image = self.make("-b", "4096")
+        with open(image, "r+b") as file:
+            file.truncate(100 * MIB)
+        self.check_all_allocated(image, "larger than the place")
+
+    def test_what_lies_behind_a_file_system_is_allocated(self):
+        image = self.make("-b", "4096")
+        with open(image, "r+b") as file:
+            file.truncate(144 * MIB)
+        self.check(image, Ranges([*self.free_of(image).inverse(128 * MIB).pieces,
+                                  (128 * MIB, 144 * MIB)]))
+
+    def test_garbage_in_its_tables_never_frees_what_is_used(self):
+        image = self.make("-b", "4096")
+        needed = self.free_of(image).inverse(128 * MIB)
+        sound = image.read_bytes()[:MIB]
+        for _ in range(60):
+            for _ in range(random.randrange(1, 4)):
+                poke(image, random.choice([1024, 4096]) + random.randrange(1024),
+                     random.randbytes(random.randrange(1, 5)))
+            extents, _ = self.map(image)
+            self.assertEqual(needed.minus(self.ranges(extents, "mapped")).pieces, [])
+            poke(image, 0, sound)
+
+
+if __name__ == "__main__":
+    analyse_rig.main()

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""MBR and GPT, made by sfdisk and sgdisk, with a file system in each partition."""
+
+import re
+import struct
+
+import analyse_rig
+from analyse_rig import MIB, SECTOR, Ranges, fill_free, peek, place, poke, run
+
+SIZE = 96 * MIB
+
+
+class Partitions(analyse_rig.Case):
+    def put_file_systems(self, image):
+        """One ext4 in every partition that is no container; where they are."""
+        text = run("sfdisk", "--dump", image)
+        places = [(int(start) * SECTOR, int(size) * SECTOR, kind) for start, size, kind in
+                  re.findall(r"start= *(\d+), size= *(\d+), type=([^,\n]+)", text)]
+        places = [(start, size) for start, size, kind in places if kind not in ("5", "f")]
+        for start, size in places:
+            part = self.image("part", size)
+            run("mkfs.ext4", "-q", "-F", part)
+            place(image, start, part)
+            part.unlink()
+        return places
+
+    def mbr(self, script):
+        image = self.image("image", SIZE)
+        run("sfdisk", "-q", image, input=f"label: dos\n{script}")
+        return image, self.put_file_systems(image)
+
+    def gpt(self, *options):
+        image = self.image("image", SIZE)
+        run("sgdisk", *options, image)
+        return image, self.put_file_systems(image)
+
+    def check_partitions(self, image, places, *options):
+        """Each is understood, and nothing outside of them is free; returns the extents."""
+        extents, _ = self.map(image, *options)
+        free = self.ranges(extents, "deallocated")
+        for start, size in places:
+            inside = size - Ranges([(start, start + size)]).minus(free).total()
+            self.assertGreater(inside, size // 4)
+            self.assertLess(inside, size)
+        return extents, free
+
+    def check_nothing_outside(self, free, places):
+        for low, high in free.pieces:
+            self.assertTrue(any(start <= low and high <= start + size for start, size in places),
+                            f"{low}-{high}")
+
+    def test_the_partitions_of_an_mbr(self):
+        image, places = self.mbr("size=16M, type=83\nsize=20M, type=83\n,,83\n")
+        extents, free = self.check_partitions(image, places)
+        self.check_nothing_outside(free, places)
+        self.assertEqual({e["why"] for e in extents},
+                         {"gap between partitions", "partition 1, ext4", "partition 2, ext4",
+                          "partition 3, ext4"})
+
+    def test_logical_partitions(self):
+        image, places = self.mbr("size=16M, type=83\ntype=5\nsize=16M, type=83\n"
+                                 "size=20M, type=83\nsize=12M, type=83\n")
+        self.assertEqual(len(places), 4)
+        extents, free = self.check_partitions(image, places)
+        self.check_nothing_outside(free, places)
+        self.assertIn("partition 7, ext4", {e["why"] for e in extents})
+
+    def test_the_chain_of_logical_partitions_is_kept_though_gaps_are_skipped(self):
+        image, places = self.mbr("size=16M, type=83\ntype=5\nsize=16M, type=83\n"
+                                 "size=20M, type=83\n")
+        _, free = self.check_partitions(image, places, "--skip-gaps")
+        fill_free(image, free)
+        copy, _ = self.copy(image, "--skip-gaps")
+        self.assertEqual(run("sfdisk", "--dump", image).replace("image", ""),
+                         run("sfdisk", "--dump", copy).replace("copy", ""))
+        for start, size in places:
+            part = self.folder / "part"
+            part.write_bytes(peek(copy, start, size))
+            run("e2fsck", "-fn", part)
+
+    def test_a_loop_in_the_chain_ends_and_frees_nothing(self):
+        image, places = self.mbr("size=16M, type=83\ntype=5\nsize=16M, type=83\n"
+                                 "size=20M, type=83\n")
+        extended = struct.unpack("<I", peek(image, 446 + 16 + 8, 4))[0]
+        link = extended * SECTOR + 446 + 16
+        target = struct.unpack("<I", peek(image, link + 8, 4))[0]
+        poke(image, (extended + target) * SECTOR + 446 + 16 + 4,
+             bytes([5]) + b"\0\0\0" + struct.pack("<II", target, 100))
+        self.check_all_allocated(image, "does not end")
+
+    def test_overlapping_partitions_free_nothing(self):
+        image, _ = self.mbr("size=16M, type=83\nsize=20M, type=83\n")
+        poke(image, 446 + 12, struct.pack("<I", 40960))
+        self.check_all_allocated(image, "overlap")
+
+    def test_a_partition_beyond_the_end_frees_nothing(self):
+        image, _ = self.mbr("size=16M, type=83\nsize=20M, type=83\n")
+        poke(image, 446 + 16 + 12, struct.pack("<I", SIZE // SECTOR))
+        self.check_all_allocated(image, "beyond the end")
+
+    def test_the_partitions_of_a_gpt(self):
+        image, places = self.gpt("-n", "1:0:+20M", "-n", "5:0:+30M", "-n", "2:0:0")
+        extents, free = self.check_partitions(image, places)
+        self.check_nothing_outside(free, places)
+        self.assertEqual({e["why"] for e in extents},
+                         {"gap between partitions", "partition 1, ext4", "partition 2, ext4",
+                          "partition 5, ext4"})
+
+    def test_both_tables_are_kept_though_gaps_are_skipped(self):
+        image, places = self.gpt("-n", "1:40960:+20M", "-n", "2:0:+20M")
+        _, free = self.check_partitions(image, places, "--skip-gaps")
+        self.assertGreater(free.total(), 70 * MIB)
+        fill_free(image, free)
+        copy, _ = self.copy(image, "--skip-gaps")
+        self.assertIn("No problems found", run("sgdisk", "-v", copy))
+        self.assertEqual(run("sfdisk", "--dump", image).replace("image", ""),
+                         run("sfdisk", "--dump", copy).replace("copy", ""))
+
+    def test_one_sound_table_is_enough(self):
+        image, places = self.gpt("-n", "1:0:+20M", "-n", "2:0:+20M")
+        first = peek(image, 0, 34 * SECTOR)
+        poke(image, SECTOR + 20, b"\xff")
+        _, notes = self.map(image)
+        self.assertIn("the backup counts", notes)
+        self.check_partitions(image, places)
+        poke(image, 0, first)
+        poke(image, 2 * SECTOR + 40, b"\xff")
+        self.check_partitions(image, places)
+        poke(image, 0, first)
+        poke(image, SIZE - SECTOR + 20, b"\xff")
+        _, notes = self.map(image)
+        self.assertIn("the first table counts", notes)
+        self.check_partitions(image, places)
+
+    def test_two_torn_tables_free_nothing(self):
+        image, _ = self.gpt("-n", "1:0:+20M", "-n", "2:0:+20M")
+        poke(image, SECTOR + 20, b"\xff")
+        poke(image, SIZE - SECTOR + 20, b"\xff")
+        self.check_all_allocated(image, "neither")
+
+    def test_two_tables_that_differ_free_nothing(self):
+        image, _ = self.gpt("-n", "1:0:+20M", "-n", "2:0:+20M")
+        other = self.image("other", SIZE)
+        run("sgdisk", "-n", "1:0:+30M", other)
+        poke(image, SIZE - 33 * SECTOR, peek(other, SIZE - 33 * SECTOR, 33 * SECTOR))
+        self.check_all_allocated(image, "not the same")
+
+    def test_an_empty_disk_is_all_allocated(self):
+        self.check_all_allocated(self.image("image", MIB), "no table of contents")
+
+
+if __name__ == "__main__":
+    analyse_rig.main()
