@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format_registry.h"
 #include "region_internal.h"
-#include "registry.h"
 
 void analyser_note(struct analyser *analyser, const char *sentence)
 {

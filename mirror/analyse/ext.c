@@ -14,7 +14,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "ext_io.h"
-#include "registry.h"
+#include "format_registry.h"
 
 #define SUPER_OFFSET 1024
 #define SUPER_BYTES  1024

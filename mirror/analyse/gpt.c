@@ -13,8 +13,8 @@
 #include "byteorder.h"
 #include "checked.h"
 #include "cleanup.h"
+#include "format_registry.h"
 #include "partitions.h"
-#include "registry.h"
 
 #define SIGNATURE           "EFI PART"
 #define HEADER_BYTES        92

@@ -10,8 +10,8 @@
 
 #include "byteorder.h"
 #include "cleanup.h"
+#include "format_registry.h"
 #include "partitions.h"
-#include "registry.h"
 
 #define TABLE        446
 #define ENTRY_BYTES  16

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef THINMIRROR_REGISTRY_H
-#define THINMIRROR_REGISTRY_H
+#ifndef THINMIRROR_FORMAT_REGISTRY_H
+#define THINMIRROR_FORMAT_REGISTRY_H
 
 /* The one ordered list of formats. A format is one file that defines a struct format, which is
- * declared here and stands in registry.c. */
+ * declared here and stands in format_registry.c. */
 
 #include "region.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "registry.h"
+#include "format_registry.h"
 
 #include <stddef.h>
 
