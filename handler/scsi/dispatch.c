@@ -131,6 +131,22 @@ static uint8_t control_of(const struct operation *row, const uint8_t *cdb)
     return cdb[row->opcode == SCSI_VARIABLE_LENGTH ? 1 : row->cdb_bytes - 1];
 }
 
+/* The first row whose operation code is not below this one. */
+static size_t first_row(uint8_t opcode)
+{
+    size_t low = 0, high = ROWS;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (table[middle].opcode < opcode)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* The row for the CDB, or NULL; *ret_asc_ascq is why there is none. */
 static const struct operation *find(const struct lun_command *command,
                                     enum scsi_asc_ascq *ret_asc_ascq)
@@ -140,10 +156,10 @@ static const struct operation *find(const struct lun_command *command,
     *ret_asc_ascq = ASC_INVALID_OPERATION_CODE;
     if (command->cdb_length < 6)
         return NULL;
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = first_row(cdb[0]); i < ROWS && table[i].opcode == cdb[0]; i++) {
         const struct operation *row = &table[i];
 
-        if (row->opcode != cdb[0] || row->cdb_bytes > command->cdb_length)
+        if (row->cdb_bytes > command->cdb_length)
             continue;
         if (!row->has_service_action || row->service_action == service_action_of(cdb))
             return row;

@@ -86,6 +86,22 @@ static void overwriting_leaves_the_pattern_in_every_block_that_has_storage(void 
     assert_holds(rig, 0x5A, true);
 }
 
+static void what_is_in_storage_that_was_only_reserved_is_overwritten_too(void **state)
+{
+    struct rig *rig = *state;
+
+    if (!rig_can_anchor(rig))
+        skip(); /* this file system does not tell reserved storage from written */
+    assert_good(rig_unmap_ranges_anchor(rig, &(struct rig_range){64, 16}, 1));
+    assert_good(overwrite(rig, 0, 1, 0xA5));
+    rig_assert_blocks(rig, 64, 16, 0xA5);
+    rig_assert_mapped(rig, 64, 16, true);
+    rig_assert_blocks(rig, 80, 16, 0);
+    assert_good(rig_unmap_ranges_anchor(rig, &(struct rig_range){96, 16}, 1));
+    assert_good(sanitize(rig, ERASE, NULL, 0));
+    rig_assert_mapped(rig, 64, 48, false);
+}
+
 static void every_second_pass_is_inverted_if_asked_for(void **state)
 {
     struct rig *rig = *state;
@@ -388,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(overwriting_leaves_the_pattern_in_every_block_that_has_storage),
+        BOTH(what_is_in_storage_that_was_only_reserved_is_overwritten_too),
         BOTH(every_second_pass_is_inverted_if_asked_for),
         BOTH(a_pattern_begins_anew_in_every_block),
         BOTH(erasing_deallocates_every_block),
