@@ -45,7 +45,7 @@ struct verb {
 static int failed(int error, const struct errmsg *err)
 {
     fprintf(stderr, "thinvol: %s\n", err->text);
-    return error == -EBUSY || error == -EEXIST ? EXIT_REFUSED : EXIT_ERROR;
+    return error == -EBUSY || error == -EEXIST || error == -ESHUTDOWN ? EXIT_REFUSED : EXIT_ERROR;
 }
 
 static int usage_error(const char *verb, const char *format, ...)
@@ -94,6 +94,7 @@ static void add_path(struct json_object *object, const char *path)
 static int print_volume(struct volume *volume, const struct arguments *arguments)
 {
     char uuid[UUID_STR_LEN], size[SIZE_TEXT_BYTES], used[SIZE_TEXT_BYTES];
+    bool sealed = volume_get_meta(volume)->seal != VOLUME_WHOLE;
     uint64_t bytes = volume_bytes(volume);
     uint64_t allocated;
     int error = volume_allocated(volume, &allocated);
@@ -115,6 +116,7 @@ static int print_volume(struct volume *volume, const struct arguments *arguments
         json_object_object_add(object, "allocated_bytes", json_object_new_uint64(allocated));
         json_object_object_add(object, "granularity_bytes",
                                json_object_new_int64(volume_granularity(volume)));
+        json_object_object_add(object, "sanitize_failed", json_object_new_boolean(sealed));
         print_json(object);
         return EXIT_DONE;
     }
@@ -126,6 +128,8 @@ static int print_volume(struct volume *volume, const struct arguments *arguments
     printf("allocated:    %s (%.1f %%)\n", size_text(allocated, used, sizeof(used)),
            100.0 * (double)allocated / (double)bytes);
     printf("granularity:  %u bytes are given back at a time\n", volume_granularity(volume));
+    if (sealed)
+        printf("sanitize:     one broke off; no block can be used until another succeeds\n");
     return EXIT_DONE;
 }
 

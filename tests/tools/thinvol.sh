@@ -72,6 +72,7 @@ check "info shows the volume" works info v
 check "with its UUID" prints "$(jq -r .uuid v.thin)"
 check "info --json too" works info --json v
 check "with the same UUID" says ".uuid == $(jq .uuid v.thin)"
+check "and no SANITIZE that broke off" says '.sanitize_failed == false'
 
 printf 'x' | dd of=v bs=1 seek=409600 conv=notrunc status=none
 printf 'x' | dd of=v bs=1 seek=1073741823 conv=notrunc status=none
@@ -139,6 +140,12 @@ done
 
 check "a missing volume names the way to make one" refuses 1 "thinvol create none SIZE" info none
 check "a directory is no volume" refuses 1 "is a directory" info .
+jq '.sanitize = "restricted"' v.thin >sealed && cat sealed >v.thin
+check "info tells of a SANITIZE that broke off" works info v
+check "in words" prints "one broke off"
+check "and in JSON" works info --json v
+check "by name" says '.sanitize_failed == true'
+check "such a volume is not resized" refuses 3 "SANITIZE" resize v 4M
 echo '{"format": "thinmirror-volume", "version": 9}' >v.thin
 check "an unknown version is refused by name" refuses 1 '"version" is 9' info v
 check "by check too" refuses 1 '"version" is 9' check v
