@@ -85,6 +85,16 @@ void sense_set_segment_field(struct sense *sense, uint16_t field)
     put_be16(sense->specific + 1, field);
 }
 
+void sense_set_field(struct sense *sense, bool in_cdb, uint16_t byte, int bit)
+{
+    sense->specific[0] = SKSV;
+    if (in_cdb)
+        sense->specific[0] |= 0x40; /* C/D */
+    if (bit >= 0)
+        sense->specific[0] |= (uint8_t)(0x08 | (bit & 0x07)); /* BPV */
+    put_be16(sense->specific + 1, byte);
+}
+
 void sense_set_progress(struct sense *sense, uint16_t progress)
 {
     sense->specific[0] = SKSV;
@@ -199,6 +209,7 @@ static const struct {
     {ASC_UNEXPECTED_INEXACT_SEGMENT, "unexpected inexact segment"},
     {ASC_INLINE_DATA_LENGTH_EXCEEDED, "inline data length exceeded"},
     {ASC_WRITE_PROTECTED, "write protected"},
+    {ASC_SOFTWARE_WRITE_PROTECTED, "logical unit software write protected"},
     {ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT, "no space left to allocate: write protected"},
     {ASC_POWER_ON_RESET, "power on or reset"},
     {ASC_MODE_PARAMETERS_CHANGED, "mode parameters changed"},

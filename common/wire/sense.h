@@ -44,6 +44,10 @@ void sense_set_segment_field(struct sense *sense, uint16_t field);
 /* SENSE KEY SPECIFIC for NOT READY: the part of the work that is done, in 65536ths. */
 void sense_set_progress(struct sense *sense, uint16_t progress);
 
+/* SENSE KEY SPECIFIC for ILLEGAL REQUEST (4.5.2.4.2): the byte in error, of the CDB or of the
+ * parameter data, and its bit (0 to 7), or -1 when the whole field is meant. */
+void sense_set_field(struct sense *sense, bool in_cdb, uint16_t byte, int bit);
+
 /* Decodes fixed (70h, 71h) and descriptor (72h, 73h) format, never reading past length. -EINVAL
  * when it is neither or too short to hold a sense key; *ret is set all the same. What lies behind
  * the data's own ADDITIONAL SENSE LENGTH is not looked at. */

@@ -9,9 +9,10 @@
 #include "scsi_defs.h"
 #include "text_field.h"
 
-#define BLOCK_LIMITS_BYTES    64
-#define CHARACTERISTICS_BYTES 64
-#define PROVISIONING_BYTES    8
+#define BLOCK_LIMITS_BYTES     64
+#define CHARACTERISTICS_BYTES  64
+#define PROVISIONING_BYTES     8
+#define EXTENDED_INQUIRY_BYTES 64
 
 /* Zeroes the page, writes its header and returns length. Peripheral qualifier and type are 0: a
  * direct-access block device. */
@@ -61,6 +62,16 @@ size_t vpd_encode_identification(uint8_t *to, const uint8_t naa[static 16], cons
     return length;
 }
 
+size_t vpd_encode_extended_inquiry(uint8_t *to, uint8_t max_sense_bytes)
+{
+    size_t length = start_page(to, VPD_EXTENDED_INQUIRY, EXTENDED_INQUIRY_BYTES);
+
+    to[5] = 0x01; /* SIMPSUP */
+    to[6] = 0x01; /* V_SUP */
+    to[13] = max_sense_bytes;
+    return length;
+}
+
 size_t vpd_encode_block_limits(uint8_t *to, const struct vpd_block_limits *limits)
 {
     size_t length = start_page(to, VPD_BLOCK_LIMITS, BLOCK_LIMITS_BYTES);
@@ -100,6 +111,7 @@ size_t vpd_encode_provisioning(uint8_t *to, const struct vpd_provisioning *provi
                       (provisioning->lbpws10 ? 0x20 : 0) | ((provisioning->lbprz & 0x07) << 2) |
                       (provisioning->anc_sup ? 0x02 : 0));
     to[6] = provisioning->provisioning_type & 0x07;
+    to[7] = provisioning->threshold_percentage;
     return length;
 }
 
@@ -157,6 +169,8 @@ int vpd_decode_provisioning(const uint8_t *from, size_t length, struct vpd_provi
     ret->anc_sup = from[5] & 0x02;
     if (length >= 7)
         ret->provisioning_type = from[6] & 0x07;
+    if (length >= 8)
+        ret->threshold_percentage = from[7];
     return 0;
 }
 

@@ -36,7 +36,8 @@ struct vpd_provisioning {
     bool lbpws10;
     uint8_t lbprz; /* 3 bits */
     bool anc_sup;
-    uint8_t provisioning_type; /* 0 not stated, 1 resource, 2 thin */
+    uint8_t provisioning_type;    /* 0 not stated, 1 resource, 2 thin */
+    uint8_t threshold_percentage; /* the width of a threshold in percent; 0: there is none */
 };
 
 /* What page 83h tells of the logical unit itself (association 00b). text is the designator as
@@ -55,6 +56,9 @@ size_t vpd_encode_serial(uint8_t *to, const char *serial);
  * VPD_TEXT_MAX_BYTES characters. */
 size_t vpd_encode_identification(uint8_t *to, const uint8_t naa[static 16], const char *t10_vendor,
                                  const char *t10_rest);
+/* Extended INQUIRY data, page 86h (SPC-4 7.8.7): simple tasks (SIMPSUP), a volatile cache (V_SUP),
+ * at most so many bytes of sense data, and nothing else that the page has bits for. */
+size_t vpd_encode_extended_inquiry(uint8_t *to, uint8_t max_sense_bytes);
 size_t vpd_encode_block_limits(uint8_t *to, const struct vpd_block_limits *limits);
 /* Non-rotating medium (MEDIUM ROTATION RATE 0001h); blocks can be read after a SANITIZE BLOCK ERASE
  * (WABEREQ 01b); VERIFY may compare unmapped blocks (VBULS). */

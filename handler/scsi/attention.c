@@ -3,6 +3,7 @@
 /* Unit attention conditions, SAM-5 5.14. */
 
 #include "lun_internal.h"
+#include "sense.h"
 
 /* What each is called in sense data, the most urgent first (SAM-5 5.14.1: a power on before all
  * that happened since). */
@@ -21,7 +22,17 @@ void lun_raise_attention(struct lun *lun, enum lun_attention attention)
     atomic_fetch_or(&lun->attentions, (unsigned)attention);
 }
 
-enum scsi_asc_ascq lun_take_attention(struct lun *lun)
+static void describe(struct lun *lun, size_t index, struct sense *ret)
+{
+    *ret = (struct sense){.key = SENSE_UNIT_ATTENTION,
+                          .asc_ascq = (uint16_t)by_priority[index].asc_ascq};
+    if (by_priority[index].attention == LUN_ATTENTION_THRESHOLD) { /* SBC-4 4.7.3.7.6 */
+        ret->information_valid = true;
+        ret->information = atomic_load(&lun->thresholds.told_offset);
+    }
+}
+
+bool lun_take_attention(struct lun *lun, struct sense *ret)
 {
     /* Nearly every command finds none: a look without a change is all it pays. */
     unsigned pending = atomic_load_explicit(&lun->attentions, memory_order_relaxed);
@@ -29,8 +40,10 @@ enum scsi_asc_ascq lun_take_attention(struct lun *lun)
     for (size_t i = 0; pending != 0 && i < sizeof(by_priority) / sizeof(by_priority[0]); i++) {
         unsigned bit = (unsigned)by_priority[i].attention;
 
-        if ((pending & bit) && (atomic_fetch_and(&lun->attentions, ~bit) & bit))
-            return by_priority[i].asc_ascq;
+        if ((pending & bit) && (atomic_fetch_and(&lun->attentions, ~bit) & bit)) {
+            describe(lun, i, ret);
+            return true;
+        }
     }
-    return ASC_NONE;
+    return false;
 }

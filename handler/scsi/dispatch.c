@@ -54,6 +54,7 @@ static const struct operation table[] = {
     ROW(SCSI_READ_6, 0, op_read, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_WRITE_6, DATA_OUT | WRITES, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_INQUIRY, SEES_ATTENTION | WHILE_SEALED, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
+    ROW(SCSI_MODE_SELECT_6, DATA_OUT, op_mode_select_6, 6, 0x11, 0, 0, 0xFF, CONTROL),
     ROW(SCSI_MODE_SENSE_6, 0, op_mode_sense_6, 6, 0x08, 0xFF, 0xFF, 0xFF, CONTROL),
     ROW(SCSI_START_STOP_UNIT, 0, op_start_stop_unit, 6, 0x01, 0, 0, 0xF7, CONTROL),
     ROW(SCSI_READ_CAPACITY_10, 0, op_read_capacity_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
@@ -75,6 +76,8 @@ static const struct operation table[] = {
     ROW_ACTION_AND(SCSI_SANITIZE, SCSI_SA_SANITIZE_EXIT_FAILURE_MODE, SANITIZE_BITS,
                    DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_exit_failure_mode, 10, 0, 0, 0, 0,
                    0, FF2, CONTROL),
+    ROW(SCSI_LOG_SENSE, 0, op_log_sense, 10, 0x03, 0xFF, 0xFF, 0, FF2, FF2, CONTROL),
+    ROW(SCSI_MODE_SELECT_10, DATA_OUT, op_mode_select_10, 10, 0x11, 0, 0, 0, 0, 0, FF2, CONTROL),
     ROW(SCSI_MODE_SENSE_10, 0, op_mode_sense_10, 10, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2, CONTROL),
     ROW_VARIABLE(SCSI_SA_GET_LBA_STATUS_32, 0, op_get_lba_status_32, 32, 0xFF, 0, FF8, FF4, FF4,
                  FF4),
@@ -105,6 +108,8 @@ static const struct operation table[] = {
                FF8, FF4, 0xFF, CONTROL),
     ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPERATION_CODES, WHILE_SEALED,
                op_report_operations, 12, 0x87, 0xFF, FF2, FF4, 0, CONTROL),
+    ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_TASK_MANAGEMENT_FUNCTIONS, 0,
+               op_report_task_management, 12, 0x80, 0, 0, 0, FF4, 0, CONTROL),
     ROW(SCSI_READ_12, 0, op_read, 12, 0xF8, FF4, FF4, 0, CONTROL),
     ROW(SCSI_WRITE_12, DATA_OUT | WRITES, op_write, 12, 0xF8, FF4, FF4, 0, CONTROL),
     ROW(SCSI_WRITE_AND_VERIFY_12, DATA_OUT | WRITES, op_write_and_verify, 12, 0xF6, FF4, FF4, 0,
@@ -168,21 +173,39 @@ static const struct operation *find(const struct lun_command *command,
     return NULL;
 }
 
+/* What takes space and not as many bytes of Data-Out: as much as a command may take. */
+static uint64_t bytes_to_note(const struct exec *exec, const struct operation *row)
+{
+    if (row->run != op_write)
+        return LUN_MAX_TRANSFER_BYTES;
+    return iov_total(exec->command->data_out, exec->command->data_out_count);
+}
+
+static uint8_t run_writing(struct exec *exec, const struct operation *row)
+{
+    enum scsi_asc_ascq protection = lun_write_protection(exec->lun);
+    uint8_t status;
+
+    if (protection != ASC_NONE)
+        return exec_fail(exec, SENSE_DATA_PROTECT, protection);
+    status = row->run(exec);
+    if (status == SCSI_STATUS_GOOD && !exec->durable && exec->lun->mode.write_through)
+        status = exec_result(exec, volume_flush(exec->volume), true);
+    lun_note_write(exec->lun, bytes_to_note(exec, row));
+    return status;
+}
+
 static uint8_t run(struct exec *exec, const struct operation *row)
 {
+    struct sense attention;
+
     if (control_of(row, exec->cdb) & CONTROL_NACA)
         return exec_fail_field(exec);
-    if (!(row->flags & SEES_ATTENTION)) {
-        enum scsi_asc_ascq attention = lun_take_attention(exec->lun);
-
-        if (attention != ASC_NONE)
-            return exec_fail(exec, SENSE_UNIT_ATTENTION, attention);
-    }
+    if (!(row->flags & SEES_ATTENTION) && lun_take_attention(exec->lun, &attention))
+        return exec_fail_sense(exec, &attention);
     if (!(row->flags & WHILE_SEALED) && lun_is_sealed(exec->lun))
         return exec_fail_sealed(exec);
-    if ((row->flags & WRITES) && volume_read_only(exec->volume))
-        return exec_fail(exec, SENSE_DATA_PROTECT, ASC_WRITE_PROTECTED);
-    return row->run(exec);
+    return row->flags & WRITES ? run_writing(exec, row) : row->run(exec);
 }
 
 /* Nothing an earlier command left in the buffers may reach the initiator. */

@@ -30,7 +30,8 @@ static uint8_t standard_data(struct exec *exec, size_t allocation_length)
         .vendor = VENDOR,
         .product = PRODUCT,
         .revision = REVISION,
-        .version_descriptors = {INQUIRY_CLAIMS_SAM_5, INQUIRY_CLAIMS_SPC_4, INQUIRY_CLAIMS_SBC_3},
+        .version_descriptors = {INQUIRY_CLAIMS_SAM_5, INQUIRY_CLAIMS_SPC_4, INQUIRY_CLAIMS_SBC_3,
+                                INQUIRY_CLAIMS_SBC_4},
     };
     uint8_t bytes[INQUIRY_BYTES];
 
@@ -59,7 +60,10 @@ static size_t block_limits(const struct volume *volume, uint8_t *to)
 
 static size_t provisioning(const struct volume *volume, uint8_t *to)
 {
+    uint64_t threshold_set_blocks = LUN_THRESHOLD_SET_BYTES / volume_block_size(volume);
     const struct vpd_provisioning thin = {
+        .threshold_exponent = (uint8_t)__builtin_ctzll(threshold_set_blocks),
+        .threshold_percentage = 1,
         .lbpu = true,
         .lbpws = true,
         .lbpws10 = true,
@@ -73,10 +77,14 @@ static size_t provisioning(const struct volume *volume, uint8_t *to)
 
 static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t allocation_length)
 {
-    static const uint8_t pages[] = {
-        VPD_SUPPORTED_PAGES,           VPD_UNIT_SERIAL_NUMBER, VPD_DEVICE_IDENTIFICATION,
-        VPD_THIRD_PARTY_COPY,          VPD_BLOCK_LIMITS,       VPD_BLOCK_DEVICE_CHARACTERISTICS,
-        VPD_LOGICAL_BLOCK_PROVISIONING};
+    static const uint8_t pages[] = {VPD_SUPPORTED_PAGES,
+                                    VPD_UNIT_SERIAL_NUMBER,
+                                    VPD_DEVICE_IDENTIFICATION,
+                                    VPD_EXTENDED_INQUIRY,
+                                    VPD_THIRD_PARTY_COPY,
+                                    VPD_BLOCK_LIMITS,
+                                    VPD_BLOCK_DEVICE_CHARACTERISTICS,
+                                    VPD_LOGICAL_BLOCK_PROVISIONING};
     const struct lun *lun = exec->lun;
     uint8_t bytes[VPD_PAGE_MAX_BYTES];
     size_t length;
@@ -90,6 +98,9 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
         break;
     case VPD_DEVICE_IDENTIFICATION:
         length = vpd_encode_identification(bytes, lun->naa, VENDOR, lun->serial);
+        break;
+    case VPD_EXTENDED_INQUIRY:
+        length = vpd_encode_extended_inquiry(bytes, LUN_SENSE_BYTES);
         break;
     case VPD_THIRD_PARTY_COPY:
         length = copy_page_encode(exec->volume, bytes);

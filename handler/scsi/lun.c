@@ -53,12 +53,17 @@ int lun_open(struct volume *volume, struct lun **ret)
     lun->volume = volume;
     make_naa(volume_get_meta(volume)->uuid, lun->naa);
     uuid_unparse_lower(volume_get_meta(volume)->uuid, lun->serial);
+    mode_init(&lun->mode, volume);
+    thresholds_init(&lun->thresholds);
     if (sanitize_init(lun)) {
+        thresholds_destroy(&lun->thresholds);
+        mode_destroy(&lun->mode);
         volume_close(volume);
         free(lun);
         return -ENOMEM;
     }
     copy_records_init(&lun->copy_records);
+    lun_look_at_thresholds(lun);
     lun_raise_attention(lun, LUN_ATTENTION_POWER_ON);
     registry_add(lun);
     *ret = lun;
@@ -78,6 +83,8 @@ void lun_close(struct lun *lun)
         log_error("LUN %s: its last writes cannot be made durable: %s", lun->serial,
                   strerror(-error));
     copy_records_destroy(&lun->copy_records);
+    thresholds_destroy(&lun->thresholds);
+    mode_destroy(&lun->mode);
     free(lun);
 }
 
@@ -102,9 +109,33 @@ int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err)
     return error;
 }
 
+void lun_set_threshold(struct lun *lun, unsigned used_percent)
+{
+    mode_set_percent_threshold(&lun->mode, 100 - used_percent);
+    lun_look_at_thresholds(lun);
+}
+
+void lun_set_clock(struct lun *lun, uint64_t (*now_ms)(void))
+{
+    lun->thresholds.now_ms = now_ms;
+    lun_look_at_thresholds(lun);
+}
+
+enum scsi_asc_ascq lun_write_protection(const struct lun *lun)
+{
+    if (volume_read_only(lun->volume))
+        return ASC_WRITE_PROTECTED;
+    return atomic_load_explicit(&lun->mode.write_protected, memory_order_relaxed)
+               ? ASC_SOFTWARE_WRITE_PROTECTED
+               : ASC_NONE;
+}
+
 uint8_t exec_fail_sense(struct exec *exec, const struct sense *sense)
 {
-    sense_encode_fixed(sense, exec->command->sense);
+    if (atomic_load_explicit(&exec->lun->mode.descriptor_sense, memory_order_relaxed))
+        sense_encode_descriptor(sense, exec->command->sense);
+    else
+        sense_encode_fixed(sense, exec->command->sense);
     return SCSI_STATUS_CHECK_CONDITION;
 }
 

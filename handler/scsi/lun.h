@@ -53,4 +53,12 @@ struct volume *lun_volume(struct lun *lun);
  * the next command. Errors as volume_resize without discard. */
 int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err);
 
+/* From now on whoever sends the next command is told THIN PROVISIONING SOFT THRESHOLD REACHED
+ * (6/38/07) once so many percent of the file system below the volume are used, 1 to 99: the default
+ * of the mode page's threshold in percent. To be called before the first command. */
+void lun_set_threshold(struct lun *lun, unsigned used_percent);
+
+/* For tests: the time, in milliseconds that never go back. Before the first command. */
+void lun_set_clock(struct lun *lun, uint64_t (*now_ms)(void));
+
 #endif

@@ -14,6 +14,7 @@
 #include "copy_record.h"
 #include "iov.h"
 #include "lun.h"
+#include "mode_pages.h"
 #include "scsi_defs.h"
 #include "sense.h"
 #include "volume.h"
@@ -40,6 +41,26 @@ enum lun_attention {
     LUN_ATTENTION_THRESHOLD = 1u << 3,        /* 38/07 */
 };
 
+/* Space is counted in threshold sets of this size, whatever a block is (VPD B2h). With 32 bits for
+ * the count that reaches 4 EiB. */
+#define LUN_THRESHOLD_SET_BYTES (UINT64_C(1) << 20)
+
+struct threshold_state {
+    bool reached;
+    uint64_t told_ms; /* when last, while reached */
+};
+
+struct thresholds {
+    pthread_mutex_t
+        lock; /* guards states, over the look at the file system; before the mode pages' */
+    struct threshold_state states[THRESHOLDS];
+    uint64_t (*now_ms)(void);     /* monotonic */
+    atomic_bool any;              /* at least one is enabled */
+    atomic_uint_fast64_t bytes;   /* written since the last look */
+    atomic_uint_fast64_t next_ms; /* when to look at the latest, if something is written */
+    atomic_uint told_offset;      /* of the threshold descriptor that the unit attention is about */
+};
+
 struct lun {
     struct volume *volume;
     uint8_t naa[16];
@@ -48,8 +69,10 @@ struct lun {
     atomic_uint attentions;
     char copy_group[LUN_COPY_GROUP_BYTES];
     struct copy_records copy_records;
-    struct lun *open_next;   /* in the registry, as users is */
-    unsigned users;          /* commands of others that work on this LUN */
+    struct lun *open_next; /* in the registry, as users is */
+    unsigned users;        /* commands of others that work on this LUN */
+    struct mode_state mode;
+    struct thresholds thresholds;
     atomic_bool full_logged; /* a write found no space and none has succeeded since */
 };
 
@@ -60,6 +83,7 @@ struct exec {
     const uint8_t *cdb;
     struct iov_cursor reply; /* where the next byte of Data-In goes */
     size_t reply_left;       /* what the allocation length still allows */
+    bool durable;            /* what the command wrote needs no flush any more */
 };
 
 /* Where a command's blocks lie, in bytes. */
@@ -99,8 +123,24 @@ uint8_t reply_whole(struct exec *exec, const void *bytes, size_t length, size_t 
 
 /* Establishes a unit attention condition; one that is pending already stays one. */
 void lun_raise_attention(struct lun *lun, enum lun_attention attention);
-/* Takes one pending unit attention condition off: its ASC/ASCQ, or ASC_NONE. */
-enum scsi_asc_ascq lun_take_attention(struct lun *lun);
+/* Takes one pending unit attention condition off: true, and what there is to say, if there was one.
+ */
+bool lun_take_attention(struct lun *lun, struct sense *ret);
+
+/* Why nothing may be written: WRITE PROTECTED (27/00) for a volume that is read-only, LOGICAL UNIT
+ * SOFTWARE WRITE PROTECTED (27/02) after a MODE SELECT that set SWP; ASC_NONE when it may. */
+enum scsi_asc_ascq lun_write_protection(const struct lun *lun);
+
+void thresholds_init(struct thresholds *thresholds);
+void thresholds_destroy(struct thresholds *thresholds);
+/* Looks at the space now, raises the unit attention where a threshold is reached, and learns which
+ * thresholds are enabled. */
+void lun_look_at_thresholds(struct lun *lun);
+/* After a command that may have taken so many bytes: looks when it is time to. */
+void lun_note_write(struct lun *lun, uint64_t bytes);
+/* What the logical unit can still take of its capacity; of the pool's space, how much is left. */
+uint64_t lun_available_bytes(const struct lun *lun, const struct volume_space *space);
+uint32_t lun_available_percent(const struct volume_space *space);
 
 /* One row of the table of commands. */
 struct operation {
@@ -145,6 +185,10 @@ uint8_t op_report_operations(struct exec *exec);
 uint8_t op_inquiry(struct exec *exec);
 uint8_t op_read_capacity_10(struct exec *exec);
 uint8_t op_read_capacity_16(struct exec *exec);
+uint8_t op_mode_select_6(struct exec *exec);
+uint8_t op_mode_select_10(struct exec *exec);
+uint8_t op_log_sense(struct exec *exec);
+uint8_t op_report_task_management(struct exec *exec);
 uint8_t op_mode_sense_6(struct exec *exec);
 uint8_t op_mode_sense_10(struct exec *exec);
 uint8_t op_read(struct exec *exec);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* REPORT SUPPORTED OPERATION CODES, SPC-4 6.35. */
+/* REPORT SUPPORTED OPERATION CODES, SPC-4 6.35, and TASK MANAGEMENT FUNCTIONS, 6.36. */
 
 #include <string.h>
 
@@ -132,4 +132,25 @@ uint8_t op_report_operations(struct exec *exec)
     default:
         return exec_fail_field(exec);
     }
+}
+
+#define REPD                     0x80
+#define TASK_MANAGEMENT_BYTES    4
+#define TASK_MANAGEMENT_EXTENDED 16
+#define TASK_ABORT               0x80 /* ATS */
+#define TASK_LOGICAL_UNIT_RESET  0x08 /* LURS */
+
+/* SPC-4 6.36. Task management is the work of the target in front of this logical unit; LIO knows
+ * ABORT TASK and LOGICAL UNIT RESET and answers all others that it does not support them. */
+uint8_t op_report_task_management(struct exec *exec)
+{
+    uint32_t allocation_length = get_be32(exec->cdb + 6);
+    uint8_t bytes[TASK_MANAGEMENT_EXTENDED] = {TASK_ABORT | TASK_LOGICAL_UNIT_RESET};
+
+    if (allocation_length < TASK_MANAGEMENT_BYTES)
+        return exec_fail_field(exec);
+    if (!(exec->cdb[2] & REPD))
+        return reply_whole(exec, bytes, TASK_MANAGEMENT_BYTES, allocation_length);
+    bytes[3] = TASK_MANAGEMENT_EXTENDED - TASK_MANAGEMENT_BYTES; /* no time limits are stated */
+    return reply_whole(exec, bytes, sizeof(bytes), allocation_length);
 }

@@ -97,8 +97,9 @@ uint8_t op_write(struct exec *exec)
         return status;
     if (!exec_data_out_is(exec, range.length))
         return exec_fail_field(exec);
+    exec->durable = fields.fua || exec->lun->mode.write_through;
     error = volume_write(exec->volume, command->data_out, command->data_out_count, range.offset,
-                         fields.fua);
+                         exec->durable);
     if (!error && atomic_load_explicit(&exec->lun->full_logged, memory_order_relaxed))
         atomic_store(&exec->lun->full_logged, false);
     return exec_result(exec, error, true);

@@ -2,7 +2,6 @@
 
 /* Commands about the unit as such: TEST UNIT READY, START STOP UNIT, REQUEST SENSE. */
 
-#include "byteorder.h"
 #include "lun_internal.h"
 #include "sense.h"
 
@@ -32,15 +31,15 @@ uint8_t op_start_stop_unit(struct exec *exec)
 #define REQUEST_SENSE_DESC 0x01
 
 /* SPC-4 6.39. A pending unit attention is what there is to tell, and is told once (SAM-5 5.14);
- * after it how far SANITIZE is (SBC-4 4.11.2). */
+ * after it how far SANITIZE is (SBC-4 4.11.2). The format is the one asked for, whatever D_SENSE
+ * says. */
 uint8_t op_request_sense(struct exec *exec)
 {
-    enum scsi_asc_ascq attention = lun_take_attention(exec->lun);
     uint8_t bytes[SENSE_DESCRIPTOR_MAX_BYTES];
-    struct sense sense = {.key = SENSE_UNIT_ATTENTION, .asc_ascq = (uint16_t)attention};
+    struct sense sense = {.key = SENSE_NO_SENSE};
     size_t length = SENSE_FIXED_BYTES;
 
-    if (attention == ASC_NONE)
+    if (!lun_take_attention(exec->lun, &sense))
         sanitize_sense(exec->lun, &sense);
     if (exec->cdb[1] & REQUEST_SENSE_DESC)
         length = sense_encode_descriptor(&sense, bytes);

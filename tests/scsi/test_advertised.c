@@ -89,6 +89,7 @@ static void every_service_action_reported_is_known_and_every_other_is_not(void *
     const uint8_t opcodes[] = {SCSI_SERVICE_ACTION_IN_16, SCSI_MAINTENANCE_IN};
     struct rig *rig = *state;
     struct command_list list;
+    uint8_t reply[4];
 
     get_commands(rig, &list);
     for (size_t o = 0; o < sizeof(opcodes); o++) {
@@ -104,8 +105,12 @@ static void every_service_action_reported_is_known_and_every_other_is_not(void *
                     reported |= get_be16(command + 2) == action;
                 }
             }
-            if (reported) /* nothing but zeros: an allocation length of 0 */
-                assert_good(rig_command(rig, cdb));
+            /* nothing but zeros: an allocation length of 0, which one of them refuses */
+            if (reported && opcodes[o] == SCSI_MAINTENANCE_IN &&
+                action == SCSI_SA_REPORT_TASK_MANAGEMENT_FUNCTIONS)
+                cdb[9] = 4;
+            if (reported)
+                assert_good(rig_command_in(rig, cdb, reply, cdb[9]));
             else
                 assert_check(rig_command(rig, cdb), SENSE_ILLEGAL_REQUEST,
                              ASC_INVALID_FIELD_IN_CDB);
@@ -283,7 +288,8 @@ static void provisioning_bits_are_true(void **state)
     assert_int_equal(provisioning.lbpws, has_opcode(&list, SCSI_WRITE_SAME_16));
     assert_int_equal(provisioning.lbpws10, has_opcode(&list, SCSI_WRITE_SAME_10));
     assert_int_equal(provisioning.lbprz, 1);
-    assert_int_equal(provisioning.threshold_exponent, 0);
+    assert_int_equal(rig->block_size << provisioning.threshold_exponent, 1 << 20);
+    assert_int_equal(provisioning.threshold_percentage, 1);
     cdb_read_capacity_16(cdb, 32);
     assert_good(rig_command_in(rig, cdb, page, 32));
     assert_int_equal(capacity_decode_16(page, 32, &capacity), 0);
@@ -308,6 +314,45 @@ static void provisioning_bits_are_true(void **state)
     }
 }
 
+/* SPC-4 7.8.7. What the target in front of the logical unit does is not ours to claim. */
+static void the_extended_inquiry_page_claims_what_there_is(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t page[64], expected[64] = {0, VPD_EXTENDED_INQUIRY, 0, 60};
+    uint8_t cdb[SCSI_CDB_MAX_BYTES], mode[64];
+    size_t length;
+
+    get_page(rig, VPD_EXTENDED_INQUIRY, page, sizeof(page), &length);
+    expected[5] = 0x01; /* SIMPSUP */
+    expected[13] = 96;  /* MAXIMUM SUPPORTED SENSE DATA LENGTH */
+    cdb_mode_sense_6(cdb, 0x08, sizeof(mode));
+    assert_good(rig_command_in(rig, cdb, mode, sizeof(mode)));
+    expected[6] = mode[4 + 8 + 2] & 0x04 ? 0x01 : 0; /* V_SUP, as WCE says */
+    assert_int_equal(length, sizeof(expected));
+    assert_memory_equal(page, expected, sizeof(expected));
+}
+
+static void task_management_functions_are_those_of_the_kernel_target(void **state)
+{
+    const uint8_t expected[16] = {0x88, 0, 0, 12}; /* ABORT TASK, LOGICAL UNIT RESET */
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_MAINTENANCE_IN,
+                                       SCSI_SA_REPORT_TASK_MANAGEMENT_FUNCTIONS};
+    struct rig *rig = *state;
+    uint8_t reply[16];
+
+    cdb[9] = sizeof(reply);
+    assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
+    assert_int_equal(reply[0], expected[0]);
+    for (size_t i = 1; i < sizeof(reply); i++)
+        assert_int_equal(reply[i], 0);
+    cdb[2] = 0x80; /* REPD */
+    assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
+    assert_memory_equal(reply, expected, sizeof(reply));
+    for (cdb[9] = 0; cdb[9] < 4; cdb[9]++)
+        assert_check(rig_command_in(rig, cdb, reply, sizeof(reply)), SENSE_ILLEGAL_REQUEST,
+                     ASC_INVALID_FIELD_IN_CDB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -320,6 +365,8 @@ int main(void)
         BOTH(the_report_can_be_cut_anywhere),
         BOTH(block_limits_are_the_limits),
         BOTH(provisioning_bits_are_true),
+        BOTH(the_extended_inquiry_page_claims_what_there_is),
+        BOTH(task_management_functions_are_those_of_the_kernel_target),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

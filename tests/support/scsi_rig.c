@@ -232,6 +232,8 @@ static struct answer execute(struct rig *rig, const uint8_t *cdb, struct buffers
         answer.asc_ascq = sense.asc_ascq;
         answer.information_valid = sense.information_valid;
         answer.information = sense.information;
+        answer.response = command.sense[0] & 0x7F;
+        memcpy(answer.specific, sense.specific, sizeof(answer.specific));
     } else {
         for (size_t i = 0; i < sizeof(command.sense); i++)
             assert_int_equal(command.sense[i], 0);

@@ -76,6 +76,8 @@ struct answer {
     uint16_t asc_ascq; /* the same */
     bool information_valid;
     uint64_t information; /* of the sense data, if valid */
+    uint8_t response;     /* the sense data's RESPONSE CODE */
+    uint8_t specific[3];  /* their SENSE KEY SPECIFIC; zeros when it is not valid */
     size_t length;        /* bytes of Data-In that mean something */
     bool padded;          /* or that the kernel's target filled up: it reports no residual */
     const uint8_t *data_in;

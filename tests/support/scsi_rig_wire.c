@@ -195,6 +195,8 @@ struct answer rig_wire_execute(struct rig *rig, const uint8_t *cdb,
         answer.asc_ascq = sense.asc_ascq;
         answer.information_valid = sense.information_valid;
         answer.information = sense.information;
+        answer.response = request.sense[0] & 0x7F;
+        memcpy(answer.specific, sense.specific, sizeof(answer.specific));
     } else if (direction == TRANSPORT_DATA_IN && size > 0) {
         answer.length = request.transferred;
         answer.padded = answer.length == size && strcmp(rig->transport->ops->kind, "local") != 0;

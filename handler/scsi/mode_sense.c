@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* MODE SENSE, SPC-4 6.13 and 6.14. Nothing can be changed: there is no MODE SELECT. */
+/* MODE SENSE, SPC-4 6.13 and 6.14. */
 
 #include <string.h>
 
@@ -21,57 +21,43 @@
 #define DEVICE_DPOFUA     0x10
 
 #define HEADER_10_LONGLBA 0x01
+#define PAGE_PS           0x80
 
-enum page_control { PC_CURRENT = 0, PC_CHANGEABLE = 1, PC_DEFAULT = 2, PC_SAVED = 3 };
-
-/* Caching page (SBC-4 6.5.5): WCE, because a write is durable only after SYNCHRONIZE CACHE or with
- * FUA. */
-static const uint8_t caching_page[20] = {0x08, sizeof(caching_page) - 2, 0x04};
-
-/* Control page (SPC-4 7.5.8): GLTSD; unrestricted reordering (commands run side by side); no limit
- * stated for the time the unit may be busy. */
-static const uint8_t control_page[12] = {
-    0x0A, sizeof(control_page) - 2, 0x02, 0x10, 0, 0, 0, 0, 0xFF, 0xFF};
-
-static const struct {
-    const uint8_t *bytes;
-    size_t length;
-} pages[] = {
-    {caching_page, sizeof(caching_page)},
-    {control_page, sizeof(control_page)},
-};
-
-#define MODE_DATA_MAX 128
+#define MODE_DATA_MAX     (HEADER_10 + 16 + MODE_PAGES_BYTES)
 
 struct mode_data {
     uint8_t bytes[MODE_DATA_MAX];
     size_t length;
 };
 
-static void add_page(struct mode_data *data, const uint8_t *page, size_t length,
-                     enum page_control control)
+static bool page_is_asked_for(const struct mode_page *page, uint8_t code, uint8_t subpage)
 {
-    uint8_t *to = data->bytes + data->length;
-
-    memcpy(to, page, length);
-    if (control == PC_CHANGEABLE)
-        memset(to + 2, 0, length - 2);
-    data->length += length;
+    return (code == ALL_PAGES || code == page->code) &&
+           (subpage == ALL_SUBPAGES || subpage == page->subpage);
 }
 
 /* False when there is no such page. */
-static bool add_pages(struct mode_data *data, uint8_t code, uint8_t subpage,
-                      enum page_control control)
+static bool add_pages(struct exec *exec, struct mode_data *data, uint8_t code, uint8_t subpage,
+                      enum mode_values kind)
 {
+    uint8_t savable = volume_can_save(exec->volume) ? PAGE_PS : 0;
+    uint8_t values[MODE_PAGES_BYTES];
     bool found = false;
+    size_t count;
+    const struct mode_page *pages = mode_pages(&count);
 
-    if (subpage != NO_SUBPAGE && subpage != ALL_SUBPAGES)
+    if (code == ALL_PAGES && subpage != NO_SUBPAGE && subpage != ALL_SUBPAGES)
         return false;
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        if (code == ALL_PAGES || code == pages[i].bytes[0]) {
-            add_page(data, pages[i].bytes, pages[i].length, control);
-            found = true;
-        }
+    mode_get(&exec->lun->mode, kind, values);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *to = data->bytes + data->length;
+
+        if (!page_is_asked_for(&pages[i], code, subpage))
+            continue;
+        memcpy(to, values + pages[i].at, pages[i].length);
+        to[0] |= savable;
+        data->length += pages[i].length;
+        found = true;
     }
     return found;
 }
@@ -96,9 +82,9 @@ static void add_long_descriptor(struct mode_data *data, const struct volume *vol
     data->length += 16;
 }
 
-static uint8_t device_specific(const struct volume *volume)
+static uint8_t device_specific(struct exec *exec)
 {
-    return DEVICE_DPOFUA | (volume_read_only(volume) ? DEVICE_WP : 0);
+    return DEVICE_DPOFUA | (lun_write_protection(exec->lun) != ASC_NONE ? DEVICE_WP : 0);
 }
 
 /* Fills in everything behind the header, whose length is header_length. */
@@ -106,10 +92,10 @@ static uint8_t fill(struct exec *exec, struct mode_data *data, size_t header_len
                     bool long_descriptor, size_t *ret_descriptor_length)
 {
     const uint8_t *cdb = exec->cdb;
-    enum page_control control = cdb[2] >> 6;
+    enum mode_values kind = cdb[2] >> 6;
 
     data->length = header_length;
-    if (control == PC_SAVED)
+    if (kind == MODE_SAVED && !volume_can_save(exec->volume))
         return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_SAVING_PARAMETERS_NOT_SUPPORTED);
     if (!(cdb[1] & MODE_DBD)) {
         if (long_descriptor)
@@ -118,7 +104,7 @@ static uint8_t fill(struct exec *exec, struct mode_data *data, size_t header_len
             add_short_descriptor(data, exec->volume);
     }
     *ret_descriptor_length = data->length - header_length;
-    if (!add_pages(data, cdb[2] & 0x3F, cdb[3], control))
+    if (!add_pages(exec, data, cdb[2] & 0x3F, cdb[3], kind))
         return exec_fail_field(exec);
     return SCSI_STATUS_GOOD;
 }
@@ -132,7 +118,7 @@ uint8_t op_mode_sense_6(struct exec *exec)
     if (status != SCSI_STATUS_GOOD)
         return status;
     data.bytes[0] = (uint8_t)(data.length - 1);
-    data.bytes[2] = device_specific(exec->volume);
+    data.bytes[2] = device_specific(exec);
     data.bytes[3] = (uint8_t)descriptor_length;
     return reply_whole(exec, data.bytes, data.length, exec->cdb[4]);
 }
@@ -147,7 +133,7 @@ uint8_t op_mode_sense_10(struct exec *exec)
     if (status != SCSI_STATUS_GOOD)
         return status;
     put_be16(data.bytes, (uint16_t)(data.length - 2));
-    data.bytes[3] = device_specific(exec->volume);
+    data.bytes[3] = device_specific(exec);
     if (long_descriptor && descriptor_length > 0)
         data.bytes[4] = HEADER_10_LONGLBA;
     put_be16(data.bytes + 6, (uint16_t)descriptor_length);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* LOG SENSE, SPC-4 6.9, and the Logical Block Provisioning log page, SBC-4 6.4.5, whose numbers are
+ * those of the file system at this moment. */
+
+#include "byteorder.h"
+#include "checked.h"
+#include "lun_internal.h"
+
+#define LOG_SP            0x01
+#define LOG_PPC           0x02
+#define PC_CUMULATIVE     1
+
+#define PAGE_SUPPORTED    0x00
+#define PAGE_PROVISIONING 0x0C
+#define NO_SUBPAGE        0x00
+#define ALL_SUBPAGES      0xFF
+
+#define HEADER_BYTES      4
+#define HEADER_DS         0x80
+#define HEADER_SPF        0x40
+
+#define PARAMETER_BYTES   12
+#define BINARY_LIST       0x03 /* FORMAT AND LINKING */
+
+/* Parameter codes. Those of the pool are vendor specific: the standard has none. */
+#define AVAILABLE         0x0001
+#define USED              0x0002
+#define AVAILABLE_PERCENT 0x0003
+#define POOL_AVAILABLE    0xFFF1
+#define POOL_USED         0xFFF2
+
+#define SCOPE_DEDICATED   0x01
+#define SCOPE_SHARED      0x02
+
+#define PAGE_MAX_BYTES    (HEADER_BYTES + 5 * PARAMETER_BYTES)
+
+struct log_page {
+    uint8_t bytes[PAGE_MAX_BYTES];
+    size_t length;
+};
+
+/* Every page there is. */
+static const struct {
+    uint8_t code;
+    uint8_t subpage;
+} supported[] = {
+    {PAGE_SUPPORTED, NO_SUBPAGE},
+    {PAGE_SUPPORTED, ALL_SUBPAGES},
+    {PAGE_PROVISIONING, NO_SUBPAGE},
+    {PAGE_PROVISIONING, ALL_SUBPAGES},
+};
+
+#define SUPPORTED (sizeof(supported) / sizeof(supported[0]))
+
+static void start_page(struct log_page *page, uint8_t code, uint8_t subpage, uint8_t flags)
+{
+    *page = (struct log_page){.bytes = {(uint8_t)(code | flags), subpage}, .length = HEADER_BYTES};
+    if (subpage != NO_SUBPAGE)
+        page->bytes[0] |= HEADER_SPF;
+}
+
+static void add_byte(struct log_page *page, uint8_t byte)
+{
+    page->bytes[page->length++] = byte;
+}
+
+/* SPC-4 7.3.4 to 7.3.6: all pages, all pages and subpages, or the subpages of one page. */
+static void list_pages(struct log_page *page, uint8_t code, uint8_t subpage)
+{
+    start_page(page, code, subpage, 0);
+    for (size_t i = 0; i < SUPPORTED; i++) {
+        if (subpage == NO_SUBPAGE && supported[i].subpage != NO_SUBPAGE)
+            continue;
+        if (code != PAGE_SUPPORTED && supported[i].code != code)
+            continue;
+        add_byte(page, supported[i].code);
+        if (subpage != NO_SUBPAGE)
+            add_byte(page, supported[i].subpage);
+    }
+}
+
+static uint32_t threshold_sets(uint64_t bytes)
+{
+    return (uint32_t)min_u64(bytes / LUN_THRESHOLD_SET_BYTES, UINT32_MAX);
+}
+
+/* Leaves out what lies before the parameter that is asked for. */
+static void add_parameter(struct log_page *page, uint16_t from, uint16_t code, uint32_t count,
+                          uint8_t scope)
+{
+    uint8_t *to = page->bytes + page->length;
+
+    if (code < from)
+        return;
+    put_be16(to, code);
+    to[2] = BINARY_LIST;
+    to[3] = PARAMETER_BYTES - 4;
+    put_be32(to + 4, count);
+    to[8] = scope;
+    page->length += PARAMETER_BYTES;
+}
+
+static int provisioning_page(struct exec *exec, uint16_t from, struct log_page *page)
+{
+    struct volume_space space;
+    int error = volume_space(exec->volume, &space);
+
+    if (error)
+        return error;
+    start_page(page, PAGE_PROVISIONING, NO_SUBPAGE, HEADER_DS);
+    add_parameter(page, from, AVAILABLE, threshold_sets(lun_available_bytes(exec->lun, &space)),
+                  SCOPE_SHARED);
+    add_parameter(page, from, USED, threshold_sets(space.used_bytes), SCOPE_DEDICATED);
+    add_parameter(page, from, AVAILABLE_PERCENT, lun_available_percent(&space), SCOPE_SHARED);
+    add_parameter(page, from, POOL_AVAILABLE, threshold_sets(space.pool_available_bytes),
+                  SCOPE_SHARED);
+    add_parameter(page, from, POOL_USED, threshold_sets(space.pool_used_bytes), SCOPE_SHARED);
+    return 0;
+}
+
+static bool is_supported(uint8_t code, uint8_t subpage)
+{
+    for (size_t i = 0; i < SUPPORTED; i++)
+        if (supported[i].code == code && supported[i].subpage == subpage)
+            return true;
+    return false;
+}
+
+uint8_t op_log_sense(struct exec *exec)
+{
+    const uint8_t *cdb = exec->cdb;
+    uint8_t code = cdb[2] & 0x3F, subpage = cdb[3];
+    uint16_t from = get_be16(cdb + 5);
+    bool is_list = code == PAGE_SUPPORTED || subpage == ALL_SUBPAGES;
+    struct log_page page;
+
+    if ((cdb[1] & (LOG_SP | LOG_PPC)) || !is_supported(code, subpage))
+        return exec_fail_field(exec);
+    if (is_list && from != 0) /* there are no parameters in it */
+        return exec_fail_field(exec);
+    if (!is_list && (cdb[2] >> 6 != PC_CUMULATIVE || from > POOL_USED))
+        return exec_fail_field(exec);
+    if (is_list) {
+        list_pages(&page, code, subpage);
+    } else {
+        int error = provisioning_page(exec, from, &page);
+
+        if (error)
+            return exec_result(exec, error, false);
+    }
+    put_be16(page.bytes + 2, (uint16_t)(page.length - HEADER_BYTES));
+    return reply_whole(exec, page.bytes, page.length, get_be16(cdb + 7));
+}
