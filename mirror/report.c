@@ -102,6 +102,7 @@ static void sync_json(const struct report *report)
     json_add_number(object, "zeroed_bytes", sync->zeroed_bytes);
     json_add_number(object, "status_queries", maps_asked(report->session->primary));
     json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
+    json_add_number(object, "rollbacks", sync->rollbacks);
     json_add_seconds(object, "seconds", sync->seconds);
     add_differences(object, report);
     json_print(object);

@@ -9,25 +9,25 @@
 
 int checkpoint_init(struct checkpoint *checkpoint, const struct sync_params *params)
 {
+    int r;
+
     *checkpoint =
         (struct checkpoint){.params = params, .due = copy_now() + params->checkpoint_seconds};
-    if (!params->checkpoint)
-        return 0;
-    checkpoint->saved_blocks = params->done ? params->done->total : 0;
-    return range_set_copy(&checkpoint->done, params->done);
+    r = range_set_copy(&checkpoint->done, params->done);
+    return r < 0 ? r : range_set_copy(&checkpoint->flushed, params->done);
 }
 
 void checkpoint_free(struct checkpoint *checkpoint)
 {
     range_set_free(&checkpoint->done);
+    range_set_free(&checkpoint->flushing);
     range_set_free(&checkpoint->flushed);
 }
 
 void checkpoint_add(struct checkpoint *checkpoint, uint64_t lba, uint64_t blocks)
 {
     /* A range that there is no room for is forgotten: it would only be done once more. */
-    if (checkpoint->params->checkpoint)
-        (void)range_set_add(&checkpoint->done, lba, blocks);
+    (void)range_set_add(&checkpoint->done, lba, blocks);
 }
 
 static void fail(struct checkpoint *checkpoint, int error, const char *message)
@@ -36,11 +36,16 @@ static void fail(struct checkpoint *checkpoint, int error, const char *message)
         checkpoint->error = errmsg_set(&checkpoint->message, error, "%s", message);
 }
 
+/* A flush went well. */
 static int hand_over(struct checkpoint *checkpoint)
 {
     const struct sync_params *params = checkpoint->params;
+    struct range_set before = checkpoint->flushed;
 
-    checkpoint->saved_blocks = checkpoint->flushed.total;
+    checkpoint->flushed = checkpoint->flushing;
+    checkpoint->flushing = before; /* its memory is used again */
+    if (!params->checkpoint)
+        return 0;
     return params->checkpoint(params->checkpoint_opaque, &checkpoint->flushed,
                               &checkpoint->message);
 }
@@ -67,7 +72,7 @@ static void flushed(struct endpoint_request *request)
 static bool is_due(const struct checkpoint *checkpoint)
 {
     return checkpoint->params->checkpoint && !checkpoint->params->dry_run && !checkpoint->busy &&
-           !checkpoint->error && checkpoint->done.total > checkpoint->saved_blocks &&
+           !checkpoint->error && checkpoint->done.total > checkpoint->flushed.total &&
            copy_now() >= checkpoint->due;
 }
 
@@ -79,7 +84,7 @@ void checkpoint_pump(struct checkpoint *checkpoint)
     if (!is_due(checkpoint))
         return;
     /* What is done by now was answered before the flush is sent, so the flush covers it. */
-    r = range_set_copy(&checkpoint->flushed, &checkpoint->done);
+    r = range_set_copy(&checkpoint->flushing, &checkpoint->done);
     if (r < 0) {
         fail(checkpoint, r, strerror(-r));
         return;
@@ -99,15 +104,12 @@ void checkpoint_pump(struct checkpoint *checkpoint)
 int checkpoint_finish(struct checkpoint *checkpoint, struct errmsg *err)
 {
     struct endpoint_request request = {.op = ENDPOINT_FLUSH};
-    int r = endpoint_run(checkpoint->params->secondary, &request);
+    int r = range_set_copy(&checkpoint->flushing, &checkpoint->done);
 
+    if (r == 0)
+        r = endpoint_run(checkpoint->params->secondary, &request);
     if (r < 0)
         return errmsg_set(err, r, "%s", request.error.text[0] ? request.error.text : strerror(-r));
-    if (!checkpoint->params->checkpoint)
-        return 0;
-    r = range_set_copy(&checkpoint->flushed, &checkpoint->done);
-    if (r < 0)
-        return errmsg_set(err, r, "%s", strerror(-r));
     r = hand_over(checkpoint);
     return r < 0 ? errmsg_set(err, r, "%s", checkpoint->message.text) : 0;
 }

@@ -13,9 +13,9 @@
 
 struct checkpoint {
     const struct sync_params *params;
-    struct range_set done;    /* finished, flushed or not */
-    struct range_set flushed; /* as done was when the last flush began */
-    uint64_t saved_blocks;    /* what done came to when it was handed over last */
+    struct range_set done;     /* finished, flushed or not */
+    struct range_set flushing; /* as done was when the flush in flight was sent */
+    struct range_set flushed;  /* as done was when the last flush that went well was sent */
     struct endpoint_request request;
     bool busy;    /* the flush is in flight */
     double began; /* when the flush was sent */

@@ -5,10 +5,15 @@
 #include <string.h>
 
 #include "checkpoint.h"
+#include "cleanup.h"
 #include "copy_wait.h"
+#include "log.h"
 #include "map_reader.h"
 #include "mover.h"
 #include "plan.h"
+
+/* A target that is restarted so often before the next checkpoint is not worth the trouble. */
+#define MAX_ROLLBACKS 5
 
 struct sync {
     const struct sync_params *params;
@@ -224,14 +229,16 @@ static void tear_down(struct sync *sync)
     checkpoint_free(&sync->checkpoint);
 }
 
-int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err)
+/* From params->done to the end, or to where it breaks off; durable becomes what is flushed then. */
+static int run_once(const struct sync_params *params, struct sync_result *ret,
+                    struct range_set *durable, struct errmsg *err)
 {
     struct sync sync = {.params = params,
                         .block_size = params->primary->info.block_size,
                         .started = copy_now(),
                         .err = err};
+    struct range_set before = *durable;
 
-    *ret = (struct sync_result){0};
     sync.error = set_up(&sync);
     if (sync.error < 0) {
         tear_down(&sync);
@@ -245,6 +252,53 @@ int sync_run(const struct sync_params *params, struct sync_result *ret, struct e
     report(&sync, true);
     finish(&sync);
     fill_result(&sync, ret);
+    *durable = sync.checkpoint.flushed;
+    sync.checkpoint.flushed = before;
     tear_down(&sync);
     return sync.error;
+}
+
+/* What was moved in all attempts; the rest is as the last one saw it. */
+static void add_result(struct sync_result *sum, const struct sync_result *last)
+{
+    struct sync_result before = *sum;
+
+    *sum = *last;
+    sum->read_bytes += before.read_bytes;
+    sum->written_bytes += before.written_bytes;
+    sum->unmapped_bytes += before.unmapped_bytes;
+    sum->zeroed_bytes += before.zeroed_bytes;
+    sum->seconds += before.seconds;
+    sum->rollbacks = before.rollbacks;
+    if (before.rollbacks > 0)
+        sum->resumed_bytes = before.resumed_bytes;
+}
+
+int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err)
+{
+    struct sync_params attempt = *params;
+    CLEANUP(range_set_free) struct range_set durable = {0};
+    CLEANUP(range_set_free) struct range_set begun = {0};
+    unsigned in_vain = 0;
+
+    *ret = (struct sync_result){0};
+    for (;;) {
+        struct sync_result last = {0};
+        uint64_t before = attempt.done ? attempt.done->total : 0;
+        int r = run_once(&attempt, &last, &durable, err);
+
+        add_result(ret, &last);
+        if (r != -ESTALE)
+            return r;
+        ret->interrupted = copy_stopped(&params->control);
+        in_vain = durable.total > before ? 0 : in_vain + 1;
+        if (ret->interrupted || in_vain > MAX_ROLLBACKS)
+            return ret->interrupted ? 0 : r;
+        log_warning("%s; it is written again", err->text);
+        ret->rollbacks++;
+        r = range_set_copy(&begun, &durable);
+        if (r < 0)
+            return errmsg_set(err, r, "%s", strerror(-r));
+        attempt.done = &begun;
+    }
 }

@@ -50,12 +50,14 @@ struct sync_result {
     uint64_t resumed_bytes;  /* what the earlier run had done of it, copied or emptied */
     uint64_t to_copy_bytes;  /* planned */
     uint64_t to_empty_bytes; /* planned */
+    unsigned rollbacks;      /* so often some of what was written was lost and written again */
     bool map_gave_up;        /* the primary's map ended early: note says why */
     struct errmsg note;
     double seconds;
 };
 
-/* Copies, and flushes the secondary. 0 also when interrupted: what was written is durable then.
+/* Copies, and flushes the secondary. When the secondary's target was restarted under the copy, what
+ * it had not flushed is copied again. 0 also when interrupted: what was written is durable then.
  * -errno with a sentence that names the LUN: nothing but what checkpoint() was told may be taken as
  * copied. */
 int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err);

@@ -56,7 +56,8 @@ enum endpoint_op {
      * lba + blocks; at least one block on success. Fewer than asked is usual: ask again from
      * extent_list_end. */
     ENDPOINT_MAP,
-    /* All completed writes are durable afterwards. */
+    /* All completed writes are durable afterwards. -ESTALE: some of those since the flush before
+     * may be lost, as the target was restarted; that is told once. */
     ENDPOINT_FLUSH,
 };
 

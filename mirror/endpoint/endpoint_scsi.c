@@ -228,11 +228,12 @@ static void flush_done(struct scsi_command *command, const struct outcome *outco
         return;
     }
     if (endpoint->lost_writes)
-        user->result = errmsg_set(&user->error, -EIO,
+        user->result = errmsg_set(&user->error, -ESTALE,
                                   "%s: the logical unit was reset before everything written to it "
                                   "was flushed; some of that may be lost",
                                   endpoint->name);
-    else if (endpoint->transport->in_flight == 0)
+    endpoint->lost_writes = false;
+    if (endpoint->transport->in_flight == 0)
         endpoint->unflushed_writes = false;
     scsi_command_finish(command);
 }

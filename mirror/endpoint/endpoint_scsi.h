@@ -13,7 +13,8 @@
  * target is not shown to step() but waits in endpoint->waiting and is sent again.
  *
  * After a unit attention nothing is sent to the unit before its capacity and identity have been
- * read again (the recheck): another unit may be there now. */
+ * read again (the recheck): another unit may be there now. The same after a connection was lost and
+ * is there again. */
 
 #include "endpoint.h"
 #include "scsi_outcome.h"
@@ -46,6 +47,7 @@ struct scsi_command {
     uint64_t *counter; /* of this CDB in endpoint->base.counters, or NULL */
 
     unsigned attempts;         /* of the CDB in hand */
+    unsigned sessions_lost;    /* while it was in flight */
     uint64_t first_attempt_ms; /* when it was sent first */
     uint64_t retry_at_ms;      /* while waiting */
     struct scsi_command *next; /* while waiting */
@@ -87,6 +89,7 @@ struct scsi_endpoint {
     bool rechecking;              /* what is submitted meanwhile waits */
     bool unflushed_writes;
     bool lost_writes; /* the unit was reset with writes not flushed: a flush cannot promise them */
+    unsigned interruptions; /* of the transport, as far as they were dealt with */
 
     uint32_t map_allocation_length;
     bool map_defect_told;

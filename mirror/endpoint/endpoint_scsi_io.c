@@ -19,10 +19,12 @@
 #define FIRST_RETRY_MS   10
 #define LONGEST_RETRY_MS 1000
 #define LEAST_ATTEMPTS   3    /* also when this process stood still for longer than the limit */
+#define MAX_SESSIONS     8    /* a command that loses so many of them is not sent again */
 #define ASC_POWER_ON     0x29 /* power on, reset or bus device reset occurred */
 
 static void command_done(struct transport_request *request);
 static void start_recheck(struct scsi_endpoint *endpoint);
+static void ask_capacity(struct scsi_command *command);
 
 struct scsi_command *scsi_command_new(struct scsi_endpoint *endpoint, struct endpoint_request *user)
 {
@@ -152,6 +154,7 @@ static int send(struct scsi_command *command)
 int scsi_command_start(struct scsi_command *command)
 {
     command->attempts = 0;
+    command->sessions_lost = 0;
     command->first_attempt_ms = monotonic_ms();
     return send(command);
 }
@@ -231,26 +234,47 @@ static void note_attention(struct scsi_endpoint *endpoint, const struct sense *s
         start_recheck(endpoint);
 }
 
+/* A target that was gone for a while may have been restarted. */
+static void note_interruption(struct scsi_endpoint *endpoint)
+{
+    if (endpoint->interruptions == endpoint->transport->interruptions)
+        return;
+    endpoint->interruptions = endpoint->transport->interruptions;
+    if (endpoint->unflushed_writes)
+        endpoint->lost_writes = true;
+    if (!endpoint->rechecking)
+        start_recheck(endpoint);
+}
+
 /* Who answers on the new session is looked at first. Sending it again does no harm: all that is
  * sent here has the same effect twice as once. The unit attention of a new session meets the
  * recheck. */
 static void send_on_new_session(struct scsi_command *command)
 {
+    struct scsi_endpoint *endpoint = command->endpoint;
+
+    note_interruption(endpoint);
+    if (command->user && !endpoint->rechecking)
+        start_recheck(endpoint);
+    if (!command->user)
+        ask_capacity(command); /* the look begins anew: what it saw was before */
     wait_until(command, monotonic_ms());
-    if (!command->endpoint->rechecking)
-        start_recheck(command->endpoint);
 }
 
 static void command_done(struct transport_request *request)
 {
     struct scsi_command *command = request->opaque;
     struct scsi_endpoint *endpoint = command->endpoint;
-    struct outcome outcome = scsi_outcome(request);
+    struct outcome outcome;
 
-    if (request->result == -ERESTART && !endpoint->failed) {
-        send_on_new_session(command);
-        return;
+    if (request->result == -ERESTART) {
+        if (!endpoint->failed && ++command->sessions_lost < MAX_SESSIONS) {
+            send_on_new_session(command);
+            return;
+        }
+        request->result = endpoint->failed ? endpoint->failed : -ETIMEDOUT;
     }
+    outcome = scsi_outcome(request);
     check_length(command, &outcome);
     if (is_end_of_transport(request->result)) {
         char text[256];
@@ -311,6 +335,9 @@ static void capacity_read(struct scsi_command *command, const struct outcome *ou
     size_t length = command->request.transferred;
     int r;
 
+    /* A target that has just been started may not have its units yet. */
+    if (outcome->error == -ENODEV && retry_later(command, outcome))
+        return;
     if (outcome->verdict != VERDICT_GOOD) {
         end_recheck(command, scsi_outcome_describe(outcome, &command->request, text, sizeof(text)));
         return;
@@ -338,6 +365,16 @@ static void capacity_read(struct scsi_command *command, const struct outcome *ou
         end_recheck(command, "the connection to the target is lost");
 }
 
+static void ask_capacity(struct scsi_command *command)
+{
+    command->step = capacity_read;
+    scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, READ_CAPACITY_16_BYTES);
+    command->request.cdb_length =
+        command->endpoint->unit.capacity_10
+            ? cdb_read_capacity_10(command->request.cdb)
+            : cdb_read_capacity_16(command->request.cdb, READ_CAPACITY_16_BYTES);
+}
+
 static void start_recheck(struct scsi_endpoint *endpoint)
 {
     struct scsi_command *command = scsi_command_new(endpoint, NULL);
@@ -350,12 +387,7 @@ static void start_recheck(struct scsi_endpoint *endpoint)
         return;
     }
     endpoint->rechecking = true;
-    command->step = capacity_read;
-    scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, READ_CAPACITY_16_BYTES);
-    command->request.cdb_length =
-        endpoint->unit.capacity_10
-            ? cdb_read_capacity_10(command->request.cdb)
-            : cdb_read_capacity_16(command->request.cdb, READ_CAPACITY_16_BYTES);
+    ask_capacity(command);
     if (scsi_command_start(command) < 0)
         end_recheck(command, "the connection to the target is lost");
 }
@@ -411,6 +443,8 @@ int scsi_endpoint_service(struct endpoint *base, short revents)
 
     if (r < 0)
         scsi_endpoint_fail(endpoint, r, "the connection to the target is lost");
+    if (!endpoint->failed)
+        note_interruption(endpoint); /* also when nothing was in flight */
     if (!endpoint->failed)
         send_what_is_due(endpoint);
     if (endpoint->failed)

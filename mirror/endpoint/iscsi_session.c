@@ -27,6 +27,13 @@
 #define MAX_REDIRECTS      4
 #define PORTAL_BYTES       256
 
+/* Who logs in, and as what. */
+struct login {
+    const struct target_url *url;
+    const struct iscsi_credentials *credentials;
+    unsigned number;
+};
+
 /* One attempt: a context, and what has come of the step that is waited for. */
 struct attempt {
     const char *shown;
@@ -85,9 +92,8 @@ void session_initiator_name(char *to, size_t size)
 
 /* Sessions of one initiator name are told apart by their ISID; the target ends the older one of two
  * that share it. So each has its own: random by process, counted within. */
-static void set_isid(struct iscsi_context *context)
+static void set_isid(struct iscsi_context *context, unsigned number)
 {
-    static _Atomic unsigned next_qualifier;
     static _Atomic uint32_t process_part;
     uint32_t part = atomic_load(&process_part), random = 0;
 
@@ -98,12 +104,19 @@ static void set_isid(struct iscsi_context *context)
         if (atomic_compare_exchange_strong(&process_part, &part, random))
             part = random;
     }
-    iscsi_set_isid_random(context, part & 0xFFFFFF, atomic_fetch_add(&next_qualifier, 1) & 0xFFFF);
+    iscsi_set_isid_random(context, part & 0xFFFFFF, number & 0xFFFF);
 }
 
-static struct iscsi_context *new_context(const struct target_url *url,
-                                         const struct iscsi_credentials *credentials)
+unsigned session_new_number(void)
 {
+    static _Atomic unsigned next;
+
+    return atomic_fetch_add(&next, 1);
+}
+
+static struct iscsi_context *new_context(const struct login *login)
+{
+    const struct iscsi_credentials *credentials = login->credentials;
     char initiator[ISCSI_NAME_BYTES];
     struct iscsi_context *context;
 
@@ -112,8 +125,8 @@ static struct iscsi_context *new_context(const struct target_url *url,
     if (!context)
         return NULL;
     iscsi_set_noautoreconnect(context, 1);
-    set_isid(context);
-    iscsi_set_targetname(context, url->target);
+    set_isid(context, login->number);
+    iscsi_set_targetname(context, login->url->target);
     iscsi_set_session_type(context, ISCSI_SESSION_NORMAL);
     iscsi_set_header_digest(context, ISCSI_HEADER_DIGEST_NONE);
     if (credentials) {
@@ -218,14 +231,13 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
 }
 
 /* Connects and logs in at one portal. 1: the target points to another one, copied to portal. */
-static int try_portal(struct attempt *attempt, const struct target_url *url,
-                      const struct iscsi_credentials *credentials, char portal[PORTAL_BYTES],
+static int try_portal(struct attempt *attempt, const struct login *login, char portal[PORTAL_BYTES],
                       struct errmsg *err)
 {
     const char *redirect;
     int r;
 
-    attempt->context = new_context(url, credentials);
+    attempt->context = new_context(login);
     if (!attempt->context)
         return errmsg_set(err, -ENOMEM, "%s: out of memory", attempt->shown);
     r = connect_portal(attempt, portal, err);
@@ -247,16 +259,15 @@ static int try_portal(struct attempt *attempt, const struct target_url *url,
         snprintf(portal, PORTAL_BYTES, "%s", redirect);
         return 1;
     }
-    return attempt->status ? explain_login(attempt, url, credentials, err) : 0;
+    return attempt->status ? explain_login(attempt, login->url, login->credentials, err) : 0;
 }
 
-static int follow_portal(const char *shown, const struct target_url *url,
-                         const struct iscsi_credentials *credentials, char portal[PORTAL_BYTES],
+static int follow_portal(const char *shown, const struct login *login, char portal[PORTAL_BYTES],
                          struct iscsi_context **ret, struct errmsg *err)
 {
     for (int i = 0; i <= MAX_REDIRECTS; i++) {
         struct attempt attempt = {.shown = shown};
-        int r = try_portal(&attempt, url, credentials, portal, err);
+        int r = try_portal(&attempt, login, portal, err);
 
         if (r == 0) {
             *ret = attempt.context;
@@ -271,9 +282,10 @@ static int follow_portal(const char *shown, const struct target_url *url,
 }
 
 int session_login(const char *shown, const struct target_url *url,
-                  const struct iscsi_credentials *credentials, struct iscsi_context **ret,
-                  struct errmsg *err)
+                  const struct iscsi_credentials *credentials, unsigned number,
+                  struct iscsi_context **ret, struct errmsg *err)
 {
+    const struct login login = {url, credentials, number};
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     int r = getaddrinfo(url->host, url->port, &hints, &list);
@@ -291,7 +303,7 @@ int session_login(const char *shown, const struct target_url *url,
             continue;
         snprintf(portal, sizeof(portal), "%s%.200s%s:%s", six ? "[" : "", host, six ? "]" : "",
                  url->port);
-        r = follow_portal(shown, url, credentials, portal, ret, err);
+        r = follow_portal(shown, &login, portal, ret, err);
         /* Only a portal that could not be reached leaves hope for the next address. */
         if (r == 0 || r == -EACCES || r == -ENODEV)
             break;

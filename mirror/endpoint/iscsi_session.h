@@ -10,12 +10,17 @@
 struct iscsi_context;
 struct iscsi_credentials;
 
+/* A number of this process that no other session has. A session that logs in with the number of
+ * one that was lost takes its place: the target ends the old one and all of its commands (RFC 7143
+ * 6.3.5). */
+unsigned session_new_number(void);
+
 /* shown: the URL for messages. credentials may be NULL. The context is the caller's, who ends it
  * with iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
  * -ECONNREFUSED, -ETIMEDOUT, -EACCES (CHAP or access control), -ENODEV (no such target), ... */
 int session_login(const char *shown, const struct target_url *url,
-                  const struct iscsi_credentials *credentials, struct iscsi_context **ret,
-                  struct errmsg *err);
+                  const struct iscsi_credentials *credentials, unsigned number,
+                  struct iscsi_context **ret, struct errmsg *err);
 
 /* Tells the target goodbye and waits a moment for its answer. */
 void session_logout(struct iscsi_context *context);

@@ -62,6 +62,13 @@ struct transport {
     const struct transport_ops *ops;
     unsigned in_flight;
     uint64_t max_transfer_bytes; /* of one command; 0: no limit of the transport's own */
+    /* A lost connection is established anew for so long after the target's last answer, and the
+     * requests in flight end with -ERESTART then. 0: a lost connection stays lost. The user's, who
+     * has to find out what answers at the other end now. */
+    unsigned reconnect_ms;
+    /* How often the connection was lost by no fault of our own: the target may have been restarted
+     * meanwhile, and what it had not flushed be lost. */
+    unsigned interruptions;
     /* "iqn...,L,0xN" where the way to the LUN is known: the SCSI name string form of iSCSI target
      * and logical unit number (SPC-4 7.8.6.11). Otherwise empty. */
     char target[TRANSPORT_TARGET_BYTES];

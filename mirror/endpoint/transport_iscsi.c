@@ -2,10 +2,17 @@
 #include "transport.h"
 
 /* One iSCSI session to one logical unit, by libiscsi. Its own reconnection is off: it would replay
- * commands to whatever answers. A session that is lost stays lost, and everything in flight fails.
+ * commands to whatever answers. The states here are
+ *
+ *   connected   context is there, commands are in flight (first to last)
+ *   down        no context; held has what was in flight and what was submitted since. A login is
+ *               tried from time to time, and when one succeeds all of it ends with -ERESTART.
+ *               Only with reconnect_ms, and so long after the target's last answer at most
+ *   dead        for good; everything fails
  *
  * A command that is not answered in time ends the session, because the target may still carry it
- * out later: nothing else may be sent to blocks it was about. Time does not run while the
+ * out later: nothing else may be sent to blocks it was about, before the target has ended the
+ * session too, which logging in with the same number makes it do. Time does not run while the
  * connection moves on (commands end, or data is taken off our hands): behind a slow line a long
  * queue is no sign of a dead target. */
 
@@ -29,7 +36,9 @@
  * window that a busy target keeps closed as silence, too. */
 #define COMMAND_TIMEOUT_MS  30000
 #define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
-#define CDB_BYTES           16   /* longer ones need an additional header segment */
+#define FIRST_LOGIN_MS      100  /* after the connection was lost; then twice as long each time */
+#define LONGEST_LOGIN_MS    2000
+#define CDB_BYTES           16 /* longer ones need an additional header segment */
 
 struct iscsi_command {
     struct transport_request *request;
@@ -49,13 +58,18 @@ struct iscsi_transport {
     struct iscsi_command *last;
     uint64_t moved_ms; /* when the connection last moved on */
 
-    /* What a new session is made of; see replace_session. */
+    /* What a new session is made of; see try_login. */
     char *text;
     struct target_url url;
     const struct iscsi_credentials *credentials;
+    unsigned number;            /* of the session */
     bool replacing;             /* what libiscsi cancels is held, to be sent again */
     uint64_t replaced_ms;       /* when the last session was replaced */
     struct iscsi_command *held; /* without a task */
+    uint64_t silent_since_ms;   /* since when the target owes us an answer */
+    int down;                   /* -errno: why the connection is down; 0: it is not */
+    uint64_t next_login_ms;     /* while down */
+    unsigned login_wait_ms;
 };
 
 static void link_command(struct iscsi_transport *transport, struct iscsi_command *command)
@@ -118,6 +132,13 @@ static bool broken_by_libiscsi(const struct iscsi_transport *transport)
            monotonic_ms() - transport->replaced_ms >= REPLACE_INTERVAL_MS;
 }
 
+/* Whether a connection that is lost now is to be established again. */
+static bool may_return(const struct iscsi_transport *transport)
+{
+    return !transport->dead && transport->base.reconnect_ms > 0 &&
+           monotonic_ms() - transport->silent_since_ms < transport->base.reconnect_ms;
+}
+
 /* Keeps the request until there is a session again. */
 static void hold(struct iscsi_command *command)
 {
@@ -144,7 +165,14 @@ static void command_done(struct iscsi_context *context, int status, void *data, 
         hold(command);
         return;
     }
+    if ((status < 0 || status > UCHAR_MAX) && (transport->down || may_return(transport))) {
+        if (!transport->down)
+            transport->down = -ENOTCONN;
+        hold(command);
+        return;
+    }
     if (status >= 0 && status <= UCHAR_MAX) {
+        transport->silent_since_ms = monotonic_ms();
         take_result(command, status);
     } else {
         /* Cancelled, or a reply that cannot be understood: nothing is certain any more. */
@@ -184,11 +212,34 @@ static void attach_buffers(struct scsi_task *task, struct transport_request *req
         scsi_task_set_iov_out(task, iov, request->iov_count);
 }
 
+/* -ENOTCONN when libiscsi does not take it. */
+static int send_command(struct iscsi_command *command)
+{
+    struct iscsi_transport *transport = command->transport;
+    struct transport_request *request = command->request;
+
+    command->task = scsi_create_task((int)request->cdb_length, request->cdb,
+                                     transfer_direction(request->direction),
+                                     (int)transport_data_bytes(request));
+    if (!command->task)
+        return -ENOMEM;
+    attach_buffers(command->task, request);
+    link_command(transport, command);
+    if (iscsi_scsi_command_async(transport->context, transport->lun, command->task, command_done,
+                                 NULL, command) == 0)
+        return 0;
+    unlink_command(transport, command);
+    scsi_free_scsi_task(command->task);
+    command->task = NULL;
+    return -ENOTCONN;
+}
+
 static int iscsi_submit(struct transport *base, struct transport_request *request)
 {
     struct iscsi_transport *transport = (struct iscsi_transport *)base;
     uint64_t bytes = transport_data_bytes(request);
     struct iscsi_command *command;
+    int r;
 
     if (transport->dead)
         return transport->dead;
@@ -197,26 +248,23 @@ static int iscsi_submit(struct transport *base, struct transport_request *reques
     command = calloc(1, sizeof(*command));
     if (!command)
         return -ENOMEM;
-    command->task = scsi_create_task((int)request->cdb_length, request->cdb,
-                                     transfer_direction(request->direction), (int)bytes);
-    if (!command->task) {
-        free(command);
-        return -ENOMEM;
-    }
-    attach_buffers(command->task, request);
     command->request = request;
     command->transport = transport;
     command->started_ms = monotonic_ms();
     command->timeout_ms = request->timeout_ms ? request->timeout_ms : COMMAND_TIMEOUT_MS;
-    link_command(transport, command);
-    if (iscsi_scsi_command_async(transport->context, transport->lun, command->task, command_done,
-                                 NULL, command) != 0) {
-        unlink_command(transport, command);
-        scsi_free_scsi_task(command->task);
-        free(command);
-        return -ENOTCONN;
+    if (!transport->first && !transport->down)
+        transport->silent_since_ms = command->started_ms;
+    r = transport->down ? -ENOTCONN : send_command(command);
+    if (r == -ENOTCONN && (transport->down || may_return(transport))) {
+        if (!transport->down)
+            transport->down = r;
+        command->next = transport->held;
+        transport->held = command;
+        return 0;
     }
-    return 0;
+    if (r < 0)
+        free(command);
+    return r;
 }
 
 /* Ends the session; everything in flight is completed with this error. */
@@ -231,36 +279,94 @@ static void give_up(struct iscsi_transport *transport, int error)
         iscsi_destroy_context(context); /* cancels, so command_done is called for each */
 }
 
+/* Ends everything that is held. */
+static void complete_held(struct iscsi_transport *transport, int result)
+{
+    struct iscsi_command *list = transport->held, *command;
+
+    transport->held = NULL;
+    while ((command = list)) {
+        struct transport_request *request = command->request;
+
+        list = command->next;
+        free(command);
+        request->result = result;
+        transport_complete(&transport->base, request);
+    }
+}
+
+static int try_login(struct iscsi_transport *transport)
+{
+    struct errmsg err;
+    int r = session_login(transport->text, &transport->url, transport->credentials,
+                          transport->number, &transport->context, &err);
+
+    if (r < 0)
+        log_warning("%s", err.text);
+    return r;
+}
+
 /* Logs in anew in place of a session that libiscsi broke. Every request that was in flight ends
  * with -ERESTART, or with -ENOTCONN when nobody lets us in. */
 static void replace_session(struct iscsi_transport *transport)
 {
     struct iscsi_context *old = transport->context;
-    struct iscsi_command *command;
-    struct errmsg err;
     int r;
 
     log_info("%s: libiscsi broke the session (%s); logging in again", transport->text,
              iscsi_get_error(old));
     transport->context = NULL;
     iscsi_destroy_context(old);
-    r = session_login(transport->text, &transport->url, transport->credentials, &transport->context,
-                      &err);
+    r = try_login(transport);
     transport->replacing = false;
     transport->replaced_ms = transport->moved_ms = monotonic_ms();
-    if (r < 0) {
-        log_warning("%s", err.text);
+    if (r < 0)
         transport->dead = -ENOTCONN;
-    }
-    for (struct iscsi_command *list = transport->held; (command = list);) {
-        struct transport_request *request = command->request;
+    complete_held(transport, r < 0 ? -ENOTCONN : -ERESTART);
+}
 
-        list = command->next;
-        transport->held = list;
-        free(command);
-        request->result = r < 0 ? -ENOTCONN : -ERESTART;
-        transport_complete(&transport->base, request);
+/* Gives the lost session up; the first login is due in a moment. */
+static void go_down(struct iscsi_transport *transport)
+{
+    struct iscsi_context *context = transport->context;
+    const char *why =
+        transport->down == -ETIMEDOUT ? "no answer in time" : iscsi_get_error(context);
+
+    log_warning("%s: the connection is lost (%.*s); trying to get it back for %u s",
+                transport->text, (int)strcspn(why, "\n"), why, transport->base.reconnect_ms / 1000);
+    transport->context = NULL;
+    iscsi_destroy_context(context);
+    transport->login_wait_ms = FIRST_LOGIN_MS;
+    transport->next_login_ms = monotonic_ms() + FIRST_LOGIN_MS;
+}
+
+/* The end of the state down, one way or the other, when its time has come. */
+static void serve_down(struct iscsi_transport *transport)
+{
+    uint64_t now = monotonic_ms();
+    int r;
+
+    if (now < transport->next_login_ms)
+        return;
+    if (!may_return(transport)) {
+        transport->dead = transport->down;
+        complete_held(transport, transport->dead);
+        return;
     }
+    r = try_login(transport);
+    now = monotonic_ms();
+    if (r < 0) {
+        transport->login_wait_ms = transport->login_wait_ms * 2 < LONGEST_LOGIN_MS
+                                       ? transport->login_wait_ms * 2
+                                       : LONGEST_LOGIN_MS;
+        transport->next_login_ms = now + transport->login_wait_ms;
+        return;
+    }
+    log_warning("%s: connected again", transport->text);
+    transport->down = 0;
+    transport->moved_ms = now;
+    transport->base.interruptions++;
+    complete_held(transport, -ERESTART);
 }
 
 /* Milliseconds until the first command is out of time, 0 when one is, -1 without any. */
@@ -283,6 +389,13 @@ static int iscsi_poll(struct transport *base, struct pollfd *ret)
     struct iscsi_transport *transport = (struct iscsi_transport *)base;
 
     *ret = (struct pollfd){.fd = -1};
+    if (transport->down) {
+        uint64_t now = monotonic_ms();
+
+        return transport->context || transport->next_login_ms <= now
+                   ? 0
+                   : (int)(transport->next_login_ms - now);
+    }
     if (!transport->context)
         return -1;
     ret->fd = iscsi_get_fd(transport->context);
@@ -290,26 +403,44 @@ static int iscsi_poll(struct transport *base, struct pollfd *ret)
     return time_left(transport);
 }
 
-static int iscsi_transport_service(struct transport *base, short revents)
+/* The session is of no more use. */
+static void lose(struct iscsi_transport *transport, int error)
 {
-    struct iscsi_transport *transport = (struct iscsi_transport *)base;
+    if (transport->dead || transport->down)
+        return;
+    if (!transport->first)
+        transport->silent_since_ms = monotonic_ms();
+    *(may_return(transport) ? &transport->down : &transport->dead) = error;
+}
 
-    if (!transport->context)
-        return transport->dead;
+static void serve_connected(struct iscsi_transport *transport, short revents)
+{
     if (revents & POLLOUT)
         transport->moved_ms = monotonic_ms();
     if (revents && !transport->dead && iscsi_service(transport->context, revents) < 0 &&
         !transport->replacing) {
         transport->replacing = broken_by_libiscsi(transport);
-        if (!transport->replacing)
+        if (!transport->replacing && !may_return(transport))
             log_warning("%s: %s", transport->text, iscsi_get_error(transport->context));
-        if (!transport->dead && !transport->replacing)
-            transport->dead = -ENOTCONN;
+        if (!transport->replacing)
+            lose(transport, -ENOTCONN);
     }
     if (transport->replacing)
         replace_session(transport);
-    if (!transport->dead && time_left(transport) == 0)
-        transport->dead = -ETIMEDOUT;
+    if (time_left(transport) == 0)
+        lose(transport, -ETIMEDOUT);
+}
+
+static int iscsi_transport_service(struct transport *base, short revents)
+{
+    struct iscsi_transport *transport = (struct iscsi_transport *)base;
+
+    if (transport->context && !transport->down)
+        serve_connected(transport, revents);
+    if (transport->down && transport->context)
+        go_down(transport);
+    else if (transport->down && !transport->dead)
+        serve_down(transport);
     if (transport->dead)
         give_up(transport, transport->dead);
     return transport->dead;
@@ -321,7 +452,9 @@ static void iscsi_transport_close(struct transport *base)
 
     if (transport->context && !transport->dead && !transport->first)
         session_logout(transport->context);
+    transport->down = 0; /* nothing comes back any more */
     give_up(transport, -ECANCELED);
+    complete_held(transport, -ECANCELED);
     free(transport->text);
     free(transport);
 }
@@ -361,7 +494,8 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
         free(transport);
         return errmsg_set(err, -ENOMEM, "%s: out of memory", text);
     }
-    r = session_login(text, &url, credentials, &transport->context, err);
+    transport->number = session_new_number();
+    r = session_login(text, &url, credentials, transport->number, &transport->context, err);
     if (r < 0) {
         free(transport->text);
         free(transport);
@@ -369,6 +503,7 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
     }
     transport->url = url;
     transport->credentials = credentials;
+    transport->silent_since_ms = monotonic_ms();
     transport->base.ops = &iscsi_ops;
     /* Above 255 by flat space addressing, which libiscsi leaves to its caller (SAM-5 4.7.7.3). */
     transport->lun = url.lun < 256 ? (int)url.lun : (int)(url.lun | 0x4000);

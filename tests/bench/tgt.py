@@ -43,18 +43,29 @@ class Tgtd:
         self.port = free_port()
         self.iqn = f"iqn.2026-01.org.thinmirror.bench:lun{number}"
         self.url = f"iscsi://127.0.0.1:{self.port}/{self.iqn}/1"
-        # tgtd ignores SIGTERM while it has targets; should this program be killed, it dies too.
-        self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "tgtd", "-f", "-C", str(self.port),
-             "--iscsi", f"portal=127.0.0.1:{self.port}"],
-            stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_for("tgtd starts", self._answers)
-            self._admin("new", "target", "-T", self.iqn)
+            self._start()
             self._admin("bind", "target", "-I", "ALL")
         except BaseException:
             self.close()
             raise
+
+    def _start(self):
+        # tgtd ignores SIGTERM while it has targets; should this program be killed, it dies too.
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "tgtd", "-f", "-C", str(self.port),
+             "--iscsi", f"portal=127.0.0.1:{self.port}"],
+            stdout=self.log, stderr=subprocess.STDOUT)
+        wait_for("tgtd starts", self._answers)
+        self._admin("new", "target", "-T", self.iqn)
+
+    def restart(self):
+        """Kills it and serves the same LUN again; nobody is let in before that is complete."""
+        self.close()
+        time.sleep(0.2)
+        self._start()
+        self.serve()
+        self._admin("bind", "target", "-I", "ALL")
 
     def _answers(self):
         if self.process.poll() is not None:

@@ -473,5 +473,6 @@ int main(void)
         cmocka_unit_test(a_silent_target_is_given_up),
     };
 
+    setenv("THINMIRROR_RECONNECT_SECONDS", "0", 1); /* a lost connection stays lost here */
     return cmocka_run_group_tests(tests, start_target, stop_target);
 }

@@ -24,7 +24,8 @@ struct survivor {
     uint8_t at_flush[BYTES], at_flush_status[BLOCKS]; /* when the flush in flight was sent */
     struct range_set done;
     unsigned checkpoints;
-    int refuse; /* -errno: the checkpoint cannot be kept */
+    unsigned restarts; /* still to come */
+    int refuse;        /* -errno: the checkpoint cannot be kept */
 };
 
 static void flush_sent(struct fake_endpoint *fake, const struct endpoint_request *request)
@@ -229,6 +230,55 @@ static void a_checkpoint_that_cannot_be_kept_ends_the_copy(void **state)
     free_survivor(survivor);
 }
 
+/* The secondary is restarted in the midst of a copy: what was not flushed is gone, and the next
+ * flush says so. */
+static void restart_at_some_flush(struct fake_endpoint *fake,
+                                  const struct endpoint_request *request)
+{
+    struct survivor *survivor = fake->opaque;
+
+    flush_answered(fake, request);
+    if (request->op == ENDPOINT_FLUSH && request->result == -ESTALE) {
+        fake->fault.error = 0;
+        cut_power(fake);
+    }
+    if (request->op == ENDPOINT_WRITE && survivor->restarts > 0 && random() % 40 == 0) {
+        survivor->restarts--;
+        fake->fault = (struct fake_fault){ENDPOINT_FLUSH, 0, -ESTALE};
+    }
+}
+
+static void a_secondary_that_is_restarted_gets_again_what_it_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    struct survivor *survivor = attach_survivor(fixture);
+    unsigned rollbacks = 0;
+
+    fixture->secondary->on_answer = restart_at_some_flush;
+    for (int round = 0; round < 60; round++) {
+        start_anew(fixture, survivor);
+        survivor->restarts = 1 + (unsigned)random() % 3;
+        fixture->params.checkpoint = round % 2 ? remember : NULL;
+        assert_int_equal(run(fixture), 0);
+        rollbacks += fixture->result.rollbacks;
+        assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+        assert_memory_equal(survivor->data, fixture->primary->data, BYTES);
+        fixture->secondary->fault.error = 0;
+    }
+    assert_true(rollbacks > 20);
+    free_survivor(survivor);
+}
+
+static void a_secondary_that_forgets_again_and_again_ends_it(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_fill(fixture->primary, 0, 64, 1);
+    fixture->secondary->fault = (struct fake_fault){ENDPOINT_FLUSH, 0, -ESTALE};
+    assert_int_equal(run(fixture), -ESTALE);
+    assert_true(fixture->result.rollbacks > 0 && fixture->result.rollbacks < 20);
+}
+
 static void a_flush_that_fails_remembers_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -250,6 +300,8 @@ int main(void)
         TEST(a_full_secondary_leaves_what_was_written_remembered),
         TEST(a_stop_remembers_everything_that_was_written),
         TEST(a_checkpoint_that_cannot_be_kept_ends_the_copy),
+        TEST(a_secondary_that_is_restarted_gets_again_what_it_lost),
+        TEST(a_secondary_that_forgets_again_and_again_ends_it),
         TEST(a_flush_that_fails_remembers_nothing),
     };
 

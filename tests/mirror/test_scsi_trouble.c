@@ -212,9 +212,9 @@ static void a_reset_may_have_lost_what_was_not_flushed(void **state)
     submit_all(fixture);
     assert_int_equal(wait_for_all(fixture), 0);
     attention(fixture, "SC16", ASC_POWER_ON_RESET);
-    assert_int_equal(flush(fixture, &err), -EIO);
+    assert_int_equal(flush(fixture, &err), -ESTALE);
     assert_non_null(strstr(err.text, "reset"));
-    assert_int_equal(flush(fixture, &err), -EIO); /* no second chance */
+    assert_int_equal(flush(fixture, &err), 0); /* it is told once */
 }
 
 static void a_reset_after_a_flush_has_lost_nothing(void **state)
@@ -262,6 +262,48 @@ static void on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again(void **
         assert_int_equal(fixture->requests[i].result, 0);
     assert_non_null(strstr(fixture->unit->log, "RC16"));
     assert_int_equal(fixture->endpoint->counters.writes, REQUESTS + 2);
+}
+
+/* The connection was lost and is there again, with nothing in flight. */
+static void interrupt(struct fixture *fixture)
+{
+    fixture->unit->transport.interruptions++;
+    endpoint_wait(&fixture->endpoint, 1, 0);
+}
+
+static void a_lost_connection_may_have_lost_what_was_not_flushed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct errmsg err;
+
+    submit_all(fixture);
+    assert_int_equal(wait_for_all(fixture), 0);
+    interrupt(fixture);
+    assert_int_equal(flush(fixture, &err), -ESTALE);
+    assert_int_equal(flush(fixture, &err), 0);
+    interrupt(fixture);
+    assert_int_equal(flush(fixture, &err), 0);
+}
+
+static void who_answers_after_an_idle_interruption_is_looked_at_first(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->blocks /= 2;
+    interrupt(fixture);
+    submit_all(fixture);
+    is_of_no_more_use(fixture, -ENODEV, "capacity");
+    assert_null(strstr(fixture->unit->log, "W"));
+}
+
+static void a_command_that_loses_session_after_session_is_given_up(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_unit_fault(fixture->unit,
+                    (struct fake_fault){.word = "W", .times = 100, .result = -ERESTART});
+    submit_all(fixture);
+    is_of_no_more_use(fixture, -ETIMEDOUT, "not answered");
 }
 
 static void another_unit_on_a_new_session_is_not_written_to(void **state)
@@ -324,6 +366,9 @@ int main(void)
         TEST(a_reset_after_a_flush_has_lost_nothing),
         TEST(a_lost_connection_fails_everything),
         TEST(on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again),
+        TEST(a_lost_connection_may_have_lost_what_was_not_flushed),
+        TEST(who_answers_after_an_idle_interruption_is_looked_at_first),
+        TEST(a_command_that_loses_session_after_session_is_given_up),
         TEST(another_unit_on_a_new_session_is_not_written_to),
         TEST(silence_is_told_as_such),
         TEST(a_connection_lost_during_the_look_fails_what_waits),

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """iSCSI targets that are not thin, not there, or no longer."""
 
+import json
 import time
 
 import rig
@@ -73,6 +74,7 @@ class Gone(Targets):
         _, primary = self.serve(0, SIZE, [(0, SIZE)])
         path, secondary = self.serve(1)
         doomed = self.tgtd[victim]
+        self.environment["THINMIRROR_RECONNECT_SECONDS"] = "2"
         with self.start("sync", "--json", "--rate=8M", primary, secondary) as run:
             while not rig.data_grains(path):
                 self.assertIsNone(run.poll())
@@ -86,6 +88,48 @@ class Gone(Targets):
         self.assertIn('"result": "failed"', out)
         self.assertIn('"verified": false', out)
         self.assertNotIn("done", out)
+
+    def restart_during_copy(self, victim):
+        source, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        with self.start("sync", "--json", "--verify", "--rate=8M", "--checkpoint=0.2", primary,
+                        secondary) as run:
+            while not rig.data_grains(path):
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            for _ in range(3):
+                time.sleep(0.3)
+                self.assertIsNone(run.poll(), "ended too early")
+                self.tgtd[victim].restart()
+            out, err = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, DONE, err)
+        self.assertIn("connected again", err)
+        self.assertEqual(rig.digest(source), rig.digest(path))
+        return json.loads(out)
+
+    def test_a_primary_that_is_restarted(self):
+        self.restart_during_copy(0)
+
+    def test_a_secondary_that_is_restarted(self):
+        got = self.restart_during_copy(1)
+        self.assertGreater(got["rollbacks"], 0)
+        self.assertGreaterEqual(got["written_bytes"], SIZE)
+
+    def test_another_lun_after_a_restart_is_not_written_to(self):
+        _, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        with self.start("sync", "--rate=8M", primary, secondary) as run:
+            while not rig.data_grains(path):
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            self.tgtd[1].close()
+            path.unlink()
+            self.file("other", 2 * SIZE).replace(path)
+            self.tgtd[1].restart()
+            _, err = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, FAILED, err)
+        self.assertIn("capacity", err)
+        self.assertEqual(rig.data_grains(path), set())
 
     def test_a_primary_that_is_killed(self):
         self.kill_during_copy(0)
