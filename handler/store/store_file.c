@@ -264,6 +264,8 @@ static int file_space(struct store *store, struct store_space *ret)
 
 /* The kernel fetches little at a time, however much it is told of. */
 #define FETCH_BYTES (128 * 1024)
+/* It drops nothing less than a folio, which must lie wholly in the range. */
+#define FOLIO_MAX_BYTES (UINT64_C(2) << 20)
 
 static void file_advise(struct store *store, uint64_t offset, uint64_t length,
                         enum store_advice advice)
@@ -271,7 +273,10 @@ static void file_advise(struct store *store, uint64_t offset, uint64_t length,
     int fd = file_of(store)->fd;
 
     if (advice == STORE_RE_READ) {
-        posix_fadvise(fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED);
+        uint64_t start = align_down(offset, FOLIO_MAX_BYTES);
+        uint64_t end = align_up(offset + length, FOLIO_MAX_BYTES);
+
+        posix_fadvise(fd, (off_t)start, (off_t)(end - start), POSIX_FADV_DONTNEED);
         return;
     }
     while (length > 0) {
