@@ -21,6 +21,7 @@ enum scsi_opcode {
     SCSI_VERIFY_10 = 0x2F,
     SCSI_PRE_FETCH_10 = 0x34,
     SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
+    SCSI_READ_BUFFER_10 = 0x3C,
     SCSI_WRITE_SAME_10 = 0x41,
     SCSI_UNMAP = 0x42,
     SCSI_SANITIZE = 0x48,
@@ -154,6 +155,7 @@ enum scsi_vpd_page {
     VPD_BLOCK_LIMITS = 0xB0,
     VPD_BLOCK_DEVICE_CHARACTERISTICS = 0xB1,
     VPD_LOGICAL_BLOCK_PROVISIONING = 0xB2,
+    VPD_ALLOCATION_BITMAP = 0xC0, /* vendor specific, see bitmap_reply.h */
 };
 
 #define SCSI_CDB_MAX_BYTES 32

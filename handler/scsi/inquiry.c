@@ -84,7 +84,8 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
                                     VPD_THIRD_PARTY_COPY,
                                     VPD_BLOCK_LIMITS,
                                     VPD_BLOCK_DEVICE_CHARACTERISTICS,
-                                    VPD_LOGICAL_BLOCK_PROVISIONING};
+                                    VPD_LOGICAL_BLOCK_PROVISIONING,
+                                    VPD_ALLOCATION_BITMAP};
     const struct lun *lun = exec->lun;
     uint8_t bytes[VPD_PAGE_MAX_BYTES];
     size_t length;
@@ -113,6 +114,9 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
         break;
     case VPD_LOGICAL_BLOCK_PROVISIONING:
         length = provisioning(exec->volume, bytes);
+        break;
+    case VPD_ALLOCATION_BITMAP:
+        length = bitmap_page_of(exec->volume, bytes);
         break;
     default:
         return exec_fail_field(exec);

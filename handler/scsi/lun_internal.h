@@ -28,6 +28,10 @@
 #define LUN_MAX_WRITE_SAME_BYTES  LUN_MAX_TRANSFER_BYTES
 #define LUN_MAX_UNMAP_BLOCKS      (UINT32_C(1) << 20)
 #define LUN_MAX_UNMAP_DESCRIPTORS 256
+
+/* The part of the bitmap that one READ BUFFER gives, as VPD page C0h states: at most as many runs
+ * as can be looked up long before a command's time limit. */
+#define LUN_MAX_BITMAP_BYTES (UINT32_C(128) << 10)
 /* All that the command's field can say. */
 #define LUN_MAX_COMPARE_AND_WRITE_BLOCKS 255
 
@@ -212,5 +216,9 @@ uint8_t op_receive_copy_status(struct exec *exec);
 uint8_t op_receive_copy_data(struct exec *exec);
 uint8_t op_receive_copy_parameters(struct exec *exec);
 uint8_t op_receive_copy_failure(struct exec *exec);
+uint8_t op_read_buffer(struct exec *exec);
+
+/* Writes VPD page C0h, which announces the bitmap, and returns its length. */
+size_t bitmap_page_of(const struct volume *volume, uint8_t *to);
 
 #endif

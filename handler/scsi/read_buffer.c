@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* READ BUFFER(10), SPC-4 6.21, in the vendor-specific mode: which elements of the storage hold
+ * data, a bit for each (docs/bitmap.md). */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bitmap_reply.h"
+#include "byteorder.h"
+#include "checked.h"
+#include "cleanup.h"
+#include "lun_internal.h"
+
+#define MODE_VENDOR 0x01
+
+/* Elements without data that are not worth their bits. */
+#define LONG_GAP        (UINT64_C(1) << 15)
+
+#define EXTENTS_AT_ONCE 256
+
+/* The smallest unit that is one of the store's, so that a bit is exact, and of which the bitmap can
+ * number all there are. */
+static uint64_t element_bytes_of(const struct volume *volume)
+{
+    uint64_t bytes = volume_granularity(volume);
+
+    while ((volume_bytes(volume) - 1) / bytes >= BITMAP_MAX_ELEMENTS)
+        bytes *= 2;
+    return bytes;
+}
+
+size_t bitmap_page_of(const struct volume *volume, uint8_t *to)
+{
+    struct bitmap_page page = {.element_bytes = element_bytes_of(volume),
+                               .max_bitmap_bytes = LUN_MAX_BITMAP_BYTES};
+
+    memcpy(page.uuid, volume_get_meta(volume)->uuid, BITMAP_UUID_BYTES);
+    return bitmap_page_encode(to, &page);
+}
+
+struct bitmap_scan {
+    struct volume *volume;
+    uint64_t element_bytes;
+    uint64_t elements; /* of the whole LUN */
+    uint64_t first;
+    uint64_t end; /* the first element there is no bit for */
+    uint8_t *bits;
+    uint64_t told; /* of the bits, up to where they are wanted */
+    uint64_t next;
+};
+
+static uint64_t element_after(const struct bitmap_scan *scan, uint64_t byte)
+{
+    return byte / scan->element_bytes + (byte % scan->element_bytes != 0);
+}
+
+/* Nothing has data from this byte on up to end. True when the reply ends here. */
+static bool skip_gap(struct bitmap_scan *scan, uint64_t start, uint64_t end)
+{
+    uint64_t from = min_u64(align_up(element_after(scan, start), 8), scan->elements);
+    uint64_t to = align_down(end / scan->element_bytes, 8);
+
+    if (end == volume_bytes(scan->volume))
+        to = scan->elements;
+    if (to < from || (to - from < LONG_GAP && to < scan->end && to < scan->elements))
+        return false;
+    scan->told = min_u64(from, scan->end);
+    scan->next = to;
+    return true;
+}
+
+static void set_bits(struct bitmap_scan *scan, const struct extent *extent)
+{
+    uint64_t from = extent->start / scan->element_bytes;
+    uint64_t to = min_u64(element_after(scan, extent->start + extent->length), scan->end);
+
+    for (uint64_t element = from; element < to;) {
+        uint64_t bit = element - scan->first;
+
+        if (bit % 8 == 0 && to - element >= 8) {
+            scan->bits[bit / 8] = 0xFF;
+            element += 8;
+        } else {
+            scan->bits[bit / 8] |= (uint8_t)(1u << bit % 8);
+            element++;
+        }
+    }
+}
+
+/* Anchored blocks have storage but no data: no bit. */
+static int fill_bits(struct bitmap_scan *scan)
+{
+    uint64_t at = scan->first * scan->element_bytes;
+
+    scan->told = scan->next = scan->end;
+    while (at < volume_bytes(scan->volume) && at / scan->element_bytes < scan->end) {
+        struct extent extents[EXTENTS_AT_ONCE];
+        size_t count;
+        int error = volume_extents(scan->volume, at, volume_bytes(scan->volume), extents,
+                                   EXTENTS_AT_ONCE, &count);
+
+        if (error)
+            return error;
+        for (size_t i = 0; i < count && at / scan->element_bytes < scan->end; i++) {
+            at = extents[i].start + extents[i].length;
+            if (extents[i].status == EXTENT_MAPPED)
+                set_bits(scan, &extents[i]);
+            else if (skip_gap(scan, extents[i].start, at))
+                return 0;
+        }
+    }
+    return 0;
+}
+
+static int report(struct exec *exec, uint64_t first, size_t allocation_length)
+{
+    size_t buffers = iov_total(exec->command->data_in, exec->command->data_in_count);
+    uint64_t room = min_u64(allocation_length, buffers);
+    uint64_t element_bytes = element_bytes_of(exec->volume);
+    struct bitmap_scan scan = {.volume = exec->volume,
+                               .element_bytes = element_bytes,
+                               .elements = (volume_bytes(exec->volume) - 1) / element_bytes + 1,
+                               .first = first};
+    struct bitmap_header header = {.element_bytes = element_bytes, .first = first};
+    CLEANUP_FREE uint8_t *bits = NULL;
+    uint8_t bytes[BITMAP_HEADER_BYTES];
+    int error;
+
+    if (first >= scan.elements)
+        return -EINVAL;
+    room = room > BITMAP_HEADER_BYTES ? room - BITMAP_HEADER_BYTES : 0;
+    room = min_u64(room, LUN_MAX_BITMAP_BYTES);
+    scan.bits = bits = calloc(1, room ? room : 1);
+    if (!bits)
+        return -ENOMEM;
+    scan.end = min_u64(first + 8 * room, scan.elements);
+    error = fill_bits(&scan);
+    if (error)
+        return error;
+    memcpy(header.uuid, volume_get_meta(exec->volume)->uuid, BITMAP_UUID_BYTES);
+    header.lun_bytes = volume_bytes(exec->volume);
+    header.bits = (uint32_t)(scan.told - first);
+    header.next = scan.next;
+    bitmap_header_encode(bytes, &header);
+    reply_start(exec, allocation_length);
+    reply_add(exec, bytes, sizeof(bytes));
+    reply_add(exec, bits, (header.bits + 7) / 8);
+    return 0;
+}
+
+uint8_t op_read_buffer(struct exec *exec)
+{
+    int error;
+
+    if (exec->cdb[1] != MODE_VENDOR)
+        return exec_fail_field(exec);
+    error = report(exec, get_be32(exec->cdb + 2) * UINT64_C(8), get_be24(exec->cdb + 6));
+    return error == -EINVAL ? exec_fail_field(exec) : exec_result(exec, error, false);
+}
