@@ -57,6 +57,12 @@ void json_add_seconds(struct json_object *object, const char *key, double second
     json_add_object(object, key, json_object_new_double_s(seconds, text));
 }
 
+void json_add_null(struct json_object *object, const char *key)
+{
+    if (json_object_object_add(object, key, NULL) != 0)
+        checked(NULL);
+}
+
 void json_add_flag(struct json_object *object, const char *key, bool flag)
 {
     json_add_object(object, key, json_object_new_boolean(flag));

@@ -14,6 +14,7 @@ void json_add_text(struct json_object *object, const char *key, const char *text
 void json_add_number(struct json_object *object, const char *key, uint64_t number);
 /* With three decimals. */
 void json_add_seconds(struct json_object *object, const char *key, double seconds);
+void json_add_null(struct json_object *object, const char *key);
 void json_add_flag(struct json_object *object, const char *key, bool flag);
 void json_add_object(struct json_object *object, const char *key, struct json_object *value);
 struct json_object *json_add_array(struct json_object *object, const char *key);

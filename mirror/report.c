@@ -27,6 +27,16 @@ static uint64_t maps_asked(const struct endpoint *endpoint)
     return endpoint ? endpoint->counters.maps : 0;
 }
 
+static uint64_t reconnects(const struct session *session)
+{
+    const struct endpoint *sides[] = {session->primary, session->secondary};
+    uint64_t sum = 0;
+
+    for (int i = 0; i < 2; i++)
+        sum += sides[i] ? sides[i]->counters.reconnects : 0;
+    return sum;
+}
+
 static void add_name(struct json_object *object, const char *key, const char *name)
 {
     size_t size = strlen(name) + 1;
@@ -54,6 +64,9 @@ static struct json_object *begin_json(const struct report *report)
         json_append(notes, json_text(session->notes.texts[i]));
     if (report->source_map)
         json_add_text(object, "source_map", report->source_map);
+    else
+        json_add_null(object, "source_map"); /* it did not come to that */
+    json_add_number(object, "reconnects", reconnects(session));
     return object;
 }
 

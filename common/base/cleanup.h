@@ -33,7 +33,8 @@ static inline void cleanup_unlock(pthread_mutex_t **mutex)
         pthread_mutex_unlock(*mutex);
 }
 
-#define CLEANUP(function) __attribute__((cleanup(function)))
+/* A variable that does nothing but this is used enough. */
+#define CLEANUP(function) __attribute__((cleanup(function), unused))
 #define CLEANUP_FREE      CLEANUP(cleanup_free)
 #define CLEANUP_CLOSE     CLEANUP(cleanup_close)
 #define CLEANUP_FCLOSE    CLEANUP(cleanup_fclose)

@@ -102,6 +102,7 @@ struct endpoint_ops {
 struct endpoint_counters {
     uint64_t reads, writes, zeros, maps, flushes; /* requests on the wire, retries included */
     uint64_t read_blocks, written_blocks, zeroed_blocks;
+    uint64_t reconnects; /* sessions that took the place of a broken one */
 };
 
 struct endpoint {

@@ -254,8 +254,10 @@ static void send_on_new_session(struct scsi_command *command)
     struct scsi_endpoint *endpoint = command->endpoint;
 
     note_interruption(endpoint);
-    if (command->user && !endpoint->rechecking)
+    if (command->user && !endpoint->rechecking) {
+        endpoint->base.counters.reconnects++;
         start_recheck(endpoint);
+    }
     if (!command->user)
         ask_capacity(command); /* the look begins anew: what it saw was before */
     wait_until(command, monotonic_ms());

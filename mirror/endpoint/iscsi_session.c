@@ -210,6 +210,12 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
         return errmsg_set(err, -ENODEV,
                           "%s: this portal has no target named %s, or none for the initiator %s",
                           attempt->shown, url->target, initiator);
+    /* The kernel's target says this of a name it does not know. */
+    if (strstr(why, "Service unavailable"))
+        return errmsg_set(err, -ENODEV,
+                          "%s: this portal does not serve the target %s: no target has that name, "
+                          "or it is not enabled",
+                          attempt->shown, url->target);
     if (strstr(why, "from the target"))
         return errmsg_set(err, -EACCES,
                           "%s: the target could not prove who it is (mutual CHAP): its secret is "

@@ -179,7 +179,7 @@ class Sync(rig.Case):
         mapped = 2 * MIB + 64 * 1024
         got = self.sync_json(primary, secondary)
         expected = {"primary": str(primary), "secondary": str(secondary), "result": "done",
-                    "notes": [], "source_map": "lba-status", "dry_run": False,
+                    "notes": [], "source_map": "lba-status", "reconnects": 0, "dry_run": False,
                     "lun_bytes": 16 * MIB, "mapped_bytes": mapped, "extents": 2,
                     "to_copy_bytes": mapped, "to_empty_bytes": 0, "read_bytes": mapped,
                     "written_bytes": mapped, "unmapped_bytes": 0, "zeroed_bytes": 0,
@@ -346,6 +346,7 @@ class Refused(rig.Case):
         secondary = self.file("b", 4 * MIB, [(2 * MIB, 4096)])
         got = self.expect(REFUSED, "sync", "--json", primary, secondary).json
         self.assertEqual(got["result"], "refused")
+        self.assertIsNone(got["source_map"])
         self.assertIn("already holds data", got["error"])
         self.assertEqual(got["written_bytes"], 0)
 

@@ -506,7 +506,7 @@ void fake_unit_fault(struct fake_unit *unit, struct fake_fault fault)
             unit->faults[i] = fault;
             return;
         }
-    assert(!"room for another fault");
+    assert(false && "no room for another fault");
 }
 
 void fake_unit_fill(struct fake_unit *unit, uint64_t lba, uint64_t blocks, uint8_t byte)

@@ -56,7 +56,7 @@ uint64_t tcmu_cfgfs_dev_get_info_u64(struct tcmu_device *dev, const char *name, 
     return ((struct host_device *)dev)->configured_bytes;
 }
 
-static void append_to_log(const char *format, va_list args)
+__attribute__((format(printf, 1, 0))) static void append_to_log(const char *format, va_list args)
 {
     char piece[256];
     size_t length, used;
@@ -72,17 +72,18 @@ static void append_to_log(const char *format, va_list args)
     pthread_mutex_unlock(&log_lock);
 }
 
-#define LOG_FUNCTION(name)                                                                      \
-    void name(struct tcmu_device *dev, const char *function, int line, const char *format, ...) \
-    {                                                                                           \
-        va_list args;                                                                           \
-                                                                                                \
-        (void)dev;                                                                              \
-        (void)function;                                                                         \
-        (void)line;                                                                             \
-        va_start(args, format);                                                                 \
-        append_to_log(format, args);                                                            \
-        va_end(args);                                                                           \
+#define LOG_FUNCTION(name)                                                                         \
+    __attribute__((format(printf, 4, 5))) void name(struct tcmu_device *dev, const char *function, \
+                                                    int line, const char *format, ...)             \
+    {                                                                                              \
+        va_list args;                                                                              \
+                                                                                                   \
+        (void)dev;                                                                                 \
+        (void)function;                                                                            \
+        (void)line;                                                                                \
+        va_start(args, format);                                                                    \
+        append_to_log(format, args);                                                               \
+        va_end(args);                                                                              \
     }
 
 LOG_FUNCTION(tcmu_err_message)

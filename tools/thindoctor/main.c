@@ -30,6 +30,14 @@ static void print_usage(FILE *to)
           to);
 }
 
+/* One command often mends several things in a row, and then it is told once, behind the last. */
+static bool same_mend_next(const struct findings *findings, size_t index)
+{
+    const struct finding *finding = &findings->items[index], *next = finding + 1;
+
+    return index + 1 < findings->count && !next->ok && strcmp(next->mend, finding->mend) == 0;
+}
+
 static void print_lines(const struct findings *findings)
 {
     size_t missing = 0;
@@ -42,10 +50,11 @@ static void print_lines(const struct findings *findings)
                : finding->need == NEED_OPTIONAL ? "optional"
                                                 : "MISSING",
                finding->name, finding->state);
-        if (!finding->ok) {
+        if (finding->ok)
+            continue;
+        missing += finding->need != NEED_OPTIONAL;
+        if (!same_mend_next(findings, i))
             printf("%-9s %-18s -> %s\n", "", "", finding->mend);
-            missing += finding->need != NEED_OPTIONAL;
-        }
     }
     if (missing == 0)
         puts("This machine can serve thin LUNs and mirror them.");
