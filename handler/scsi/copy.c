@@ -172,6 +172,19 @@ static int place_segment(const struct copy_segment *segment, struct segment_job 
     return 0;
 }
 
+/* The destination keeps to its mode pages, as for a command of its own that writes. */
+static int run_segment(const struct segment_job *job, bool *ret_source_failed)
+{
+    int error = 0;
+
+    *ret_source_failed = false;
+    if (lun_write_protection(job->destination) != ASC_NONE)
+        return -EROFS;
+    error = volume_copy(lun_volume(job->destination), job->destination_offset,
+                        lun_volume(job->source), job->source_offset, job->bytes, ret_source_failed);
+    return lun_end_write(job->destination, error, false, job->bytes);
+}
+
 static int copy_segment(struct exec *exec, const struct copy_list *list, size_t index,
                         uint64_t *ret_bytes, struct failure *failure)
 {
@@ -188,8 +201,7 @@ static int copy_segment(struct exec *exec, const struct copy_list *list, size_t 
         error = place_segment(&segment, &job, failure);
     if (error)
         return error;
-    error = volume_copy(lun_volume(job.destination), job.destination_offset, lun_volume(job.source),
-                        job.source_offset, job.bytes, &source_failed);
+    error = run_segment(&job, &source_failed);
     *ret_bytes = job.bytes;
     return error ? fail_side(failure, source_failed ? job.source : job.destination, source_failed,
                              error)

@@ -186,14 +186,14 @@ static uint8_t run_writing(struct exec *exec, const struct operation *row)
 {
     enum scsi_asc_ascq protection = lun_write_protection(exec->lun);
     uint8_t status;
+    int error;
 
     if (protection != ASC_NONE)
         return exec_fail(exec, SENSE_DATA_PROTECT, protection);
     status = row->run(exec);
-    if (status == SCSI_STATUS_GOOD && !exec->durable && exec->lun->mode.write_through)
-        status = exec_result(exec, volume_flush(exec->volume), true);
-    lun_note_write(exec->lun, bytes_to_note(exec, row));
-    return status;
+    error = lun_end_write(exec->lun, 0, exec->durable || status != SCSI_STATUS_GOOD,
+                          bytes_to_note(exec, row));
+    return error ? exec_result(exec, error, true) : status;
 }
 
 static uint8_t run(struct exec *exec, const struct operation *row)

@@ -150,6 +150,16 @@ uint8_t exec_fail_field(struct exec *exec)
     return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
 }
 
+static struct sense write_protected_sense(const struct lun *lun)
+{
+    enum scsi_asc_ascq protection = lun_write_protection(lun);
+
+    /* The protection may have been lifted since. */
+    if (protection == ASC_NONE)
+        protection = ASC_WRITE_PROTECTED;
+    return (struct sense){.key = SENSE_DATA_PROTECT, .asc_ascq = (uint16_t)protection};
+}
+
 struct sense lun_error_sense(struct lun *lun, int error, bool writing)
 {
     switch (error) {
@@ -161,7 +171,7 @@ struct sense lun_error_sense(struct lun *lun, int error, bool writing)
         return (struct sense){.key = SENSE_DATA_PROTECT,
                               .asc_ascq = ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT};
     case -EROFS:
-        return (struct sense){.key = SENSE_DATA_PROTECT, .asc_ascq = ASC_WRITE_PROTECTED};
+        return write_protected_sense(lun);
     case -ESHUTDOWN:
         return lun_sealed_sense(lun);
     case -ERANGE:

@@ -140,8 +140,10 @@ void thresholds_destroy(struct thresholds *thresholds);
 /* Looks at the space now, raises the unit attention where a threshold is reached, and learns which
  * thresholds are enabled. */
 void lun_look_at_thresholds(struct lun *lun);
-/* After a command that may have taken so many bytes: looks when it is time to. */
-void lun_note_write(struct lun *lun, uint64_t bytes);
+/* Ends a command that writes and has come to this error, or 0; it may have taken so many bytes.
+ * Makes its data durable where WCE is 0 and they are not, and looks at the thresholds when it is
+ * time to. The error, or that of the flush. */
+int lun_end_write(struct lun *lun, int error, bool durable, uint64_t bytes);
 /* What the logical unit can still take of its capacity; of the pool's space, how much is left. */
 uint64_t lun_available_bytes(const struct lun *lun, const struct volume_space *space);
 uint32_t lun_available_percent(const struct volume_space *space);

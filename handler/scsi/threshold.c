@@ -121,7 +121,7 @@ void lun_look_at_thresholds(struct lun *lun)
     look(lun, wanted);
 }
 
-void lun_note_write(struct lun *lun, uint64_t bytes)
+static void note_write(struct lun *lun, uint64_t bytes)
 {
     struct thresholds *thresholds = &lun->thresholds;
 
@@ -131,4 +131,12 @@ void lun_note_write(struct lun *lun, uint64_t bytes)
             LOOK_EVERY_BYTES ||
         thresholds->now_ms() >= atomic_load_explicit(&thresholds->next_ms, memory_order_relaxed))
         lun_look_at_thresholds(lun);
+}
+
+int lun_end_write(struct lun *lun, int error, bool durable, uint64_t bytes)
+{
+    if (!error && !durable && lun->mode.write_through)
+        error = volume_flush(lun->volume);
+    note_write(lun, bytes);
+    return error;
 }

@@ -132,6 +132,8 @@ static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, str
     if (error)
         return errmsg_set(err, error, "%s: %s", config->path, strerror(-error));
     lun_set_copy_group(*ret, config->copy_group);
+    if (config->threshold_percent > 0)
+        lun_set_threshold(*ret, (unsigned)config->threshold_percent);
     return 0;
 }
 
@@ -245,6 +247,7 @@ static int keep_config(struct tcmu_device *dev, const char *text, struct errmsg 
         return error;
     if (strcmp(wanted.path, thin->config.path) == 0 && wanted.read_only == thin->config.read_only &&
         wanted.threads == thin->config.threads &&
+        wanted.threshold_percent == thin->config.threshold_percent &&
         strcmp(wanted.copy_group, thin->config.copy_group) == 0)
         return 0;
     return errmsg_set(err, -EOPNOTSUPP,
@@ -260,7 +263,7 @@ static int keep_write_cache(bool wanted, struct errmsg *err)
         return 0;
     return errmsg_set(err, -EOPNOTSUPP,
                       "emulate_write_cache means nothing to user:thin, leave it at 0; the LUN "
-                      "always has a write cache, which FUA and SYNCHRONIZE CACHE write through");
+                      "has a write cache, which initiators switch off with MODE SELECT");
 }
 
 static int thin_reconfig(struct tcmu_device *dev, struct tcmulib_cfg_info *info)
@@ -300,6 +303,7 @@ static struct tcmur_handler thin_handler = {
         "/ABSOLUTE/PATH[;option]...  The path of a volume made by 'thinvol create'.\n"
         "Options:\n"
         "  ro         write protected\n"
+        "  threshold=N  tell initiators when N percent of the file system are used\n"
         "  threads=N  at most N commands at a time (1 to 8, default 8)\n"
         "  copy=GROUP EXTENDED COPY reaches the other LUNs of this group\n"
         "size must be the volume's size (see 'thinvol info PATH'). For a volume with blocks "

@@ -7,7 +7,7 @@
 
 #define PREFIX         CFGSTRING_SUBTYPE "/"
 #define RUNNER_TIMEOUT "tcmur_cmd_time_out"
-#define OPTION_LIST    "ro, threads=1..8, copy=GROUP, " RUNNER_TIMEOUT "=SECONDS"
+#define OPTION_LIST    "ro, threads=1..8, threshold=1..99, copy=GROUP, " RUNNER_TIMEOUT "=SECONDS"
 
 _Static_assert(CFGSTRING_MAX_THREADS == 8, "OPTION_LIST");
 
@@ -101,6 +101,19 @@ static int parse_threads(const struct option_text *option, struct cfgstring *ret
     return 0;
 }
 
+static int parse_threshold(const struct option_text *option, struct cfgstring *ret,
+                           struct errmsg *err)
+{
+    int number = option_number(option);
+
+    if (number < 1 || number > 99)
+        return errmsg_set(err, -EINVAL,
+                          "option 'threshold' needs a percentage from 1 to 99 of the file system "
+                          "that may be used before initiators are told, as in threshold=80");
+    ret->threshold_percent = number;
+    return 0;
+}
+
 static int parse_copy_group(const struct option_text *option, struct cfgstring *ret,
                             struct errmsg *err)
 {
@@ -144,6 +157,8 @@ static int parse_option(const struct option_text *option, struct cfgstring *ret,
     }
     if (option_is(option, "threads"))
         return parse_threads(option, ret, err);
+    if (option_is(option, "threshold"))
+        return parse_threshold(option, ret, err);
     if (option_is(option, "copy"))
         return parse_copy_group(option, ret, err);
     if (option_is(option, RUNNER_TIMEOUT))

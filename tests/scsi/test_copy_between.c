@@ -146,6 +146,51 @@ static void the_other_side_s_error_is_handed_on(void **state)
     rig_close(&a);
 }
 
+/* MODE SELECT(6) of one page without a header of the list. */
+static void select_page(struct rig *rig, const uint8_t *page, uint8_t length)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_MODE_SELECT_6, 0x10, 0, 0, (uint8_t)(4 + length)};
+    uint8_t list[4 + 20] = {0};
+
+    memcpy(list + 4, page, length);
+    assert_good(rig_command_out(rig, cdb, list, 4u + length));
+}
+
+static void the_destination_keeps_to_its_mode_pages(void **state)
+{
+    const uint8_t protected[12] = {0x0A, 10, 0x02, 0x10, 0x08, 0, 0, 0, 0xFF, 0xFF};
+    const uint8_t writable[12] = {0x0A, 10, 0x02, 0x10, 0, 0, 0, 0, 0xFF, 0xFF};
+    const uint8_t uncached[20] = {0x08, 18};
+    struct rig a, b;
+    struct copy_rig_blame blame;
+
+    (void)state;
+    rig_needs_native("it makes the store fail");
+    open_other(&a, "one", 512, 4096, 0xD1, false);
+    open_other(&b, "one", 512, 4096, 0xD2, false);
+    rig_fill(&a, 0, 64, 0x11);
+    select_page(&b, protected, sizeof(protected));
+    assert_check(copy_between(&a, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    blame = copy_rig_failure(&a, 7);
+    assert_true(blame.by_destination);
+    assert_int_equal(blame.told.key, SENSE_DATA_PROTECT);
+    assert_int_equal(blame.told.asc_ascq, ASC_SOFTWARE_WRITE_PROTECTED);
+    rig_assert_blocks(&b, 0, 64, 0);
+    select_page(&b, writable, sizeof(writable));
+    store_mem_set_fault(b.store, "flush", 0, EIO);
+    assert_good(copy_between(&a, &a, 0, &b, 0, 64, 0)); /* goes to the cache */
+    store_mem_set_fault(b.store, "flush", 0, 0);
+    select_page(&b, uncached, sizeof(uncached));
+    assert_good(copy_between(&a, &a, 0, &b, 0, 64, 0));
+    store_mem_set_fault(b.store, "flush", 0, EIO);
+    assert_check(copy_between(&a, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    store_mem_set_fault(b.store, "flush", 0, 0);
+    rig_close(&b);
+    rig_close(&a);
+}
+
 /* Copies from a LUN that comes and goes. */
 struct stress {
     struct rig *by;
@@ -207,6 +252,7 @@ int main(void)
         cmocka_unit_test(units_of_one_group_are_copied_between_whoever_is_asked),
         cmocka_unit_test(units_of_no_group_or_another_are_out_of_reach),
         cmocka_unit_test(the_other_side_s_error_is_handed_on),
+        cmocka_unit_test(the_destination_keeps_to_its_mode_pages),
         cmocka_unit_test(a_unit_is_not_closed_while_it_is_copied_from),
     };
 

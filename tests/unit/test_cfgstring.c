@@ -56,6 +56,11 @@ static void options_are_taken_in_any_order(void **state)
     accept("thin//v;ro;threads=1;");
     assert_int_equal(config.threads, 1);
     accept("thin//v;threads=8");
+    assert_int_equal(config.threshold_percent, 0);
+    accept("thin//v;threshold=1");
+    assert_int_equal(config.threshold_percent, 1);
+    accept("thin//v;threshold=99;threads=8");
+    assert_int_equal(config.threshold_percent, 99);
     assert_string_equal(config.copy_group, "");
     accept("thin//v;copy=rack-1.a_B;ro");
     assert_string_equal(config.copy_group, "rack-1.a_B");
@@ -112,6 +117,10 @@ static void values_are_checked(void **state)
 {
     (void)state;
     refuse("thin//v;ro=1", -EINVAL, "'ro' takes no value");
+    refuse("thin//v;threshold", -EINVAL, "from 1 to 99");
+    refuse("thin//v;threshold=0", -EINVAL, "from 1 to 99");
+    refuse("thin//v;threshold=100", -EINVAL, "from 1 to 99");
+    refuse("thin//v;threshold=80%", -EINVAL, "from 1 to 99");
     refuse("thin//v;threads", -EINVAL, "from 1 to 8");
     refuse("thin//v;copy", -EINVAL, "the name of a group");
     refuse("thin//v;copy=", -EINVAL, "the name of a group");
