@@ -63,7 +63,9 @@ static int update(struct exec *exec, const struct lun_range *range, volume_chang
 
     if (!bytes)
         return -ENOMEM;
-    return volume_update(exec->volume, range->offset, bytes, range->length, change, context, fua);
+    exec->durable = fua || exec->lun->mode.write_through;
+    return volume_update(exec->volume, range->offset, bytes, range->length, change, context,
+                         exec->durable);
 }
 
 uint8_t op_compare_and_write(struct exec *exec)

@@ -99,6 +99,7 @@ uint8_t op_format_unit(struct exec *exec)
     } else if (cdb[1] != 0) { /* CMPLST and DEFECT LIST FORMAT speak of a list */
         return exec_fail_field(exec);
     }
+    exec->durable = true;
     error = volume_unmap_all(exec->volume);
     if (!error)
         error = volume_flush(exec->volume);

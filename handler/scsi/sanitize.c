@@ -194,6 +194,7 @@ static uint8_t sanitize(struct exec *exec, const struct volume_sanitize_plan *pl
     int error = 0;
 
     pthread_mutex_lock(&lun->sanitize->lock);
+    exec->durable = true; /* when it ends, and not before: IMMED does not wait */
     running = lun->sanitize->state == SANITIZE_RUNNING;
     allowed = running || mode_allowed(exec);
     if (!running && allowed)

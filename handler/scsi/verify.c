@@ -80,6 +80,7 @@ static uint8_t verify_medium(struct exec *exec, uint8_t bytchk, const struct lun
 
     if (error)
         return exec_result(exec, error, true);
+    exec->durable = true;
     error = volume_drop_cached(exec->volume, range->offset, range->length);
     if (error)
         return exec_result(exec, error, false);
