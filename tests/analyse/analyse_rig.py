@@ -3,6 +3,7 @@
 the map of an image with what another program says of it."""
 
 import json
+import lzma
 import os
 import pathlib
 import random
@@ -15,6 +16,7 @@ import rig  # noqa: E402
 from rig import DONE, MIB  # noqa: E402,F401
 
 SECTOR = 512
+GOLDEN = pathlib.Path(__file__).parent / "golden"
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
@@ -66,6 +68,18 @@ class Case(rig.Case):
 
     def image(self, name, size):
         return self.file(name, size)
+
+    def golden(self, name):
+        """A file of golden/, unpacked."""
+        image = self.folder / "image"
+        with lzma.open(GOLDEN / f"{name}.xz") as packed, open(image, "wb") as file:
+            while piece := packed.read(MIB):
+                if any(piece):
+                    file.write(piece)
+                else:
+                    file.seek(len(piece), os.SEEK_CUR)
+            file.truncate()
+        return image
 
     def map(self, image, *options):
         """The extents of the image as thinmirror sees them, and what it notes."""
