@@ -170,7 +170,7 @@ static int take_node(struct walk *walk, const struct node *node)
     uint32_t room = (xfs->block_bytes - header) / (RECORD_BYTES + POINTER_BYTES);
     const uint8_t *records = walk->block + header,
                   *pointers = records + (size_t)room * RECORD_BYTES;
-    unsigned count;
+    unsigned count = 0;
     int r;
 
     if (node->block >= walk->groups[node->group].blocks)
