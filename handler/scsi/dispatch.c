@@ -21,6 +21,7 @@
 #define WRITES              OPERATION_WRITES
 #define SEES_ATTENTION      OPERATION_SEES_ATTENTION
 #define WHILE_SEALED        OPERATION_WHILE_SEALED
+#define QUICK               OPERATION_QUICK
 
 /* clang-format off */
 #define ROW(code, row_flags, function, length, ...) \
@@ -48,18 +49,18 @@
 #define CONTROL CONTROL_NACA
 
 static const struct operation table[] = {
-    ROW(SCSI_TEST_UNIT_READY, 0, op_test_unit_ready, 6, 0, 0, 0, 0, CONTROL),
-    ROW(SCSI_REQUEST_SENSE, SEES_ATTENTION | WHILE_SEALED, op_request_sense, 6, 0x01, 0, 0, 0xFF, CONTROL),
+    ROW(SCSI_TEST_UNIT_READY, QUICK, op_test_unit_ready, 6, 0, 0, 0, 0, CONTROL),
+    ROW(SCSI_REQUEST_SENSE, SEES_ATTENTION | WHILE_SEALED | QUICK, op_request_sense, 6, 0x01, 0, 0, 0xFF, CONTROL),
     ROW(SCSI_FORMAT_UNIT, DATA_OUT | WRITES, op_format_unit, 6, 0xFF, 0, 0, 0x03, CONTROL),
-    ROW(SCSI_READ_6, 0, op_read, 6, 0x1F, FF2, 0xFF, CONTROL),
-    ROW(SCSI_WRITE_6, DATA_OUT | WRITES, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
-    ROW(SCSI_INQUIRY, SEES_ATTENTION | WHILE_SEALED, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
+    ROW(SCSI_READ_6, QUICK, op_read, 6, 0x1F, FF2, 0xFF, CONTROL),
+    ROW(SCSI_WRITE_6, DATA_OUT | WRITES | QUICK, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
+    ROW(SCSI_INQUIRY, SEES_ATTENTION | WHILE_SEALED | QUICK, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
     ROW(SCSI_MODE_SELECT_6, DATA_OUT, op_mode_select_6, 6, 0x11, 0, 0, 0xFF, CONTROL),
-    ROW(SCSI_MODE_SENSE_6, 0, op_mode_sense_6, 6, 0x08, 0xFF, 0xFF, 0xFF, CONTROL),
+    ROW(SCSI_MODE_SENSE_6, QUICK, op_mode_sense_6, 6, 0x08, 0xFF, 0xFF, 0xFF, CONTROL),
     ROW(SCSI_START_STOP_UNIT, 0, op_start_stop_unit, 6, 0x01, 0, 0, 0xF7, CONTROL),
-    ROW(SCSI_READ_CAPACITY_10, 0, op_read_capacity_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
-    ROW(SCSI_READ_10, 0, op_read, 10, 0xF8, FF4, 0, FF2, CONTROL),
-    ROW(SCSI_WRITE_10, DATA_OUT | WRITES, op_write, 10, 0xF8, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_READ_CAPACITY_10, QUICK, op_read_capacity_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
+    ROW(SCSI_READ_10, QUICK, op_read, 10, 0xF8, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_WRITE_10, DATA_OUT | WRITES | QUICK, op_write, 10, 0xF8, FF4, 0, FF2, CONTROL),
     ROW(SCSI_WRITE_AND_VERIFY_10, DATA_OUT | WRITES, op_write_and_verify, 10, 0xF6, FF4, 0, FF2,
         CONTROL),
     ROW(SCSI_VERIFY_10, DATA_OUT, op_verify, 10, 0xF6, FF4, 0, FF2, CONTROL),
@@ -79,7 +80,7 @@ static const struct operation table[] = {
                    0, FF2, CONTROL),
     ROW(SCSI_LOG_SENSE, 0, op_log_sense, 10, 0x03, 0xFF, 0xFF, 0, FF2, FF2, CONTROL),
     ROW(SCSI_MODE_SELECT_10, DATA_OUT, op_mode_select_10, 10, 0x11, 0, 0, 0, 0, 0, FF2, CONTROL),
-    ROW(SCSI_MODE_SENSE_10, 0, op_mode_sense_10, 10, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2, CONTROL),
+    ROW(SCSI_MODE_SENSE_10, QUICK, op_mode_sense_10, 10, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2, CONTROL),
     ROW_VARIABLE(SCSI_SA_GET_LBA_STATUS_32, 0, op_get_lba_status_32, 32, 0xFF, 0, FF8, FF4, FF4,
                  FF4),
     ROW_ACTION(SCSI_THIRD_PARTY_COPY_OUT, SCSI_SA_EXTENDED_COPY_LID1, DATA_OUT, op_extended_copy, 16,
@@ -92,10 +93,10 @@ static const struct operation table[] = {
                op_receive_copy_parameters, 16, 0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_THIRD_PARTY_COPY_IN, SCSI_SA_RECEIVE_COPY_FAILURE_DETAILS_LID1, 0,
                op_receive_copy_failure, 16, 0xFF, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
-    ROW(SCSI_READ_16, 0, op_read, 16, 0xF8, FF8, FF4, 0, CONTROL),
+    ROW(SCSI_READ_16, QUICK, op_read, 16, 0xF8, FF8, FF4, 0, CONTROL),
     ROW(SCSI_COMPARE_AND_WRITE, DATA_OUT | WRITES, op_compare_and_write, 16, 0xF8, FF8, 0, 0, 0,
         0xFF, 0, CONTROL),
-    ROW(SCSI_WRITE_16, DATA_OUT | WRITES, op_write, 16, 0xF8, FF8, FF4, 0, CONTROL),
+    ROW(SCSI_WRITE_16, DATA_OUT | WRITES | QUICK, op_write, 16, 0xF8, FF8, FF4, 0, CONTROL),
     ROW(SCSI_ORWRITE_16, DATA_OUT | WRITES, op_orwrite, 16, 0xF8, FF8, FF4, 0, CONTROL),
     ROW(SCSI_WRITE_AND_VERIFY_16, DATA_OUT | WRITES, op_write_and_verify, 16, 0xF6, FF8, FF4, 0,
         CONTROL),
@@ -103,7 +104,7 @@ static const struct operation table[] = {
     ROW(SCSI_PRE_FETCH_16, 0, op_pre_fetch, 16, 0x02, FF8, FF4, 0, CONTROL),
     ROW(SCSI_SYNCHRONIZE_CACHE_16, 0, op_synchronize_cache, 16, 0x02, FF8, FF4, 0, CONTROL),
     ROW(SCSI_WRITE_SAME_16, DATA_OUT | WRITES, op_write_same, 16, 0xFF, FF8, FF4, 0, CONTROL),
-    ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, 0, op_read_capacity_16, 16,
+    ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, QUICK, op_read_capacity_16, 16,
                0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_GET_LBA_STATUS_16, 0, op_get_lba_status_16, 16,
                FF8, FF4, 0xFF, CONTROL),
@@ -111,8 +112,8 @@ static const struct operation table[] = {
                op_report_operations, 12, 0x87, 0xFF, FF2, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_TASK_MANAGEMENT_FUNCTIONS, 0,
                op_report_task_management, 12, 0x80, 0, 0, 0, FF4, 0, CONTROL),
-    ROW(SCSI_READ_12, 0, op_read, 12, 0xF8, FF4, FF4, 0, CONTROL),
-    ROW(SCSI_WRITE_12, DATA_OUT | WRITES, op_write, 12, 0xF8, FF4, FF4, 0, CONTROL),
+    ROW(SCSI_READ_12, QUICK, op_read, 12, 0xF8, FF4, FF4, 0, CONTROL),
+    ROW(SCSI_WRITE_12, DATA_OUT | WRITES | QUICK, op_write, 12, 0xF8, FF4, FF4, 0, CONTROL),
     ROW(SCSI_WRITE_AND_VERIFY_12, DATA_OUT | WRITES, op_write_and_verify, 12, 0xF6, FF4, FF4, 0,
         CONTROL),
     ROW(SCSI_VERIFY_12, DATA_OUT, op_verify, 12, 0xF6, FF4, FF4, 0, CONTROL),
@@ -228,7 +229,11 @@ uint8_t lun_execute(struct lun *lun, struct lun_command *command)
     for (size_t i = 0; i < LUN_SENSE_BYTES; i++)
         command->sense[i] = 0;
     command->data_in_bytes = 0;
+    if (row && command->patience != LUN_WAITS && !(row->flags & QUICK))
+        return LUN_WOULD_WAIT;
     status = row ? run(&exec, row) : exec_fail(&exec, SENSE_ILLEGAL_REQUEST, reason);
+    if (status == LUN_WOULD_WAIT)
+        return status;
     if (status != SCSI_STATUS_GOOD)
         command->data_in_bytes = 0;
     /* Where one set of buffers stands for both directions it is Data-Out here. */

@@ -16,6 +16,17 @@ struct lun;
 
 #define LUN_SENSE_BYTES 96
 
+/* What to do with a command that may take as long as the disk takes. */
+enum lun_patience {
+    LUN_WAITS,            /* serve it */
+    LUN_WAITS_IF_UNKNOWN, /* leave it with LUN_WOULD_WAIT when it is known to need the disk */
+    LUN_NEVER_WAITS,      /* serve it only when it is known not to need the disk */
+};
+
+/* What lun_execute returns, in place of a SCSI status, for a command that it left: nothing has
+ * happened but that the Data-In buffer may hold anything. */
+#define LUN_WOULD_WAIT 0xFF
+
 /* One command. The caller owns everything it points to. Whoever cannot tell the direction of a
  * command's data gives the same buffers as data_out and data_in. */
 struct lun_command {
@@ -25,6 +36,7 @@ struct lun_command {
     int data_out_count;
     const struct iovec *data_in;
     int data_in_count;
+    enum lun_patience patience;
     uint8_t sense[LUN_SENSE_BYTES]; /* valid on CHECK CONDITION, otherwise zeroed */
     size_t data_in_bytes;           /* bytes of data_in that mean something */
 };
@@ -43,7 +55,9 @@ void lun_set_copy_group(struct lun *lun, const char *group);
  * copies from this one or to it is waited for. */
 void lun_close(struct lun *lun);
 
-/* Serves one command and returns the SCSI status. Every byte of the Data-In buffer that the reply
+/* Serves one command and returns the SCSI status, or LUN_WOULD_WAIT if it was not to wait. However
+ * little patience: for another command that has a range of blocks to itself (COMPARE AND WRITE) it
+ * waits. Every byte of the Data-In buffer that the reply
  * does not fill is zero afterwards. May be called from many threads at once. */
 uint8_t lun_execute(struct lun *lun, struct lun_command *command);
 

@@ -179,6 +179,7 @@ enum operation_flag {
     OPERATION_WRITES = 1u << 1,         /* refused on a read-only volume */
     OPERATION_SEES_ATTENTION = 1u << 2, /* is served although a unit attention is pending */
     OPERATION_WHILE_SEALED = 1u << 3,   /* is served while SANITIZE runs and after it failed */
+    OPERATION_QUICK = 1u << 4, /* needs no disk, or looks at the command's patience itself */
 };
 
 /* All commands that are served, by rising opcode and service action. */

@@ -2,6 +2,8 @@
 
 /* READ, WRITE, PRE-FETCH and SYNCHRONIZE CACHE, SBC-4. */
 
+#include <errno.h>
+
 #include "cdb.h"
 #include "checked.h"
 #include "lun_internal.h"
@@ -61,6 +63,31 @@ static int read_part(struct volume *volume, const struct iovec *iov, int count,
     return 0;
 }
 
+/* Reads what the command asks for; -EAGAIN when it is not to wait for it. */
+static int read_range(struct exec *exec, const struct lun_range *range, size_t room, bool fua)
+{
+    const struct lun_command *command = exec->command;
+    bool whole = room == range->length;
+    int error = -EOPNOTSUPP;
+
+    if (command->patience != LUN_WAITS) {
+        if (fua || !whole)
+            return -EAGAIN;
+        error = volume_read_cached(exec->volume, command->data_in, command->data_in_count,
+                                   range->offset);
+        if (error != -EOPNOTSUPP || command->patience == LUN_NEVER_WAITS)
+            return error == -EOPNOTSUPP ? -EAGAIN : error;
+    }
+    if (fua) { /* what is read must be on the medium */
+        error = volume_flush(exec->volume);
+        if (error)
+            return error;
+    }
+    if (whole)
+        return volume_read(exec->volume, command->data_in, command->data_in_count, range->offset);
+    return read_part(exec->volume, command->data_in, command->data_in_count, range);
+}
+
 uint8_t op_read(struct exec *exec)
 {
     struct lun_command *command = exec->command;
@@ -68,18 +95,15 @@ uint8_t op_read(struct exec *exec)
     struct cdb_block_fields fields;
     struct lun_range range = {0};
     uint8_t status = exec_decode_range(exec, &fields, &range);
-    int error = 0;
+    int error;
 
     if (status != SCSI_STATUS_GOOD)
         return status;
     if (room < range.length)
         return exec_fail_field(exec);
-    if (fields.fua) /* what is read must be on the medium */
-        error = volume_flush(exec->volume);
-    if (!error && room == range.length)
-        error = volume_read(exec->volume, command->data_in, command->data_in_count, range.offset);
-    else if (!error)
-        error = read_part(exec->volume, command->data_in, command->data_in_count, &range);
+    error = read_range(exec, &range, room, fields.fua);
+    if (error == -EAGAIN)
+        return LUN_WOULD_WAIT;
     if (!error)
         command->data_in_bytes = range.length;
     return exec_result(exec, error, false);
@@ -98,6 +122,9 @@ uint8_t op_write(struct exec *exec)
     if (!exec_data_out_is(exec, range.length))
         return exec_fail_field(exec);
     exec->durable = fields.fua || exec->lun->mode.write_through;
+    /* Whether memory takes it at once is never known. */
+    if (command->patience == LUN_NEVER_WAITS || (command->patience != LUN_WAITS && exec->durable))
+        return LUN_WOULD_WAIT;
     error = volume_write(exec->volume, command->data_out, command->data_out_count, range.offset,
                          exec->durable);
     if (!error && atomic_load_explicit(&exec->lun->full_logged, memory_order_relaxed))

@@ -26,6 +26,15 @@ int store_read(struct store *store, const struct iovec *iov, int iov_count, uint
     return length == 0 ? 0 : store->ops->read(store, iov, iov_count, offset);
 }
 
+int store_read_cached(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset)
+{
+    if (!within(store, offset, iov_total(iov, iov_count)))
+        return -ERANGE;
+    if (!store->ops->read_cached)
+        return -EOPNOTSUPP;
+    return store->ops->read_cached(store, iov, iov_count, offset);
+}
+
 int store_write(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
                 bool fua)
 {

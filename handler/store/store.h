@@ -38,6 +38,10 @@ struct store_ops {
     const char *kind;
     void (*close)(struct store *store);
     int (*read)(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset);
+    /* Reads what memory holds already. -EAGAIN: some of it would have to be fetched. -EOPNOTSUPP:
+     * there is no telling. After either the buffers hold anything. NULL: there is never telling. */
+    int (*read_cached)(struct store *store, const struct iovec *iov, int iov_count,
+                       uint64_t offset);
     int (*write)(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua);
     int (*flush)(struct store *store);
@@ -79,6 +83,7 @@ struct store {
  * store_close takes NULL. */
 void store_close(struct store *store);
 int store_read(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset);
+int store_read_cached(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset);
 int store_write(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
                 bool fua);
 int store_flush(struct store *store);

@@ -40,6 +40,7 @@ struct store_file {
     pthread_mutex_t flush_lock; /* around fdatasync and the change of flush_failed it calls for */
     atomic_bool flush_failed;
     atomic_bool no_dsync;
+    atomic_bool no_nowait;
     atomic_bool no_zero_range;
     struct file_map map;
 };
@@ -65,7 +66,9 @@ static void file_close(struct store *store)
     free(file);
 }
 
-static int file_read(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset)
+/* Reads into the list's bytes; flags are preadv2's. */
+static int read_all(struct store_file *file, const struct iovec *iov, int iov_count,
+                    uint64_t offset, int flags)
 {
     struct iov_cursor cursor = iov_cursor_at_start(iov, iov_count);
     struct iovec batch[BATCH];
@@ -73,7 +76,8 @@ static int file_read(struct store *store, const struct iovec *iov, int iov_count
     int count;
 
     while ((count = iov_cursor_batch(&cursor, SIZE_MAX, batch, BATCH, &length)) > 0) {
-        ssize_t done = preadv(file_of(store)->fd, batch, count, (off_t)offset);
+        ssize_t done = flags ? preadv2(file->fd, batch, count, (off_t)offset, flags)
+                             : preadv(file->fd, batch, count, (off_t)offset);
 
         if (done < 0 && errno == EINTR)
             continue;
@@ -85,6 +89,25 @@ static int file_read(struct store *store, const struct iovec *iov, int iov_count
         offset += (uint64_t)done;
     }
     return 0;
+}
+
+static int file_read(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset)
+{
+    return read_all(file_of(store), iov, iov_count, offset, 0);
+}
+
+static int file_read_cached(struct store *store, const struct iovec *iov, int iov_count,
+                            uint64_t offset)
+{
+    struct store_file *file = file_of(store);
+    int error;
+
+    if (file->no_nowait)
+        return -EOPNOTSUPP;
+    error = read_all(file, iov, iov_count, offset, RWF_NOWAIT);
+    if (error == -EOPNOTSUPP || error == -EINVAL)
+        file->no_nowait = true;
+    return error == -EINVAL ? -EOPNOTSUPP : error;
 }
 
 static int file_flush(struct store *store)
@@ -292,6 +315,7 @@ static const struct store_ops file_ops = {
     .kind = "file",
     .close = file_close,
     .read = file_read,
+    .read_cached = file_read_cached,
     .write = file_write,
     .flush = file_flush,
     .punch = file_punch,

@@ -2,63 +2,48 @@
 
 /* The tcmu-runner handler "thin": every command of a device goes to its logical unit.
  *
- * Threads: check_config, open, close and reconfig come from the runner's main thread; handle_cmd
- * comes from the device's workers, which the runner cancels and joins before it calls close. A
- * worker must therefore not die inside the logical unit, where it may hold locks: cancellation is
- * off while it is there. A command that runs when the device goes is thus finished first. */
+ * Threads: check_config, open, close and reconfig come from the runner's main thread. handle_cmd
+ * comes from the one thread that takes the device's commands off the ring, for nr_threads is 0. It
+ * serves there and then what memory can answer, as a hand-over to another thread costs more than
+ * that; what may wait for the disk goes to the device's own workers, so that the other commands
+ * need not wait too.
+ *
+ * Every command is completed here, whoever served it, under ring_lock: the runner would complete
+ * what handle_cmd returns a status for under a lock of its own. The runner cancels and joins its
+ * thread before it calls close. It must not die inside the logical unit, where it may hold locks:
+ * cancellation is off while it is there. close waits for the workers; only then the ring goes. */
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cfgstring.h"
 #include "cleanup.h"
 #include "errmsg.h"
+#include "iov.h"
 #include "lun.h"
+#include "pace.h"
 #include "runner_log.h"
 #include "scsi_defs.h"
 #include "sense.h"
 #include "tcmur_abi.h"
 #include "volume.h"
+#include "workers.h"
 
 _Static_assert(TCMULIB_SENSE_BYTES == LUN_SENSE_BYTES, "the sense buffers are of one size");
 
-/* How many commands run, and how many may. Only used when fewer may than there are workers. */
-struct gate {
-    pthread_mutex_t lock;
-    pthread_cond_t left;
-    int running;
-    int limit;
-};
-
 struct thin_device {
+    struct tcmu_device *dev;
     struct lun *lun;
     struct cfgstring config;
-    struct gate gate;
+    pthread_mutex_t ring_lock; /* guards the ring's responses; none other is taken under it */
+    struct workers *workers;
+    struct pace pace; /* of the thread that takes the commands */
 };
-
-static void gate_enter(struct gate *gate)
-{
-    if (gate->limit >= CFGSTRING_MAX_THREADS)
-        return;
-    pthread_mutex_lock(&gate->lock);
-    while (gate->running >= gate->limit)
-        pthread_cond_wait(&gate->left, &gate->lock);
-    gate->running++;
-    pthread_mutex_unlock(&gate->lock);
-}
-
-static void gate_leave(struct gate *gate)
-{
-    if (gate->limit >= CFGSTRING_MAX_THREADS)
-        return;
-    pthread_mutex_lock(&gate->lock);
-    gate->running--;
-    pthread_cond_signal(&gate->left);
-    pthread_mutex_unlock(&gate->lock);
-}
 
 static bool thin_check_config(const char *text, char **reason)
 {
@@ -115,12 +100,34 @@ static int check_geometry(struct tcmu_device *dev, const struct volume *volume, 
     return 0;
 }
 
+/* The runner cuts its own option out of what it hands over, so that the option is looked for where
+ * the runner has found it. Where there is no such place there is no option either. */
+static int check_runner_options(struct tcmu_device *dev, struct errmsg *err)
+{
+    char path[64], name[1024] = "";
+    struct cfgstring ignored;
+    const char *option;
+    FILE *file;
+
+    snprintf(path, sizeof(path), "/sys/class/uio/%s/name", tcmu_dev_get_uio_name(dev));
+    file = fopen(path, "re");
+    if (!file)
+        return 0;
+    if (!fgets(name, sizeof(name), file))
+        name[0] = '\0';
+    fclose(file);
+    option = strstr(name, ";" CFGSTRING_RUNNER_TIMEOUT);
+    return option ? cfgstring_parse("thin//x;" CFGSTRING_RUNNER_TIMEOUT, &ignored, err) : 0;
+}
+
 static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, struct lun **ret,
                     struct errmsg *err)
 {
     struct volume *volume;
-    int error = volume_open(config->path, config->read_only, &volume, err);
+    int error = check_runner_options(dev, err);
 
+    if (!error)
+        error = volume_open(config->path, config->read_only, &volume, err);
     if (error)
         return error;
     error = check_geometry(dev, volume, config->path, err);
@@ -135,39 +142,6 @@ static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, str
     if (config->threshold_percent > 0)
         lun_set_threshold(*ret, (unsigned)config->threshold_percent);
     return 0;
-}
-
-static int thin_open(struct tcmu_device *dev, bool reopen)
-{
-    CLEANUP_FREE struct thin_device *thin = calloc(1, sizeof(*thin));
-    struct errmsg err = {"out of memory"};
-    int error = -ENOMEM;
-
-    (void)reopen; /* false even after a crash of the runner: every open expects the worst */
-    if (thin)
-        error = cfgstring_parse(tcmu_dev_get_cfgstring(dev), &thin->config, &err);
-    if (!error)
-        error = open_lun(dev, &thin->config, &thin->lun, &err);
-    if (error) {
-        runner_log(dev, LOG_LEVEL_ERROR, err.text);
-        return error;
-    }
-    pthread_mutex_init(&thin->gate.lock, NULL);
-    pthread_cond_init(&thin->gate.left, NULL);
-    thin->gate.limit = thin->config.threads;
-    tcmur_dev_set_private(dev, TAKE_PTR(thin));
-    return 0;
-}
-
-static void thin_close(struct tcmu_device *dev)
-{
-    struct thin_device *thin = tcmur_dev_get_private(dev);
-
-    tcmur_dev_set_private(dev, NULL);
-    lun_close(thin->lun);
-    pthread_cond_destroy(&thin->gate.left);
-    pthread_mutex_destroy(&thin->gate.lock);
-    free(thin);
 }
 
 /* The runner speaks statuses of its own; what it can't say is an internal target failure. */
@@ -191,7 +165,8 @@ static int runner_status(uint8_t scsi_status, uint8_t *sense)
     }
 }
 
-static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd)
+/* Serves the command as far as patience goes: the runner's status, or LUN_WOULD_WAIT. */
+static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd, enum lun_patience patience)
 {
     int cdb_length = tcmu_cdb_get_length(cmd->cdb);
     /* The ring does not tell which way the data goes. */
@@ -202,24 +177,110 @@ static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd)
         .data_out_count = (int)cmd->iov_cnt,
         .data_in = cmd->iovec,
         .data_in_count = (int)cmd->iov_cnt,
+        .patience = patience,
     };
-    uint8_t status;
+    uint8_t status = lun_execute(thin->lun, &command);
 
-    gate_enter(&thin->gate);
-    status = lun_execute(thin->lun, &command);
-    gate_leave(&thin->gate);
+    if (status == LUN_WOULD_WAIT)
+        return LUN_WOULD_WAIT;
     memcpy(cmd->sense_buf, command.sense, sizeof(cmd->sense_buf));
     return runner_status(status, cmd->sense_buf);
 }
 
-static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *cmd)
+/* The command is the runner's again, and gone. */
+static void complete(struct thin_device *thin, struct tcmulib_cmd *cmd, int status)
 {
-    int cancel_state, status;
+    pthread_mutex_lock(&thin->ring_lock);
+    tcmulib_command_complete(thin->dev, cmd, status);
+    pthread_mutex_unlock(&thin->ring_lock);
+    tcmulib_processing_complete(thin->dev);
+}
+
+/* A worker's, or where there is no handing over. */
+static void serve(void *context, void *item)
+{
+    struct thin_device *thin = context;
+    struct tcmulib_cmd *cmd = item;
+
+    complete(thin, cmd, execute(thin, cmd, LUN_WAITS));
+}
+
+/* Milliseconds, in the steps of the kernel's tick: this clock costs next to nothing. */
+static uint64_t coarse_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* False when the command is not one to serve here. */
+static bool serve_at_once(struct thin_device *thin, struct tcmulib_cmd *cmd)
+{
+    uint64_t begun = coarse_ms();
+    bool try_it = pace_try(&thin->pace, begun);
+    int status = execute(thin, cmd, try_it ? LUN_WAITS_IF_UNKNOWN : LUN_NEVER_WAITS);
+
+    if (status == LUN_WOULD_WAIT)
+        return false;
+    if (try_it)
+        pace_tried(&thin->pace, iov_total(cmd->iovec, (int)cmd->iov_cnt), begun, coarse_ms());
+    complete(thin, cmd, status);
+    return true;
+}
+
+static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd)
+{
+    struct thin_device *thin = tcmur_dev_get_private(dev);
+    struct tcmulib_cmd *cmd = runner_cmd->lib_cmd;
+    int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    status = execute(tcmur_dev_get_private(dev), cmd->lib_cmd);
+    if (!serve_at_once(thin, cmd) && workers_submit(thin->workers, cmd) != 0)
+        serve(thin, cmd);
     pthread_setcancelstate(cancel_state, NULL);
-    return status;
+    return TCMU_STS_ASYNC_HANDLED;
+}
+
+static int thin_open(struct tcmu_device *dev, bool reopen)
+{
+    CLEANUP_FREE struct thin_device *thin = calloc(1, sizeof(*thin));
+    struct errmsg err = {"out of memory"};
+    int error = -ENOMEM;
+
+    (void)reopen; /* false even after a crash of the runner: every open expects the worst */
+    if (thin)
+        error = cfgstring_parse(tcmu_dev_get_cfgstring(dev), &thin->config, &err);
+    if (!error)
+        error = open_lun(dev, &thin->config, &thin->lun, &err);
+    if (error) {
+        runner_log(dev, LOG_LEVEL_ERROR, err.text);
+        return error;
+    }
+    pthread_mutex_init(&thin->ring_lock, NULL);
+    thin->dev = dev;
+    error = workers_start(thin->config.threads, serve, thin, &thin->workers);
+    if (error) {
+        errmsg_set(&err, error, "%s cannot be served: no threads: %s", thin->config.path,
+                   strerror(-error));
+        runner_log(dev, LOG_LEVEL_ERROR, err.text);
+        lun_close(thin->lun);
+        pthread_mutex_destroy(&thin->ring_lock);
+        return error;
+    }
+    tcmur_dev_set_private(dev, TAKE_PTR(thin));
+    return 0;
+}
+
+static void thin_close(struct tcmu_device *dev)
+{
+    struct thin_device *thin = tcmur_dev_get_private(dev);
+
+    tcmur_dev_set_private(dev, NULL);
+    workers_stop(thin->workers);
+    lun_close(thin->lun);
+    pthread_mutex_destroy(&thin->ring_lock);
+    free(thin);
 }
 
 static int resize(struct tcmu_device *dev, uint64_t bytes, struct errmsg *err)
@@ -304,7 +365,7 @@ static struct tcmur_handler thin_handler = {
         "Options:\n"
         "  ro         write protected\n"
         "  threshold=N  tell initiators when N percent of the file system are used\n"
-        "  threads=N  at most N commands at a time (1 to 8, default 8)\n"
+        "  threads=N  at most N commands wait for the disk at a time (1 to 8, default 8)\n"
         "  copy=GROUP EXTENDED COPY reaches the other LUNs of this group\n"
         "size must be the volume's size (see 'thinvol info PATH'). For a volume with blocks "
         "of 4096 bytes add control=hw_block_size=4096.",
@@ -312,7 +373,7 @@ static struct tcmur_handler thin_handler = {
     .reconfig = thin_reconfig,
     .open = thin_open,
     .close = thin_close,
-    .nr_threads = CFGSTRING_MAX_THREADS,
+    .nr_threads = 0,
     .handle_cmd = thin_handle_cmd,
 };
 

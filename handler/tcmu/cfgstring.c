@@ -5,9 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define PREFIX         CFGSTRING_SUBTYPE "/"
-#define RUNNER_TIMEOUT "tcmur_cmd_time_out"
-#define OPTION_LIST    "ro, threads=1..8, threshold=1..99, copy=GROUP, " RUNNER_TIMEOUT "=SECONDS"
+#define PREFIX      CFGSTRING_SUBTYPE "/"
+#define OPTION_LIST "ro, threads=1..8, threshold=1..99, copy=GROUP"
 
 _Static_assert(CFGSTRING_MAX_THREADS == 8, "OPTION_LIST");
 
@@ -17,7 +16,6 @@ struct option_text {
     int name_length;
     const char *value;
     int value_length;
-    bool last;
 };
 
 static int check_characters(const char *text, struct errmsg *err)
@@ -94,9 +92,8 @@ static int parse_threads(const struct option_text *option, struct cfgstring *ret
 
     if (number < 1 || number > CFGSTRING_MAX_THREADS)
         return errmsg_set(err, -EINVAL,
-                          "option 'threads' needs a number from 1 to %d (tcmu-runner's handler "
-                          "has %d workers a LUN), as in threads=4",
-                          CFGSTRING_MAX_THREADS, CFGSTRING_MAX_THREADS);
+                          "option 'threads' needs a number from 1 to %d, as in threads=4",
+                          CFGSTRING_MAX_THREADS);
     ret->threads = number;
     return 0;
 }
@@ -135,16 +132,11 @@ static int parse_copy_group(const struct option_text *option, struct cfgstring *
     return 0;
 }
 
-static int check_runner_timeout(const struct option_text *option, struct errmsg *err)
+static int refuse_runner_timeout(struct errmsg *err)
 {
-    if (option_number(option) < 0)
-        return errmsg_set(err, -EINVAL, "option '%s' needs a number of seconds, as in %s=60",
-                          RUNNER_TIMEOUT, RUNNER_TIMEOUT);
-    if (!option->last)
-        return errmsg_set(err, -EINVAL,
-                          "option '" RUNNER_TIMEOUT "' must be the last one: tcmu-runner cuts it "
-                          "out together with the ';' behind it");
-    return 0;
+    return errmsg_set(err, -EINVAL,
+                      "option '" CFGSTRING_RUNNER_TIMEOUT "' cannot be used: tcmu-runner keeps no "
+                      "time for handlers that complete their commands themselves; leave it out");
 }
 
 static int parse_option(const struct option_text *option, struct cfgstring *ret, struct errmsg *err)
@@ -161,8 +153,8 @@ static int parse_option(const struct option_text *option, struct cfgstring *ret,
         return parse_threshold(option, ret, err);
     if (option_is(option, "copy"))
         return parse_copy_group(option, ret, err);
-    if (option_is(option, RUNNER_TIMEOUT))
-        return check_runner_timeout(option, err);
+    if (option_is(option, CFGSTRING_RUNNER_TIMEOUT))
+        return refuse_runner_timeout(err);
     if (option->name_length == 0)
         return errmsg_set(err, -EINVAL, "the cfgstring has an empty option; known are: %s",
                           OPTION_LIST);
@@ -181,13 +173,12 @@ static int parse_options(const char *at, struct cfgstring *ret, struct errmsg *e
             .name_length = (int)(equals ? (size_t)(equals - at) : length),
             .value = equals ? equals + 1 : NULL,
             .value_length = equals ? (int)(at + length - equals) - 1 : 0,
-            .last = at[length] == '\0' || strcmp(at + length, ";") == 0,
         };
         int error = parse_option(&option, ret, err);
 
         if (error)
             return error;
-        more = !option.last;
+        more = at[length] != '\0' && strcmp(at + length, ";") != 0;
         at += length + 1;
     }
     return 0;

@@ -5,10 +5,11 @@
 /* What targetcli hands over for a LUN: thin/ABSOLUTE/PATH[;option=value]...
  *   ro         the volume is served write protected
  *   threshold=N  initiators are told when N percent of the file system are used, 1 to 99
- *   threads=N  at most N commands of this LUN run at the same time, 1 to CFGSTRING_MAX_THREADS
+ *   threads=N  at most N commands of this LUN wait for the disk at the same time, 1 to
+ *              CFGSTRING_MAX_THREADS
  *   copy=GROUP EXTENDED COPY may copy between this LUN and others of the same group
- *   tcmur_cmd_time_out=N  tcmu-runner's own; it cuts the option out, with the ';' on either side of
- *              it, before it opens the device, so it is allowed as the last option only
+ * tcmu-runner's own option tcmur_cmd_time_out=N is refused: its timer looks at commands that this
+ * handler has completed, and freed, long since.
  * Pure; fuzzed. */
 
 #include <stdbool.h>
@@ -17,8 +18,10 @@
 
 #define CFGSTRING_SUBTYPE         "thin"
 #define CFGSTRING_MAX_BYTES       255 /* what the kernel keeps */
-#define CFGSTRING_MAX_THREADS     8   /* the workers that tcmu-runner starts for each device */
+#define CFGSTRING_MAX_THREADS     8
 #define CFGSTRING_MAX_GROUP_BYTES 32
+
+#define CFGSTRING_RUNNER_TIMEOUT  "tcmur_cmd_time_out"
 
 struct cfgstring {
     char path[CFGSTRING_MAX_BYTES + 1];

@@ -26,8 +26,8 @@ struct tcmulib_cmd {
     void *hm_private;
 };
 
-/* The runner's record of a command. Only lib_cmd is of use to a passthrough handler; a handler
- * with worker threads completes by returning, and done is NULL. Packed, because the runner puts it
+/* The runner's record of a command. Only lib_cmd is of use to a passthrough handler; done is NULL
+ * there. Packed, because the runner puts it
  * right behind a CDB of 6 or 10 bytes, at any address. */
 struct __attribute__((packed)) tcmur_cmd {
     struct tcmulib_cmd *lib_cmd;
@@ -37,6 +37,7 @@ struct __attribute__((packed)) tcmur_cmd {
 
 /* What handle_cmd returns. Other values exist; the runner turns them into sense data of its own. */
 enum tcmu_status {
+    TCMU_STS_ASYNC_HANDLED = -2,  /* the handler completes the command itself */
     TCMU_STS_OK = 0,              /* GOOD */
     TCMU_STS_NO_RESOURCE = 1,     /* TASK SET FULL */
     TCMU_STS_PASSTHROUGH_ERR = 2, /* CHECK CONDITION with the sense data in sense_buf */
@@ -124,12 +125,19 @@ void tcmur_dev_set_private(struct tcmu_device *dev, void *handler_data);
 
 /* Exported by libtcmu.so.2, which the program loads. */
 char *tcmu_dev_get_cfgstring(struct tcmu_device *dev);
+/* "uio0": its name in sysfs ends with the whole cfgstring, where the runner takes it from. */
+char *tcmu_dev_get_uio_name(struct tcmu_device *dev);
 uint32_t tcmu_dev_get_block_size(struct tcmu_device *dev); /* bytes */
 uint64_t tcmu_dev_get_num_lbas(struct tcmu_device *dev);
 /* A number from the device's info file in configfs; *ret is 0 or -errno. */
 uint64_t tcmu_cfgfs_dev_get_info_u64(struct tcmu_device *dev, const char *name, int *ret);
 /* The length that the CDB's operation code implies, or -EINVAL. */
 int tcmu_cdb_get_length(uint8_t *cdb);
+/* Writes the response to a command into the ring, and frees it. status: enum tcmu_status. Not safe
+ * against itself for one device: one call at a time. */
+void tcmulib_command_complete(struct tcmu_device *dev, struct tcmulib_cmd *cmd, int status);
+/* Tells the kernel that there are responses. */
+void tcmulib_processing_complete(struct tcmu_device *dev);
 /* dev may be NULL. The runner cuts what it writes at 255 bytes, its own prefix included. */
 typedef void tcmu_log_function(struct tcmu_device *dev, const char *function, int line,
                                const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -202,6 +202,14 @@ int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, u
     return error ? error : store_read(volume->store, iov, iov_count, offset);
 }
 
+int volume_read_cached(struct volume *volume, const struct iovec *iov, int iov_count,
+                       uint64_t offset)
+{
+    SHARES_RANGE(volume, offset, iov_total(iov, iov_count));
+
+    return store_read_cached(volume->store, iov, iov_count, offset);
+}
+
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua)
 {

@@ -49,6 +49,10 @@ bool volume_read_only(const struct volume *volume);
 const struct volume_meta *volume_get_meta(const struct volume *volume);
 
 int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset);
+/* Reads what memory holds already: -EAGAIN when some of it would have to be fetched from the disk,
+ * -EOPNOTSUPP when there is no telling. The buffers hold anything then. */
+int volume_read_cached(struct volume *volume, const struct iovec *iov, int iov_count,
+                       uint64_t offset);
 /* fua: durable when it returns. */
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua);

@@ -146,29 +146,64 @@ static struct host_command *next_command(struct host_device *device)
     return command;
 }
 
-int host_call(struct host_device *device, struct host_command *command)
-{
+/* One command on its way, as the runner holds it: freed when it is completed. */
+struct task {
+    struct tcmulib_cmd lib_cmd; /* first, as it is what comes back */
+    struct host_command *command;
     struct iovec iov[4];
-    struct tcmulib_cmd lib_cmd = {.cdb = command->cdb, .iovec = iov, .iov_cnt = command->iov_count};
-    _Alignas(8) unsigned char behind_cdb[6 + sizeof(struct tcmur_cmd)] = {
-        0}; /* where the runner has it */
-    struct tcmur_cmd *cmd = (struct tcmur_cmd *)(behind_cdb + 6);
+    unsigned char behind_cdb[8 + sizeof(struct tcmur_cmd)]; /* unaligned, where the runner has it */
+};
 
-    memcpy(iov, command->iov, sizeof(iov));
-    memset(lib_cmd.sense_buf, 0xa5, sizeof(lib_cmd.sense_buf));
-    cmd->lib_cmd = &lib_cmd;
-    command->status = handler->handle_cmd((struct tcmu_device *)device, cmd);
-    memcpy(command->sense, lib_cmd.sense_buf, sizeof(command->sense));
-    return command->status;
+void tcmulib_command_complete(struct tcmu_device *dev, struct tcmulib_cmd *lib_cmd, int status)
+{
+    struct host_device *device = (struct host_device *)dev;
+    struct task *task = (struct task *)lib_cmd;
+    struct host_command *command = task->command;
+
+    pthread_mutex_lock(&device->lock);
+    command->status = status;
+    memcpy(command->sense, lib_cmd->sense_buf, sizeof(command->sense));
+    command->done = true;
+    pthread_mutex_unlock(&device->lock);
+    free(task);
+}
+
+void tcmulib_processing_complete(struct tcmu_device *dev)
+{
+    struct host_device *device = (struct host_device *)dev;
+
+    pthread_mutex_lock(&device->lock);
+    pthread_cond_broadcast(&device->completed);
+    pthread_mutex_unlock(&device->lock);
 }
 
 static void run_command(struct host_device *device, struct host_command *command)
 {
-    host_call(device, command);
-    pthread_mutex_lock(&device->lock);
-    command->done = true;
-    pthread_cond_broadcast(&device->completed);
-    pthread_mutex_unlock(&device->lock);
+    struct tcmu_device *dev = (struct tcmu_device *)device;
+    struct task *task = calloc(1, sizeof(*task));
+    struct tcmur_cmd *cmd = (struct tcmur_cmd *)(task->behind_cdb + 6);
+    int status;
+
+    memcpy(task->iov, command->iov, sizeof(task->iov));
+    task->command = command;
+    task->lib_cmd = (struct tcmulib_cmd){.cdb = command->cdb,
+                                         .iovec = task->iov,
+                                         .iov_cnt = command->iov_count};
+    memset(task->lib_cmd.sense_buf, 0xa5, sizeof(task->lib_cmd.sense_buf));
+    cmd->lib_cmd = &task->lib_cmd;
+    status = handler->handle_cmd(dev, cmd);
+    if (status == TCMU_STS_ASYNC_HANDLED)
+        return;
+    tcmulib_command_complete(dev, &task->lib_cmd, status);
+    tcmulib_processing_complete(dev);
+}
+
+int host_call(struct host_device *device, struct host_command *command)
+{
+    command->done = false;
+    run_command(device, command);
+    host_wait(device, command);
+    return command->status;
 }
 
 static void *work(void *data)
@@ -176,6 +211,12 @@ static void *work(void *data)
     for (;;)
         run_command(data, next_command(data));
     return NULL;
+}
+
+/* Without workers the runner calls from the one thread that takes commands off the ring. */
+static int thread_count(void)
+{
+    return handler->nr_threads > 0 ? handler->nr_threads : 1;
 }
 
 static void free_device(struct host_device *device)
@@ -201,12 +242,12 @@ int host_add(const char *cfgstring, uint32_t block_size, uint64_t bytes, struct 
     tcmu_dev_set_block_size(dev, block_size);
     tcmu_dev_set_num_lbas(dev, bytes / block_size);
     strcpy(tcmu_dev_get_cfgstring(dev), cfgstring);
-    device->workers = calloc((size_t)handler->nr_threads, sizeof(*device->workers));
-    for (int i = 0; i < handler->nr_threads; i++)
+    device->workers = calloc((size_t)thread_count(), sizeof(*device->workers));
+    for (int i = 0; i < thread_count(); i++)
         pthread_create(&device->workers[i], NULL, work, device);
     error = handler->open(dev, false);
     if (error) {
-        for (int i = 0; i < handler->nr_threads; i++) {
+        for (int i = 0; i < thread_count(); i++) {
             pthread_cancel(device->workers[i]);
             pthread_join(device->workers[i], NULL);
         }
@@ -219,7 +260,7 @@ int host_add(const char *cfgstring, uint32_t block_size, uint64_t bytes, struct 
 
 void host_remove(struct host_device *device)
 {
-    for (int i = 0; i < handler->nr_threads; i++) {
+    for (int i = 0; i < thread_count(); i++) {
         pthread_cancel(device->workers[i]);
         pthread_join(device->workers[i], NULL);
     }

@@ -3,8 +3,8 @@
 #define THINMIRROR_RUNNER_HOST_H
 
 /* Plays tcmu-runner for a handler module, without a kernel: loads it, opens devices, runs their
- * commands on nr_threads workers and takes devices away under load, in the runner's order. The
- * program must be linked with its symbols exported, and with libtcmu.so.2. */
+ * commands on nr_threads workers, or on one thread, and takes devices away under load, in the
+ * runner's order. The program must be linked with its symbols exported, and with libtcmu.so.2. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,8 +28,8 @@ void host_log_clear(void);
  * error. */
 int host_add(const char *cfgstring, uint32_t block_size, uint64_t bytes, struct host_device **ret);
 
-/* As for a removed device: cancels the workers, closes. Commands not yet begun are dropped, with
- * done left false. */
+/* As for a removed device: cancels the threads, closes. Commands that the handler was not given yet
+ * are dropped, with done left false. */
 void host_remove(struct host_device *device);
 
 /* A change of configuration, as the runner passes it on. */

@@ -3,6 +3,7 @@
 /* The built module under load: many commands at once, and a device that goes while they run. */
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -108,6 +109,21 @@ ssize_t preadv64(int fd, const struct iovec *iov, int count, off64_t offset)
     return result;
 }
 
+/* Nothing is in memory while reads are held. */
+ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags);
+
+ssize_t preadv64v2(int fd, const struct iovec *iov, int count, off64_t offset, int flags)
+{
+    ssize_t (*real)(int, const struct iovec *, int, off64_t, int) =
+        (ssize_t(*)(int, const struct iovec *, int, off64_t, int))dlsym(RTLD_NEXT, "preadv64v2");
+
+    if (reads.hold_until && (flags & RWF_NOWAIT)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return real(fd, iov, count, offset, flags);
+}
+
 static void expect_at_once(const char *option, int expected)
 {
     enum { COMMANDS = 64 };
@@ -134,12 +150,40 @@ static void expect_at_once(const char *option, int expected)
     host_remove(device);
 }
 
-static void as_many_commands_run_as_threads_allows(void **state)
+static void as_many_commands_wait_for_the_disk_as_threads_allows(void **state)
 {
     (void)state;
     expect_at_once("", 8);
     expect_at_once(";threads=3", 3);
     expect_at_once(";threads=1", 1);
+}
+
+/* One command that waits for the disk does not keep those that need none. */
+static void what_memory_answers_does_not_queue_behind_the_disk(void **state)
+{
+    struct host_command slow = {0}, quick = {0};
+    unsigned char in[512];
+    struct host_device *device;
+
+    (void)state;
+    device = serve(cfgstring, 512);
+    write_blocks(device, 0, in, 1, 512);
+    reads.most = 0;
+    reads.hold_until = 2;
+    cdb_read_16(slow.cdb, 0, 1);
+    slow.iov[0] = (struct iovec){.iov_base = in, .iov_len = sizeof(in)};
+    slow.iov_count = 1;
+    host_submit(device, &slow);
+    assert_int_equal(host_execute(device, &quick, NULL, 0), TCMU_STS_OK); /* TEST UNIT READY */
+    assert_false(slow.done);
+    pthread_mutex_lock(&reads.lock);
+    reads.most = 2;
+    pthread_cond_broadcast(&reads.changed);
+    pthread_mutex_unlock(&reads.lock);
+    host_wait(device, &slow);
+    assert_int_equal(slow.status, TCMU_STS_OK);
+    reads.hold_until = 0;
+    host_remove(device);
 }
 
 /* More writes than the workers can have begun when the device goes. What was answered GOOD must be
@@ -185,7 +229,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         MODULE_TEST(many_threads_at_once_keep_their_data),
-        MODULE_TEST(as_many_commands_run_as_threads_allows),
+        MODULE_TEST(as_many_commands_wait_for_the_disk_as_threads_allows),
+        MODULE_TEST(what_memory_answers_does_not_queue_behind_the_disk),
         MODULE_TEST(a_device_can_go_under_load),
     };
 

@@ -58,7 +58,7 @@ static void the_handler_leaves_nothing_to_the_runner(void **state)
 {
     (void)state;
     assert_string_equal(handler->subtype, "thin");
-    assert_int_equal(handler->nr_threads, 8);
+    assert_int_equal(handler->nr_threads, 0);
     assert_non_null(strstr(handler->cfg_desc, "/ABSOLUTE/PATH"));
     for (size_t i = 0; i < sizeof(handler->not_used_io) / sizeof(void *); i++)
         assert_null(handler->not_used_io[i]);
@@ -414,7 +414,6 @@ static void a_restored_configuration_changes_nothing(void **state)
     (void)state;
     snprintf(config, sizeof(config), "%s;threads=2", cfgstring);
     device = serve(config, 512);
-    strcat(config, ";tcmur_cmd_time_out=20");
     assert_int_equal(set_config(device, config), 0);
     assert_int_equal(set_write_cache(device, false), 0);
     assert_string_equal(host_log(), "");

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "pace.h"
+
+enum { SMALL = 4096, LARGE = 1 << 20 };
+
+/* So many commands of bytes that take ms each, from *now on. */
+static void run(struct pace *pace, int count, size_t bytes, uint64_t ms, uint64_t *now)
+{
+    for (int i = 0; i < count; i++) {
+        pace_tried(pace, bytes, *now, *now + ms);
+        *now += ms;
+    }
+}
+
+static void quick_commands_are_tried(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    assert_true(pace_try(&pace, now));
+    run(&pace, 1000, SMALL, 0, &now);
+    assert_true(pace_try(&pace, now));
+}
+
+static void several_slow_ones_end_it_for_a_while(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    run(&pace, 2, SMALL, 5, &now);
+    assert_true(pace_try(&pace, now));
+    run(&pace, 1, SMALL, 5, &now);
+    assert_false(pace_try(&pace, now));
+    assert_false(pace_try(&pace, now + PACE_CAREFUL_MS - 1));
+    assert_true(pace_try(&pace, now + PACE_CAREFUL_MS));
+}
+
+static void after_the_pause_one_slow_one_is_enough(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    run(&pace, 3, SMALL, 5, &now);
+    now += PACE_CAREFUL_MS;
+    run(&pace, 1, SMALL, 5, &now);
+    assert_false(pace_try(&pace, now));
+}
+
+/* A clock that ticks every 4 ms shows one of 80 commands of 50 us as slow, and one of 4 commands of
+ * 1 ms. */
+static void a_coarse_clock_is_enough(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        run(&pace, 79, SMALL, 0, &now);
+        run(&pace, 1, SMALL, 4, &now);
+        assert_true(pace_try(&pace, now));
+    }
+    for (int i = 0; i < 4; i++) {
+        run(&pace, 3, SMALL, 0, &now);
+        run(&pace, 1, SMALL, 4, &now);
+    }
+    assert_false(pace_try(&pace, now));
+}
+
+static void a_large_command_may_take_longer(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    run(&pace, 100, LARGE, 4, &now);
+    assert_true(pace_try(&pace, now));
+    run(&pace, 3, LARGE, 8, &now);
+    assert_false(pace_try(&pace, now));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(quick_commands_are_tried),
+        cmocka_unit_test(several_slow_ones_end_it_for_a_while),
+        cmocka_unit_test(after_the_pause_one_slow_one_is_enough),
+        cmocka_unit_test(a_coarse_clock_is_enough),
+        cmocka_unit_test(a_large_command_may_take_longer),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
