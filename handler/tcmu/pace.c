@@ -10,21 +10,35 @@
 /* What memory alone may need for a large one. */
 #define BYTES_PER_MS (256 * 1024)
 
+static int slowness_of(const struct pace *pace)
+{
+    return atomic_load_explicit(&pace->slowness, memory_order_relaxed);
+}
+
+static void set_slowness(struct pace *pace, int slowness)
+{
+    atomic_store_explicit(&pace->slowness, slowness, memory_order_relaxed);
+}
+
 bool pace_try(const struct pace *pace, uint64_t now_ms)
 {
-    return now_ms >= pace->careful_until_ms;
+    return now_ms >= atomic_load_explicit(&pace->careful_until_ms, memory_order_relaxed);
 }
 
 void pace_tried(struct pace *pace, size_t bytes, uint64_t begun_ms, uint64_t now_ms)
 {
+    int slowness = slowness_of(pace);
+
     if (now_ms - begun_ms <= bytes / BYTES_PER_MS) {
-        if (pace->slowness > 0)
-            pace->slowness--;
+        if (slowness > 0)
+            set_slowness(pace, slowness - 1);
         return;
     }
-    pace->slowness += SLOW_WEIGHT;
-    if (pace->slowness < SLOWNESS_LIMIT)
-        return;
-    pace->slowness = SLOWNESS_LIMIT - SLOW_WEIGHT; /* after the pause one more slow one is enough */
-    pace->careful_until_ms = now_ms + PACE_CAREFUL_MS;
+    slowness += SLOW_WEIGHT;
+    if (slowness >= SLOWNESS_LIMIT) {
+        slowness = SLOWNESS_LIMIT - SLOW_WEIGHT; /* after the pause one more slow one is enough */
+        atomic_store_explicit(&pace->careful_until_ms, now_ms + PACE_CAREFUL_MS,
+                              memory_order_relaxed);
+    }
+    set_slowness(pace, slowness);
 }

@@ -7,15 +7,17 @@
  * tell beforehand, so it goes by the last ones: while they were quick the next is tried too; when
  * several were slow, none is for a while, and then one at a time.
  *
- * Pure: who uses it brings the time. Used by one thread. */
+ * Pure: who uses it brings the time. It is meant for one thread; where there are more, each may see
+ * the others' last word late, which only makes it try a few more or fewer. */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct pace {
     int slowness; /* rises with every slow command, falls with every quick one */
-    uint64_t careful_until_ms;
+    _Atomic uint64_t careful_until_ms;
 };
 
 /* How long nothing is tried once too much was slow. */
