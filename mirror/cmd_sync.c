@@ -67,6 +67,18 @@ static void tell_interrupted(struct session *session, const struct book *book)
                book->keep ? "with --resume goes on from there" : "can be run again");
 }
 
+static enum exit_status judge_bad(struct session *session, const struct sync_result *result)
+{
+    if (result->bad_blocks == 0)
+        return STATUS_DONE;
+    errmsg_set(&session->error, 0,
+               "%" PRIu64 " block%s of %s could not be read, first block %" PRIu64
+               "; there are zeros in their place on %s",
+               result->bad_blocks, result->bad_blocks == 1 ? "" : "s", session->primary->info.name,
+               result->first_bad, session->secondary->info.name);
+    return STATUS_FAILED;
+}
+
 static enum exit_status copy(struct session *session, const struct sync_params *params,
                              const struct book *book, struct sync_result *ret)
 {
@@ -84,7 +96,7 @@ static enum exit_status copy(struct session *session, const struct sync_params *
     if (r < 0)
         return STATUS_FAILED;
     if (!ret->interrupted)
-        return STATUS_DONE;
+        return judge_bad(session, ret);
     tell_interrupted(session, book);
     return STATUS_INTERRUPTED;
 }

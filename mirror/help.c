@@ -62,8 +62,11 @@ static const char sync_help[] =
     "  --resume            go on where an interrupted sync of the same two LUNs stopped\n"
     "  --checkpoint=SECONDS\n"
     "                      how often SECONDARY is flushed and the ledger brought up to date,\n"
-    "                      which is what a killed sync loses at most (default 5)\n" AUTH ENDPOINTS
-    "\n"
+    "                      which is what a killed sync loses at most (default 5)\n"
+    "  --detect-zeroes     what is mapped on PRIMARY but reads as zeros is not written but\n"
+    "                      unmapped, in pieces of 64 KiB\n"
+    "  --skip-bad=N        pass over up to N blocks that PRIMARY cannot read; SECONDARY gets\n"
+    "                      zeros there, and the exit status is 1\n" AUTH ENDPOINTS "\n"
     "SIGINT ends a sync so that --resume can go on; SIGUSR1 prints a line about how far it is.\n"
     "\n"
     "Examples:\n"

@@ -90,6 +90,13 @@ static int set_queue_depth(struct options *options, const char *value, struct er
     return 0;
 }
 
+static int set_skip_bad(struct options *options, const char *value, struct errmsg *err)
+{
+    if (size_parse(value, &options->skip_bad) < 0 || options->skip_bad == 0)
+        return errmsg_set(err, -EINVAL, "--skip-bad is a number of blocks, not '%s'", value);
+    return 0;
+}
+
 static int set_checkpoint(struct options *options, const char *value, struct errmsg *err)
 {
     char *end;
@@ -144,6 +151,8 @@ static const struct option {
     {"overwrite", SYNC, offsetof(struct options, overwrite), NULL},
     {"resume", SYNC, offsetof(struct options, resume), NULL},
     {"checkpoint", SYNC, 0, set_checkpoint},
+    {"detect-zeroes", SYNC, offsetof(struct options, detect_zeroes), NULL},
+    {"skip-bad", SYNC, 0, set_skip_bad},
     {"verify", SYNC, offsetof(struct options, verify), NULL},
     {"ledger", SYNC, 0, set_ledger},
 };

@@ -37,6 +37,8 @@ struct options {
     bool json;
     bool overwrite;
     bool resume;
+    bool detect_zeroes;
+    uint64_t skip_bad; /* blocks */
     bool verify;
     bool skip_gaps; /* what lies between partitions is free */
     bool keep_free; /* what isn't copied is left alone */

@@ -115,6 +115,10 @@ static void sync_json(const struct report *report)
     json_add_number(object, "zeroed_bytes", sync->zeroed_bytes);
     json_add_number(object, "status_queries", maps_asked(report->session->primary));
     json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
+    json_add_number(object, "detected_zero_bytes", sync->detected_bytes);
+    json_add_number(object, "bad_blocks", sync->bad_blocks);
+    if (sync->bad_blocks > 0)
+        json_add_number(object, "first_bad_lba", sync->first_bad);
     json_add_number(object, "rollbacks", sync->rollbacks);
     json_add_seconds(object, "seconds", sync->seconds);
     add_differences(object, report);

@@ -123,6 +123,8 @@ struct copy_control session_control(struct session *session)
 {
     return (struct copy_control){.queue_depth = session->options->queue_depth,
                                  .rate_bytes = session->options->rate_bytes,
+                                 .skip_bad = session->options->skip_bad,
+                                 .detect_zeroes = session->options->detect_zeroes,
                                  .stop = &stop_requested,
                                  .progress = progress_show,
                                  .opaque = &session->progress};

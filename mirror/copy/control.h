@@ -5,6 +5,7 @@
 /* How a long run is limited, watched and stopped. */
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum copy_phase {
@@ -27,6 +28,8 @@ struct copy_status {
 struct copy_control {
     unsigned queue_depth; /* requests in flight on each side; 0: COPY_QUEUE_DEPTH */
     uint64_t rate_bytes;  /* bytes read from the primary per second at most; 0: no limit */
+    uint64_t skip_bad;    /* so many blocks of the primary that cannot be read are passed over */
+    bool detect_zeroes;   /* what reads as zeros is emptied instead of written */
     const volatile sig_atomic_t *stop; /* non-zero: begin nothing new, finish what is in flight */
     void (*progress)(void *opaque, const struct copy_status *status); /* about ten times a second */
     void *opaque;

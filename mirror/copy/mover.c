@@ -8,17 +8,39 @@
 
 #include "checked.h"
 #include "checkpoint.h"
+#include "log.h"
+
+/* So many bad blocks are told one by one. */
+#define BAD_TOLD 16
+/* The piece with control->detect_zeroes: what is emptied is a whole piece. */
+#define DETECT_BYTES (64 * 1024)
 
 struct piece {
     struct piece *next;
     struct mover *mover;
     struct endpoint_request request;
     struct iovec iov;
+    uint64_t lba, blocks; /* what it is about */
+    uint64_t careful_at;  /* the block in hand, when it is read block by block */
+    bool careful;
+    bool has_bad;
+    struct iovec one; /* that block's part of iov */
 };
 
 static unsigned copies_of(unsigned depth)
 {
     return 2 * depth;
+}
+
+static uint64_t chunk_of(const struct endpoint_info *primary, const struct endpoint_info *secondary,
+                         const struct copy_control *control)
+{
+    uint64_t blocks = buffers_chunk_blocks(primary->block_size, primary->max_transfer_blocks,
+                                           secondary->max_transfer_blocks);
+
+    if (!control->detect_zeroes)
+        return blocks;
+    return min_u64(blocks, max_u64(DETECT_BYTES / primary->block_size, 1));
 }
 
 int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *secondary,
@@ -33,9 +55,7 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
                             .control = control,
                             .checkpoint = checkpoint,
                             .depth = depth,
-                            .chunk_blocks =
-                                buffers_chunk_blocks(block_size, primary->info.max_transfer_blocks,
-                                                     secondary->info.max_transfer_blocks)};
+                            .chunk_blocks = chunk_of(&primary->info, &secondary->info, control)};
     mover->pieces = calloc(copies + depth, sizeof(*mover->pieces));
     if (!mover->pieces ||
         buffers_init(&mover->buffers, copies, mover->chunk_blocks * block_size) < 0) {
@@ -83,7 +103,7 @@ bool mover_hungry(const struct mover *mover)
 
 bool mover_idle(const struct mover *mover)
 {
-    return mover->reading == 0 && mover->writing == 0 && !mover->read_first;
+    return mover->reading == 0 && mover->writing == 0 && !mover->read_first && !mover->careful;
 }
 
 bool mover_done(const struct mover *mover)
@@ -108,17 +128,10 @@ static void fail(struct mover *mover, int error, const struct errmsg *message)
     mover->message = *message;
 }
 
-static void read_done(struct endpoint_request *request)
+static void queue_for_writing(struct piece *piece)
 {
-    struct piece *piece = request->opaque;
     struct mover *mover = piece->mover;
 
-    mover->reading--;
-    if (request->result < 0) {
-        fail(mover, request->result, &request->error);
-        give_back(piece);
-        return;
-    }
     mover->read_bytes += piece->iov.iov_len;
     piece->next = NULL;
     if (mover->read_last)
@@ -128,10 +141,55 @@ static void read_done(struct endpoint_request *request)
     mover->read_last = piece;
 }
 
-static void tell_done(struct mover *mover, const struct endpoint_request *request)
+static void queue_careful(struct piece *piece)
 {
-    if (mover->checkpoint)
-        checkpoint_add(mover->checkpoint, request->lba, request->blocks);
+    piece->next = piece->mover->careful;
+    piece->mover->careful = piece;
+}
+
+/* The block in hand cannot be read. False: one too many. */
+static bool pass_over(struct piece *piece)
+{
+    struct mover *mover = piece->mover;
+    uint64_t lba = piece->lba + piece->careful_at;
+
+    if (mover->bad_blocks == mover->control->skip_bad)
+        return false;
+    if (mover->bad_blocks == 0 || lba < mover->first_bad)
+        mover->first_bad = lba;
+    if (mover->bad_blocks++ < BAD_TOLD)
+        log_warning("block %" PRIu64 " cannot be read, zeros are written in its place: %s", lba,
+                    piece->request.error.text);
+    memset(piece->one.iov_base, 0, piece->one.iov_len);
+    piece->has_bad = true;
+    return true;
+}
+
+static void read_done(struct endpoint_request *request)
+{
+    struct piece *piece = request->opaque;
+    struct mover *mover = piece->mover;
+    bool may_skip = request->result == -EIO && mover->control->skip_bad > 0;
+
+    mover->reading--;
+    if (may_skip && !piece->careful) {
+        piece->careful = true;
+        piece->careful_at = 0;
+        queue_careful(piece);
+    } else if (request->result < 0 && !(may_skip && pass_over(piece))) {
+        fail(mover, request->result, &request->error);
+        give_back(piece);
+    } else if (piece->careful && ++piece->careful_at < piece->blocks) {
+        queue_careful(piece);
+    } else {
+        queue_for_writing(piece);
+    }
+}
+
+static void tell_done(const struct piece *piece)
+{
+    if (piece->mover->checkpoint && !piece->has_bad)
+        checkpoint_add(piece->mover->checkpoint, piece->lba, piece->blocks);
 }
 
 static void write_done(struct endpoint_request *request)
@@ -144,7 +202,7 @@ static void write_done(struct endpoint_request *request)
         fail(mover, request->result, &request->error);
     } else {
         mover->written_bytes += piece->iov.iov_len;
-        tell_done(mover, request);
+        tell_done(piece);
     }
     give_back(piece);
 }
@@ -162,14 +220,17 @@ static void zero_done(struct endpoint_request *request)
         mover->unmapped_bytes += bytes;
     else
         mover->zeroed_bytes += bytes;
-    if (request->result == 0)
-        tell_done(mover, request);
+    if (request->result == 0) {
+        tell_done(piece);
+        mover->detected_bytes += piece->iov.iov_base ? bytes : 0;
+    }
     give_back(piece);
 }
 
-/* Sends the piece's request; in_flight is its budget. A request that is not taken is an error. */
-static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_op op, uint64_t lba,
-                 uint64_t blocks, unsigned *in_flight)
+/* Sends a request about the piece, or about its one block; in_flight is the budget. A request that
+ * is not taken is an error. */
+static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_op op,
+                 unsigned *in_flight)
 {
     static const struct {
         const char *verb;
@@ -179,23 +240,28 @@ static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_o
         [ENDPOINT_WRITE] = {"write", write_done},
         [ENDPOINT_ZERO] = {"zero", zero_done},
     };
+    bool one = op == ENDPOINT_READ && piece->careful;
     struct errmsg message;
     int r;
 
     piece->request = (struct endpoint_request){.op = op,
-                                               .lba = lba,
-                                               .blocks = blocks,
-                                               .iov = op == ENDPOINT_ZERO ? NULL : &piece->iov,
-                                               .iov_count = op == ENDPOINT_ZERO ? 0 : 1,
+                                               .lba = piece->lba + (one ? piece->careful_at : 0),
+                                               .blocks = one ? 1 : piece->blocks,
+                                               .iov = one ? &piece->one : &piece->iov,
+                                               .iov_count = 1,
                                                .done = kinds[op].done,
                                                .opaque = piece};
+    if (op == ENDPOINT_ZERO) {
+        piece->request.iov = NULL;
+        piece->request.iov_count = 0;
+    }
     ++*in_flight;
     r = endpoint_submit(endpoint, &piece->request);
     if (r == 0)
         return;
     --*in_flight;
     errmsg_set(&message, r, "%s: cannot %s block %" PRIu64 ": %s", endpoint->info.name,
-               kinds[op].verb, lba, strerror(-r));
+               kinds[op].verb, piece->request.lba, strerror(-r));
     fail(piece->mover, r, &message);
     give_back(piece);
 }
@@ -208,6 +274,21 @@ static struct piece *take_free(struct piece **list)
     return piece;
 }
 
+static bool is_zero(const struct iovec *iov)
+{
+    const uint8_t *bytes = iov->iov_base;
+
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, iov->iov_len - 1) == 0;
+}
+
+static enum endpoint_op how_to_write(const struct mover *mover, const struct piece *piece)
+{
+    if (mover->control->detect_zeroes && piece->blocks <= mover->secondary->info.max_zero_blocks &&
+        is_zero(&piece->iov))
+        return ENDPOINT_ZERO;
+    return ENDPOINT_WRITE;
+}
+
 static void pump_writes(struct mover *mover)
 {
     while (mover->read_first && mover->writing < mover->depth && !mover->error) {
@@ -215,8 +296,7 @@ static void pump_writes(struct mover *mover)
 
         if (!mover->read_first)
             mover->read_last = NULL;
-        send(piece, mover->secondary, ENDPOINT_WRITE, piece->request.lba, piece->request.blocks,
-             &mover->writing);
+        send(piece, mover->secondary, how_to_write(mover, piece), &mover->writing);
     }
 }
 
@@ -227,14 +307,15 @@ static void pump_zeros(struct mover *mover)
 
     while ((job = job_queue_first(&mover->zeros)) && mover->free_zeros &&
            mover->writing < mover->depth && !mover->error) {
-        uint64_t lba = job->lba;
-        uint64_t blocks =
+        struct piece *piece = take_free(&mover->free_zeros);
+
+        piece->lba = job->lba;
+        piece->blocks =
             job_piece_blocks(job, info->max_zero_blocks, max_u64(info->unmap_granularity_blocks, 1),
                              info->unmap_alignment_blocks);
 
-        job_queue_take(&mover->zeros, blocks);
-        send(take_free(&mover->free_zeros), mover->secondary, ENDPOINT_ZERO, lba, blocks,
-             &mover->writing);
+        job_queue_take(&mover->zeros, piece->blocks);
+        send(piece, mover->secondary, ENDPOINT_ZERO, &mover->writing);
     }
 }
 
@@ -250,19 +331,34 @@ static void pump_reads(struct mover *mover)
     while ((job = job_queue_first(&mover->copies)) && mover->free_copies &&
            mover->reading < mover->depth && !mover->error && mover_delay(mover) == 0) {
         struct piece *piece = take_free(&mover->free_copies);
-        uint64_t lba = job->lba;
-        uint64_t blocks = job_piece_blocks(job, mover->chunk_blocks, mover->chunk_blocks, 0);
 
-        piece->iov.iov_len = blocks * mover->primary->info.block_size;
-        job_queue_take(&mover->copies, blocks);
+        piece->lba = job->lba;
+        piece->blocks = job_piece_blocks(job, mover->chunk_blocks, mover->chunk_blocks, 0);
+        piece->careful = piece->has_bad = false;
+        piece->iov.iov_len = piece->blocks * mover->primary->info.block_size;
+        job_queue_take(&mover->copies, piece->blocks);
         copy_pacer_spend(&mover->pacer, mover->control, piece->iov.iov_len);
-        send(piece, mover->primary, ENDPOINT_READ, lba, blocks, &mover->reading);
+        send(piece, mover->primary, ENDPOINT_READ, &mover->reading);
+    }
+}
+
+static void pump_careful(struct mover *mover)
+{
+    size_t block_size = mover->primary->info.block_size;
+
+    while (mover->careful && mover->reading < mover->depth && !mover->error) {
+        struct piece *piece = take_free(&mover->careful);
+        uint8_t *base = piece->iov.iov_base;
+
+        piece->one = (struct iovec){base + piece->careful_at * block_size, block_size};
+        send(piece, mover->primary, ENDPOINT_READ, &mover->reading);
     }
 }
 
 void mover_pump(struct mover *mover, bool begin)
 {
     pump_writes(mover);
+    pump_careful(mover);
     if (begin) {
         pump_reads(mover);
         pump_zeros(mover);
@@ -270,6 +366,8 @@ void mover_pump(struct mover *mover, bool begin)
     if (!mover->error)
         return;
     /* What was read is not written any more. */
+    while (mover->careful)
+        give_back(take_free(&mover->careful));
     while (mover->read_first)
         give_back(take_free(&mover->read_first));
     mover->read_last = NULL;

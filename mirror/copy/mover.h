@@ -9,7 +9,11 @@
  * zeroings together another. There are twice as many buffers, so that a full write queue does not
  * stop the reading. A piece that was read waits in a list until the write budget has room.
  *
- * Jobs never overlap, so nothing here keeps their order. */
+ * Jobs never overlap, so nothing here keeps their order.
+ *
+ * A read that fails with -EIO is done again block by block as long as control->skip_bad allows. A
+ * block that fails then too is bad: zeros are written in its place, and its piece never counts as
+ * finished. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,6 +42,7 @@ struct mover {
     struct piece *free_zeros;
     struct piece *read_first; /* read, not yet being written; oldest first */
     struct piece *read_last;
+    struct piece *careful; /* to be read block by block, the next block not yet sent */
     unsigned reading;
     unsigned writing; /* zeroings included */
     struct copy_pacer pacer;
@@ -46,6 +51,10 @@ struct mover {
     uint64_t written_bytes;  /* copied */
     uint64_t unmapped_bytes; /* emptied by deallocating */
     uint64_t zeroed_bytes;   /* emptied by writing zeros */
+    uint64_t detected_bytes; /* of both, what was read and found to be zeros */
+
+    uint64_t bad_blocks; /* of the primary, that cannot be read */
+    uint64_t first_bad;  /* the lowest of them */
 
     int error; /* the first; nothing new is begun after it */
     struct errmsg message;

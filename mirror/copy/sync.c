@@ -154,7 +154,7 @@ static void report(struct sync *sync, bool force)
         .lun_bytes = sync->maps.end * sync->block_size,
         .scanned_bytes = sync->maps.planned * sync->block_size,
         .todo_bytes = sync->copy_blocks * sync->block_size,
-        .done_bytes = sync->mover.written_bytes,
+        .done_bytes = sync->mover.written_bytes + sync->mover.detected_bytes,
         .seconds = copy_now() - sync->started,
     };
 
@@ -189,6 +189,9 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
         .written_bytes = sync->mover.written_bytes,
         .unmapped_bytes = sync->mover.unmapped_bytes,
         .zeroed_bytes = sync->mover.zeroed_bytes,
+        .detected_bytes = sync->mover.detected_bytes,
+        .bad_blocks = sync->mover.bad_blocks,
+        .first_bad = sync->mover.first_bad,
         .resumed_bytes = sync->resumed_blocks * block_size,
         .to_copy_bytes = sync->copy_blocks * block_size,
         .to_empty_bytes = sync->empty_blocks * block_size,
@@ -268,6 +271,7 @@ static void add_result(struct sync_result *sum, const struct sync_result *last)
     sum->written_bytes += before.written_bytes;
     sum->unmapped_bytes += before.unmapped_bytes;
     sum->zeroed_bytes += before.zeroed_bytes;
+    sum->detected_bytes += before.detected_bytes;
     sum->seconds += before.seconds;
     sum->rollbacks = before.rollbacks;
     if (before.rollbacks > 0)

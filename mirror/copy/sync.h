@@ -50,6 +50,9 @@ struct sync_result {
     uint64_t resumed_bytes;  /* what the earlier run had done of it, copied or emptied */
     uint64_t to_copy_bytes;  /* planned */
     uint64_t to_empty_bytes; /* planned */
+    uint64_t detected_bytes; /* of the two above: read from the primary and found to be zeros */
+    uint64_t bad_blocks;     /* that the primary could not read; they are zeros on the secondary */
+    uint64_t first_bad;      /* the lowest of them */
     unsigned rollbacks;      /* so often some of what was written was lost and written again */
     bool map_gave_up;        /* the primary's map ended early: note says why */
     struct errmsg note;

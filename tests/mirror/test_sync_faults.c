@@ -96,6 +96,64 @@ static void a_read_error_ends_it(void **state)
     assert_int_equal(fake_count(fixture->secondary, ENDPOINT_FLUSH), 0);
 }
 
+static const uint64_t three_bad[] = {70, 71, 4095, UINT64_MAX};
+
+/* What the secondary should read as. */
+static void zero_bad(struct fixture *fixture)
+{
+    for (const uint64_t *bad = three_bad; *bad != UINT64_MAX; bad++)
+        memset(fixture->primary->data + *bad * 512, 0, 512);
+}
+
+static void bad_blocks_are_passed_over_up_to_the_number_allowed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    prepare_copy(fixture);
+    fixture->primary->bad = three_bad;
+    fixture->params.control.skip_bad = 3;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.bad_blocks, 3);
+    assert_int_equal(fixture->result.first_bad, 70);
+    zero_bad(fixture);
+    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+}
+
+static void one_bad_block_too_many_ends_it(void **state)
+{
+    struct fixture *fixture = *state;
+
+    prepare_copy(fixture);
+    fixture->primary->bad = three_bad;
+    fixture->params.control.skip_bad = 2;
+    assert_int_equal(run(fixture), -EIO);
+    assert_non_null(strstr(fixture->error.text, "primary"));
+    fixture->params.control.skip_bad = 0;
+    assert_int_equal(run(fixture), -EIO);
+    assert_int_equal(fixture->result.bad_blocks, 0);
+}
+
+static void what_reads_as_zeros_is_emptied_when_asked(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_fill(fixture->primary, 0, 1024, 1);
+    memset(fixture->primary->data + 128 * 512, 0, 256 * 512);
+    fixture->primary->data[300 * 512 + 511] = 1;
+    fixture->primary->base.info.max_transfer_blocks = 1024;
+    fixture->secondary->base.info.max_transfer_blocks = 1024;
+    assert_int_equal(run(fixture), 0);
+    expect_ranges(fixture->secondary, ENDPOINT_WRITE, "0+1024");
+    fixture->secondary->log_count = 0;
+    fixture->params.control.detect_zeroes = true;
+    assert_int_equal(run(fixture), 0);
+    expect_ranges(fixture->secondary, ENDPOINT_WRITE, "0+128 256+768");
+    expect_ranges(fixture->secondary, ENDPOINT_ZERO, "128+128");
+    assert_int_equal(fixture->result.detected_bytes, 128 * 512);
+    assert_int_equal(fixture->result.unmapped_bytes, 128 * 512);
+    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+}
+
 static void a_write_error_ends_it(void **state)
 {
     struct fixture *fixture = *state;
@@ -195,6 +253,9 @@ int main(void)
         TEST(a_refused_map_question_is_an_error_when_the_map_is_needed),
         TEST(what_a_broken_map_of_the_secondary_leaves_open_is_emptied),
         TEST(a_read_error_ends_it),
+        TEST(bad_blocks_are_passed_over_up_to_the_number_allowed),
+        TEST(one_bad_block_too_many_ends_it),
+        TEST(what_reads_as_zeros_is_emptied_when_asked),
         TEST(a_write_error_ends_it),
         TEST(an_unmap_error_ends_it),
         TEST(a_failed_flush_is_no_success),

@@ -111,6 +111,10 @@ static int execute(struct fake_endpoint *fake, struct endpoint_request *request)
             return fault->error;
         fault->skip--;
     }
+    for (const uint64_t *bad = fake->bad; bad && *bad != UINT64_MAX; bad++)
+        if (request->op == ENDPOINT_READ && *bad >= request->lba &&
+            *bad - request->lba < request->blocks)
+            return -EIO;
     switch (request->op) {
     case ENDPOINT_MAP:
         return answer_map(fake, request);

@@ -40,7 +40,8 @@ struct fake_endpoint {
     enum fake_map_defect defect;
     uint64_t defect_lba; /* in questions about this LBA or later */
     struct fake_fault fault;
-    int gone_after; /* requests answered before the target is gone; -1: it stays */
+    const uint64_t *bad; /* blocks that cannot be read (-EIO); the last is UINT64_MAX; or NULL */
+    int gone_after;      /* requests answered before the target is gone; -1: it stays */
     bool shuffle;
     unsigned answers_per_wait; /* 0: all that there are */
     /* Called as each request is taken, and as each is answered. */
