@@ -17,6 +17,7 @@
 #include "lun.h"
 #include "lun_model.h"
 #include "lun_model_copy.h"
+#include "lun_model_mode.h"
 #include "sense.h"
 #include "store_mem.h"
 #include "zeros.h"
@@ -192,7 +193,8 @@ static bool sends_data(uint8_t opcode)
         return false;
     default:
         return opcode == SCSI_UNMAP || opcode == SCSI_FORMAT_UNIT || opcode == SCSI_SANITIZE ||
-               opcode == SCSI_THIRD_PARTY_COPY_OUT ||
+               opcode == SCSI_THIRD_PARTY_COPY_OUT || opcode == SCSI_MODE_SELECT_6 ||
+               opcode == SCSI_MODE_SELECT_10 ||
                cdb_decode_block_fields((const uint8_t[SCSI_CDB_MAX_BYTES]){opcode}, &fields) == 0;
     }
 }
@@ -301,6 +303,7 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
         SCSI_PRE_FETCH_16,
         SCSI_VARIABLE_LENGTH,
         SCSI_THIRD_PARTY_COPY_OUT,
+        SCSI_MODE_SELECT_6,
     };
     uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
     uint64_t first = pick_lba(harness);
@@ -392,6 +395,8 @@ static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[stat
     size_t needed;
 
     memset(data, shape & 0x40 ? 0 : shape, MAX_BUFFER);
+    if (cdb[0] == SCSI_MODE_SELECT_6)
+        return lun_model_make_mode_select(&harness->input, cdb, data);
     if (cdb[0] == SCSI_UNMAP)
         return pick_unmap_list(harness, cdb, data);
     if (cdb[0] == SCSI_THIRD_PARTY_COPY_OUT && !(cdb[1] & 0x10))
@@ -533,6 +538,7 @@ static bool start(struct harness *harness)
 
     harness->model.size = blocks * block_size;
     harness->model.block_size = block_size;
+    harness->model.software_protected = false;
     harness->model.read_only = (shape & 0xF8) == 0xF8;
     memset(harness->model.bytes, 0, harness->model.size);
     if (store_mem_create(harness->model.size, granularity, &harness->store))

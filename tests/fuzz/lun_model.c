@@ -9,6 +9,7 @@
 #include "inquiry.h"
 #include "lba_status.h"
 #include "lun_model_copy.h"
+#include "lun_model_mode.h"
 #include "unmap_list.h"
 #include "zeros.h"
 
@@ -46,7 +47,7 @@ static void apply_write(struct lun_model *model, const struct lun_exchange *exch
     struct lun_model_range range = range_of(model, fields->lba, fields->blocks);
 
     FUZZ_CHECK(!out_of_range(model, fields->lba, fields->blocks) && fields->protect == 0);
-    FUZZ_CHECK(!model->read_only);
+    FUZZ_CHECK(!lun_model_is_protected(model));
     FUZZ_CHECK(range.length <= exchange->data_out_bytes);
     if (range.length > 0)
         memcpy(model->bytes + range.start, exchange->data_out, range.length);
@@ -75,7 +76,7 @@ static void apply_compare_and_write(struct lun_model *model, const struct lun_ex
     struct lun_model_range range = range_of(model, fields->lba, fields->blocks);
 
     FUZZ_CHECK(!out_of_range(model, fields->lba, fields->blocks) && fields->protect == 0);
-    FUZZ_CHECK(!model->read_only);
+    FUZZ_CHECK(!lun_model_is_protected(model));
     FUZZ_CHECK(2 * range.length == exchange->data_out_bytes);
     if (range.length == 0)
         return;
@@ -89,7 +90,7 @@ static void apply_orwrite(struct lun_model *model, const struct lun_exchange *ex
     struct lun_model_range range = range_of(model, fields->lba, fields->blocks);
 
     FUZZ_CHECK(!out_of_range(model, fields->lba, fields->blocks) && fields->protect == 0);
-    FUZZ_CHECK(!model->read_only);
+    FUZZ_CHECK(!lun_model_is_protected(model));
     FUZZ_CHECK(range.length == exchange->data_out_bytes);
     for (uint64_t i = 0; i < range.length; i++)
         model->bytes[range.start + i] |= exchange->data_out[i];
@@ -102,7 +103,7 @@ static void apply_write_same(struct lun_model *model, const struct lun_exchange 
 
     /* WSNZ is advertised: a count of zero is refused. */
     FUZZ_CHECK(fields->blocks > 0 && !out_of_range(model, fields->lba, fields->blocks));
-    FUZZ_CHECK(!model->read_only && fields->protect == 0 && !fields->obsolete);
+    FUZZ_CHECK(!lun_model_is_protected(model) && fields->protect == 0 && !fields->obsolete);
     FUZZ_CHECK(!fields->anchor || fields->unmap);
     FUZZ_CHECK(fields->ndob || exchange->data_out_bytes >= model->block_size);
     for (uint64_t at = 0; at < range.length; at += model->block_size) {
@@ -133,7 +134,7 @@ static void apply_unmap(struct lun_model *model, const struct lun_exchange *exch
         struct lun_model_range range = range_of(model, descriptor.lba, descriptor.blocks);
 
         FUZZ_CHECK(!out_of_range(model, descriptor.lba, descriptor.blocks));
-        FUZZ_CHECK(!model->read_only || descriptor.blocks == 0);
+        FUZZ_CHECK(!lun_model_is_protected(model) || descriptor.blocks == 0);
         memset(model->bytes + range.start, 0, range.length);
     }
 }
@@ -312,8 +313,12 @@ static void apply_good(struct lun_model *model, const struct lun_exchange *excha
         apply_unmap(model, exchange);
         break;
     case SCSI_FORMAT_UNIT:
-        FUZZ_CHECK(!model->read_only);
+        FUZZ_CHECK(!lun_model_is_protected(model));
         memset(model->bytes, 0, model->size);
+        break;
+    case SCSI_MODE_SELECT_6:
+    case SCSI_MODE_SELECT_10:
+        lun_model_mode_select(model, exchange);
         break;
     case SCSI_READ_CAPACITY_10:
         check_capacity(model, exchange);
@@ -340,7 +345,7 @@ static struct lun_model_range undefined_after(const struct lun_model *model,
     struct lun_model_range whole = {0, model->size};
     struct cdb_block_fields fields;
 
-    if (model->read_only || exchange->cdb_length < cdb_length(exchange->cdb[0]))
+    if (lun_model_is_protected(model) || exchange->cdb_length < cdb_length(exchange->cdb[0]))
         return (struct lun_model_range){0};
     switch (exchange->cdb[0]) {
     case SCSI_WRITE_6:

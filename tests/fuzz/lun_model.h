@@ -17,7 +17,13 @@ struct lun_model {
     uint32_t block_size;
     uint8_t naa[16]; /* its designator */
     bool read_only;
+    bool software_protected; /* SWP of the control mode page */
 };
+
+static inline bool lun_model_is_protected(const struct lun_model *model)
+{
+    return model->read_only || model->software_protected;
+}
 
 /* One command as it was answered. */
 struct lun_exchange {

@@ -40,7 +40,7 @@ static bool copy_segment(struct lun_model *model, const struct copy_list *list, 
         return false;
     if (segment.blocks == 0)
         return true;
-    if (model->read_only)
+    if (lun_model_is_protected(model))
         return false;
     memmove(model->bytes + segment.destination_lba * model->block_size,
             model->bytes + segment.source_lba * model->block_size,
@@ -80,7 +80,7 @@ void lun_model_copy(struct lun_model *model, const struct lun_exchange *exchange
             break;
         }
     }
-    if (failed && !model->read_only)
+    if (failed && !lun_model_is_protected(model))
         ret_undefined->length = model->size;
 }
 
