@@ -276,35 +276,17 @@ static uint32_t pick_blocks(struct harness *harness)
 /* A CDB of one of the operation codes that move or describe blocks. Returns its length. */
 static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_BYTES])
 {
+    /* clang-format off */
     static const uint8_t opcodes[] = {
-        SCSI_READ_6,
-        SCSI_READ_10,
-        SCSI_READ_12,
-        SCSI_READ_16,
-        SCSI_WRITE_6,
-        SCSI_WRITE_10,
-        SCSI_WRITE_12,
-        SCSI_WRITE_16,
-        SCSI_VERIFY_10,
-        SCSI_VERIFY_12,
-        SCSI_VERIFY_16,
-        SCSI_UNMAP,
-        SCSI_WRITE_SAME_10,
-        SCSI_WRITE_SAME_16,
-        SCSI_SYNCHRONIZE_CACHE_10,
-        SCSI_SYNCHRONIZE_CACHE_16,
-        SCSI_SERVICE_ACTION_IN_16,
-        SCSI_WRITE_AND_VERIFY_10,
-        SCSI_WRITE_AND_VERIFY_12,
-        SCSI_WRITE_AND_VERIFY_16,
-        SCSI_COMPARE_AND_WRITE,
-        SCSI_ORWRITE_16,
-        SCSI_PRE_FETCH_10,
-        SCSI_PRE_FETCH_16,
-        SCSI_VARIABLE_LENGTH,
-        SCSI_THIRD_PARTY_COPY_OUT,
-        SCSI_MODE_SELECT_6,
+        SCSI_READ_6, SCSI_READ_10, SCSI_READ_12, SCSI_READ_16, SCSI_WRITE_6, SCSI_WRITE_10,
+        SCSI_WRITE_12, SCSI_WRITE_16, SCSI_VERIFY_10, SCSI_VERIFY_12, SCSI_VERIFY_16, SCSI_UNMAP,
+        SCSI_WRITE_SAME_10, SCSI_WRITE_SAME_16, SCSI_SYNCHRONIZE_CACHE_10,
+        SCSI_SYNCHRONIZE_CACHE_16, SCSI_SERVICE_ACTION_IN_16, SCSI_WRITE_AND_VERIFY_10,
+        SCSI_WRITE_AND_VERIFY_12, SCSI_WRITE_AND_VERIFY_16, SCSI_COMPARE_AND_WRITE,
+        SCSI_ORWRITE_16, SCSI_PRE_FETCH_10, SCSI_PRE_FETCH_16, SCSI_VARIABLE_LENGTH,
+        SCSI_THIRD_PARTY_COPY_OUT, SCSI_MODE_SELECT_6,
     };
+    /* clang-format on */
     uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
     uint64_t first = pick_lba(harness);
     uint32_t count = pick_blocks(harness);
@@ -526,6 +508,15 @@ static void learn_naa(struct harness *harness)
     memcpy(harness->model.naa, page + 8, sizeof(harness->model.naa));
 }
 
+/* The unit attention of the power on would have the first command of every input fail. */
+static void take_power_on(struct lun *lun)
+{
+    const uint8_t cdb[6] = {SCSI_TEST_UNIT_READY};
+    struct lun_command command = {.cdb = cdb, .cdb_length = sizeof(cdb)};
+
+    FUZZ_CHECK(lun_execute(lun, &command) == SCSI_STATUS_CHECK_CONDITION);
+}
+
 static bool start(struct harness *harness)
 {
     uint8_t shape = fuzz_byte(&harness->input);
@@ -546,6 +537,7 @@ static bool start(struct harness *harness)
     FUZZ_CHECK(volume_over_store(harness->store, &meta, harness->model.read_only, &volume, NULL) ==
                0);
     FUZZ_CHECK(lun_open(volume, &harness->lun) == 0);
+    take_power_on(harness->lun);
     learn_naa(harness);
     return true;
 }

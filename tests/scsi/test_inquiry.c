@@ -39,6 +39,7 @@ static void the_standard_data_names_the_product_and_its_standards(void **state)
     assert_int_equal(inquiry.version_descriptors[0], INQUIRY_CLAIMS_SAM_5);
     assert_int_equal(inquiry.version_descriptors[1], INQUIRY_CLAIMS_SPC_4);
     assert_int_equal(inquiry.version_descriptors[2], INQUIRY_CLAIMS_SBC_3);
+    assert_int_equal(inquiry.version_descriptors[3], INQUIRY_CLAIMS_SBC_4);
 }
 
 static void every_page_listed_is_there_and_no_other(void **state)
