@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""sync and verify by the primary's own table of contents."""
+
+import json
+import time
+
+import analyse_rig
+from analyse_rig import DONE, MIB, Ranges, fill_free, peek, poke, run
+from rig import DIFFERENT, USAGE
+from targets import SIZE, Targets
+
+
+def make_file_system(case, name, size):
+    """An ext4 with a file in it, garbage where it is free, and where that is."""
+    image = case.file(name, size)
+    run("mkfs.ext4", "-q", "-F", "-b", "1024", image)
+    data = case.file("data", MIB, [(0, MIB)])
+    run("debugfs", "-w", "-R", f"write {data} f", image)
+    extents = case.expect(DONE, "map", "--source-map=analyse", "--json", image).json
+    free = Ranges([(e["lba"] * 512, (e["lba"] + e["blocks"]) * 512) for e in extents
+                   if e["status"] == "deallocated"])
+    fill_free(image, free)
+    return image, free
+
+
+class Sync(analyse_rig.Case):
+    def setUp(self):
+        super().setUp()
+        self.primary, self.free = make_file_system(self, "primary", 32 * MIB)
+        self.needed = self.free.inverse(32 * MIB).total()
+
+    def test_what_is_free_is_empty_on_the_secondary(self):
+        copy, got = self.copy(self.primary)
+        self.assertEqual(got["written_bytes"], self.needed)
+        for start, end in self.free.pieces:
+            self.assertFalse(any(peek(copy, start, end - start)))
+        again = self.expect(DONE, "sync", "--source-map=full", "--json", "--overwrite",
+                            self.primary, copy).json
+        self.assertEqual(again["written_bytes"], 32 * MIB)
+        again = self.expect(DONE, "sync", "--source-map=analyse", "--verify", "--json",
+                            self.primary, copy).json
+        self.assertEqual(again["written_bytes"], self.needed)
+        self.assertGreater(again["unmapped_bytes"] + again["zeroed_bytes"], 0)
+
+    def test_keep_free_leaves_alone_what_is_free(self):
+        copy = self.file("copy", 32 * MIB, [(0, 32 * MIB)])
+        start, end = max(self.free.pieces, key=lambda piece: piece[1] - piece[0])
+        before = peek(copy, start, end - start)
+        got = self.expect(DONE, "sync", "--source-map=analyse", "--keep-free", "--overwrite",
+                          "--verify", "--json", self.primary, copy).json
+        self.assertEqual(got["unmapped_bytes"] + got["zeroed_bytes"], 0)
+        self.assertEqual(peek(copy, start, end - start), before)
+        run("e2fsck", "-fn", copy)
+        self.expect(DIFFERENT, "verify", "--source-map=analyse", self.primary, copy)
+        self.expect(DONE, "verify", "--source-map=analyse", "--allocated", self.primary, copy)
+
+    def test_verify_allocated_finds_what_is_lost_and_minds_nothing_else(self):
+        copy, _ = self.copy(self.primary)
+        start, _ = self.free.pieces[-1]
+        poke(copy, start, b"x")
+        self.expect(DIFFERENT, "verify", "--source-map=analyse", self.primary, copy)
+        self.expect(DONE, "verify", "--source-map=analyse", "--allocated", self.primary, copy)
+        poke(copy, 1024 + 0x78, b"x")
+        self.expect(DIFFERENT, "verify", "--source-map=analyse", "--allocated", self.primary, copy)
+
+    def test_both_takes_what_is_mapped_and_allocated(self):
+        copy = self.file("copy", 32 * MIB)
+        written = {}
+        # In this order: what was read of a preallocated file looks mapped for a while.
+        for source in ("lba-status", "both", "analyse"):
+            got = self.expect(DONE, "sync", f"--source-map={source}", "--overwrite", "--json",
+                              self.primary, copy).json
+            self.assertEqual(got["source_map"], source)
+            written[source] = got["written_bytes"]
+        self.assertLess(written["both"], written["analyse"])
+        self.assertLess(written["both"], written["lba-status"])
+        run("e2fsck", "-fn", copy)
+
+    def test_what_becomes_allocated_while_it_is_copied_is_copied_too(self):
+        copy = self.file("copy", 32 * MIB)
+        late = self.file("late", 2 * MIB, [(0, 2 * MIB)])
+        process = self.start("sync", "--source-map=analyse", "--json", "--rate=1M", self.primary,
+                             copy)
+        time.sleep(1)
+        run("debugfs", "-w", "-R", f"write {late} late", self.primary)
+        out, notes = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, DONE, notes)
+        self.assertIn("became allocated", notes)
+        self.assertGreater(json.loads(out)["written_bytes"], self.needed + 2 * MIB - 1)
+        got = [peek(copy, start, end - start) == peek(self.primary, start, end - start)
+               for start, end in self.new_ranges()]
+        self.assertTrue(got and all(got))
+
+    def new_ranges(self):
+        allocated = self.ranges(self.map(self.primary)[0], "mapped")
+        return allocated.minus(self.free.inverse(32 * MIB)).pieces
+
+    def test_a_map_of_the_target_is_not_taken_for_one_of_its_contents(self):
+        empty = self.file("empty", 4 * MIB)
+        result = self.expect(DONE, "map", "--source-map=both", "--json", empty,
+                             says=["no table of contents"])
+        self.assertEqual({e["status"] for e in result.json}, {"deallocated"})
+        self.expect(USAGE, "map", "--source-map=table", empty, says=["analyse"])
+
+
+class NotThin(Targets):
+    """LUNs of tgtd that are not thin."""
+
+    def test_the_default_is_what_its_own_table_says(self):
+        path, url = self.serve(0)
+        image, free = make_file_system(self, "image", SIZE)
+        path.write_bytes(image.read_bytes())
+        self.tgtd[0].set_params("thin_provisioning=0")
+        copy = self.file("copy", SIZE)
+        got = self.expect(DONE, "sync", "--verify", "--json", url, copy,
+                          says=["what its own tables call free is left out"]).json
+        self.assertEqual(got["source_map"], "analyse")
+        self.assertEqual(got["written_bytes"], free.inverse(SIZE).total())
+        run("e2fsck", "-fn", copy)
+        whole = self.file("whole", SIZE)
+        got = self.expect(DONE, "sync", "--source-map=full", "--json", url, whole).json
+        self.assertEqual(got["written_bytes"], SIZE)
+        for side in (copy, whole):
+            self.expect(DONE, "verify", url, side, says=["only what is allocated"])
+
+
+if __name__ == "__main__":
+    analyse_rig.main()
