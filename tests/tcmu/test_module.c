@@ -405,6 +405,25 @@ static void what_cannot_change_in_use_is_refused(void **state)
     host_remove(device);
 }
 
+static void a_threshold_that_is_reached_is_told_and_logged(void **state)
+{
+    struct host_device *device;
+    struct host_command command = {0};
+    char config[160];
+
+    (void)state;
+    snprintf(config, sizeof(config), "%s;threshold=1", cfgstring);
+    device = serve(config, 512); /* some of a file system is always used */
+    assert_says(host_log(), "a threshold is reached");
+    cdb_test_unit_ready(command.cdb);
+    host_execute(device, &command, NULL, 0);
+    assert_sense(&command, SENSE_UNIT_ATTENTION, ASC_SOFT_THRESHOLD_REACHED);
+    assert_int_equal(host_execute(device, &command, NULL, 0), TCMU_STS_OK);
+    assert_int_equal(set_config(device, config), 0);
+    assert_int_equal(set_config(device, cfgstring), -EOPNOTSUPP);
+    host_remove(device);
+}
+
 /* targetctl restore sets every attribute to what it is already. */
 static void a_restored_configuration_changes_nothing(void **state)
 {
@@ -438,6 +457,7 @@ int main(int argc, char **argv)
         MODULE_TEST(errors_come_with_their_sense_data),
         MODULE_TEST(every_operation_code_is_answered),
         MODULE_TEST(a_read_only_volume_refuses_writes),
+        MODULE_TEST(a_threshold_that_is_reached_is_told_and_logged),
         MODULE_TEST(growing_raises_a_unit_attention),
         MODULE_TEST(shrinking_over_data_is_refused),
         MODULE_TEST(what_cannot_change_in_use_is_refused),
