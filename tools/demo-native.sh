@@ -18,11 +18,11 @@ clean_up() {
   rm -rf "$work"
 }
 
-# As the LUN itself says: storage that is reserved in the file and was never written counts, too.
+# As the LUN itself says: storage that is reserved in the file and was never written is anchored.
 mapped() { # VOLUME
   thinmirror map --json "thin:$PWD/$1" |
     jq --argjson block "$(thinvol info --json "$1" | jq .block_size)" \
-      '[.[] | select(.status != "deallocated") | .blocks * $block] | add // 0'
+      '[.[] | select(.status == "mapped") | .blocks * $block] | add // 0'
 }
 
 allocated() { # FILE
