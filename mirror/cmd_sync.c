@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "book.h"
+#include "checked.h"
 #include "cleanup.h"
 #include "commands.h"
 #include "report.h"
@@ -130,7 +131,15 @@ static enum exit_status copy_added(struct session *session, const struct sync_pa
     ret->extents += more.extents;
     ret->read_bytes += more.read_bytes;
     ret->written_bytes += more.written_bytes;
+    ret->unmapped_bytes += more.unmapped_bytes;
+    ret->zeroed_bytes += more.zeroed_bytes;
+    ret->detected_bytes += more.detected_bytes;
     ret->to_copy_bytes += more.to_copy_bytes;
+    ret->rollbacks += more.rollbacks;
+    if (more.bad_blocks > 0)
+        ret->first_bad =
+            ret->bad_blocks > 0 ? min_u64(ret->first_bad, more.first_bad) : more.first_bad;
+    ret->bad_blocks += more.bad_blocks;
     ret->seconds += more.seconds;
     ret->interrupted = more.interrupted;
     return status;
