@@ -16,10 +16,12 @@
 #define MOVING                                                                                  \
     "  --progress=auto|bar|json|none\n"                                                         \
     "                      on stderr; auto: a bar when that is a terminal\n"                    \
-    "  --source-map=lba-status|analyse|both|full\n"                                             \
+    "  --source-map=lba-status|bitmap|analyse|both|full\n"                                      \
     "                      what tells which blocks of PRIMARY are used. lba-status asks\n"      \
-    "                      the target, analyse reads PRIMARY's own partition tables and file\n" \
-    "                      systems, both takes what is used by both, full takes all. Without\n" \
+    "                      the target, bitmap reads the bitmap that user:thin has, which is\n"  \
+    "                      shorter for very many extents, analyse reads PRIMARY's own\n"        \
+    "                      partition tables and file systems, both takes what lba-status and\n" \
+    "                      analyse call used, full takes all. Without\n"                        \
     "                      it: lba-status when the target is thin and answers, else analyse\n"  \
     "                      when there is something that it understands, else full\n"            \
     "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
@@ -84,7 +86,7 @@ static const char map_help[] =
     "With --source-map=analyse it is PRIMARY's own partition tables, logical volumes and file\n"
     "systems that tell; each extent then says what it belongs to (why).\n"
     "\n"
-    "  --source-map=lba-status|analyse|both|full\n"
+    "  --source-map=lba-status|bitmap|analyse|both|full\n"
     "                      who is asked; both: mapped is what both call used\n"
     "  --skip-gaps         with analyse: what lies between partitions is not used\n"
     "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN\n" AUTH

@@ -58,14 +58,15 @@ static int set_progress(struct options *options, const char *value, struct errms
 
 static int set_source(struct options *options, const char *value, struct errmsg *err)
 {
-    static const char *const words[] = {"lba-status", "analyse", "both", "full", NULL};
-    static const enum source_choice choices[] = {SOURCE_LBA_STATUS, SOURCE_ANALYSE, SOURCE_BOTH,
-                                                 SOURCE_FULL};
+    static const char *const words[] = {"lba-status", "bitmap", "analyse", "both", "full", NULL};
+    static const enum source_choice choices[] = {SOURCE_LBA_STATUS, SOURCE_BITMAP, SOURCE_ANALYSE,
+                                                 SOURCE_BOTH, SOURCE_FULL};
     int index;
 
     if (set_word(value, words, &index) < 0)
         return errmsg_set(err, -EINVAL,
-                          "--source-map is lba-status, analyse, both or full, not '%s'", value);
+                          "--source-map is lba-status, bitmap, analyse, both or full, not '%s'",
+                          value);
     options->source = choices[index];
     return 0;
 }

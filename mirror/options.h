@@ -20,6 +20,7 @@ enum source_choice {
      * understood, else everything */
     SOURCE_BEST,
     SOURCE_LBA_STATUS,
+    SOURCE_BITMAP,
     SOURCE_ANALYSE,
     SOURCE_BOTH, /* what is mapped and allocated */
     SOURCE_FULL,

@@ -23,6 +23,7 @@ static void probe_json(const struct endpoint_info *info)
     json_add_flag(object, "thin", info->thin);
     json_add_flag(object, "unmapped_reads_zeros", info->unmapped_reads_zeros);
     json_add_flag(object, "answers_lba_status", info->can_map);
+    json_add_flag(object, "has_bitmap", info->can_bitmap);
     json_add_flag(object, "can_unmap", info->can_unmap);
     json_add_number(object, "max_transfer_blocks", info->max_transfer_blocks);
     json_add_number(object, "max_zero_blocks", info->max_zero_blocks);
@@ -64,6 +65,7 @@ static void probe_table(const struct endpoint_info *info)
     printf("%-22s %u bytes\n", "block size", info->block_size);
     flag_row("thin", info->thin);
     flag_row("answers GET LBA STATUS", info->can_map);
+    flag_row("has a bitmap", info->can_bitmap);
     flag_row("unmapped reads zeros", info->unmapped_reads_zeros);
     flag_row("can unmap", info->can_unmap);
     blocks_row("largest transfer", info->max_transfer_blocks, info);

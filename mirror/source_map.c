@@ -122,11 +122,10 @@ static enum exit_status choose_analysed(struct session *session)
 
 static enum exit_status choose(struct session *session)
 {
-    static const char *const names[] = {[SOURCE_BEST] = "",
-                                        [SOURCE_LBA_STATUS] = "lba-status",
-                                        [SOURCE_ANALYSE] = "analyse",
-                                        [SOURCE_BOTH] = "both",
-                                        [SOURCE_FULL] = "full"};
+    static const char *const names[] = {
+        [SOURCE_BEST] = "",         [SOURCE_LBA_STATUS] = "lba-status",
+        [SOURCE_BITMAP] = "bitmap", [SOURCE_ANALYSE] = "analyse",
+        [SOURCE_BOTH] = "both",     [SOURCE_FULL] = "full"};
     enum source_choice choice = session->options->source;
     struct source_map *source = &session->source;
 
@@ -134,7 +133,10 @@ static enum exit_status choose(struct session *session)
         return choose_best(session);
     source->name = names[choice];
     source->chosen = true;
-    source->ask = choice == SOURCE_LBA_STATUS || choice == SOURCE_BOTH;
+    source->ask = choice == SOURCE_LBA_STATUS || choice == SOURCE_BITMAP || choice == SOURCE_BOTH;
+    if (choice == SOURCE_BITMAP)
+        return endpoint_ask_bitmap(session->primary, &session->error) < 0 ? STATUS_FAILED
+                                                                          : STATUS_DONE;
     if (source->ask && !session->primary->info.can_map) {
         errmsg_set(&session->error, 0,
                    "%s does not answer GET LBA STATUS: leave --source-map out to copy %s",

@@ -11,7 +11,7 @@
 struct session;
 
 struct source_map {
-    const char *name; /* "lba-status", "analyse", "both" or "full" */
+    const char *name; /* "lba-status", "bitmap", "analyse", "both" or "full" */
     /* The same with what else decides which blocks are dealt with and how, for the ledger:
      * "analyse+gk" with --skip-gaps and --keep-free. */
     char book_name[16];

@@ -231,3 +231,12 @@ int endpoint_run(struct endpoint *endpoint, struct endpoint_request *request)
         endpoint_wait(&endpoint, 1, -1);
     return request->result;
 }
+
+int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err)
+{
+    if (!endpoint->info.can_bitmap)
+        return errmsg_set(err, -EOPNOTSUPP, "%s announces no allocation bitmap (VPD page C0h)",
+                          endpoint->info.name);
+    endpoint->info.by_bitmap = true;
+    return 0;
+}

@@ -38,8 +38,10 @@ struct endpoint_info {
     bool any_block_size;       /* a raw file: see endpoint_match_block_size */
     bool thin;                 /* LBPME, or a sparse file */
     bool unmapped_reads_zeros; /* LBPRZ: deallocated blocks are promised to read as zeros */
-    bool can_map;   /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
-    bool can_unmap; /* ENDPOINT_ZERO deallocates; told also when opened read-only */
+    bool can_map;    /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
+    bool can_bitmap; /* announces an allocation bitmap (docs/bitmap.md) */
+    bool by_bitmap;  /* ENDPOINT_MAP reads that; see endpoint_ask_bitmap */
+    bool can_unmap;  /* ENDPOINT_ZERO deallocates; told also when opened read-only */
     uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
     uint32_t unmap_granularity_blocks; /* never 0 */
@@ -129,6 +131,10 @@ void endpoint_close(struct endpoint *endpoint);
  * when both are raw files). Before the first request. -EINVAL with a sentence when they differ or a
  * file's size is no multiple of the block size. */
 int endpoint_match_block_size(struct endpoint *a, struct endpoint *b, struct errmsg *err);
+
+/* From now on ENDPOINT_MAP reads the allocation bitmap, which tells mapped from deallocated.
+ * -EOPNOTSUPP with a sentence when the unit has announced none. */
+int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err);
 
 /* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file. */
 int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err);

@@ -17,6 +17,9 @@
 /* So much counts as mapped when a reply says nothing of use; then the target is asked again. */
 #define UNKNOWN_STRETCH_BYTES (UINT64_C(1) << 30)
 
+/* Asked for at once of a bitmap, header included. */
+#define BITMAP_REPLY_BYTES (UINT64_C(64) << 10)
+
 bool scsi_command_reply(struct scsi_command *command, size_t length)
 {
     if (command->reply && command->reply_bytes >= length) {
@@ -168,6 +171,60 @@ static void map_done(struct scsi_command *command, const struct outcome *outcome
     scsi_command_finish(command);
 }
 
+/* What the bitmap does not tell soundly counts as mapped, as far as one reply would have gone. */
+static int without_bitmap(struct scsi_endpoint *endpoint, struct endpoint_request *user)
+{
+    uint64_t stretch = UNKNOWN_STRETCH_BYTES / endpoint->unit.block_size;
+
+    if (!endpoint->map_defect_told)
+        log_warning("%s: READ BUFFER did not give the bitmap of LBA %llu on; what it does not tell "
+                    "counts as mapped",
+                    endpoint->name, (unsigned long long)user->lba);
+    endpoint->map_defect_told = true;
+    return extent_list_append(user->map, user->lba, min_u64(user->blocks, stretch), EXTENT_MAPPED);
+}
+
+static void bitmap_done(struct scsi_command *command, const struct outcome *outcome)
+{
+    struct endpoint_request *user = command->user;
+    struct scsi_endpoint *endpoint = command->endpoint;
+    uint64_t end;
+
+    if (outcome->verdict != VERDICT_GOOD && outcome->verdict != VERDICT_UNSUPPORTED) {
+        scsi_command_fail(command, outcome);
+        return;
+    }
+    user->result =
+        outcome->verdict == VERDICT_GOOD
+            ? bitmap_reply_decode(&endpoint->bitmap, command->reply, command->request.transferred,
+                                  user->lba, user->lba + user->blocks, user->map, &end)
+            : -EINVAL;
+    if (user->result == -EINVAL)
+        user->result = without_bitmap(endpoint, user);
+    if (user->result < 0)
+        out_of_memory(endpoint, user);
+    scsi_command_finish(command);
+}
+
+static int bitmap_cdb_for(struct scsi_command *command, uint64_t lba)
+{
+    const struct scsi_endpoint *endpoint = command->endpoint;
+    const struct bitmap_geometry *bitmap = &endpoint->bitmap;
+    uint64_t length = BITMAP_HEADER_BYTES + (uint64_t)bitmap->page.max_bitmap_bytes;
+    size_t most = endpoint->transport->max_transfer_bytes;
+
+    length = min_u64(length, BITMAP_REPLY_BYTES);
+    if (most > 0)
+        length = min_u64(length, max_u64(most, BITMAP_HEADER_BYTES + 1));
+    if (!scsi_command_reply(command, length))
+        return -ENOMEM;
+    scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, length);
+    command->request.cdb_length =
+        bitmap_cdb(command->request.cdb, bitmap_byte_of(bitmap, lba), (uint32_t)length);
+    command->counter = &command->endpoint->base.counters.maps;
+    return 0;
+}
+
 static void map_unknown(struct scsi_command *command, const struct outcome *outcome)
 {
     struct endpoint_request *user = command->user;
@@ -181,17 +238,19 @@ static void map_unknown(struct scsi_command *command, const struct outcome *outc
 
 static int submit_map(struct scsi_endpoint *endpoint, struct endpoint_request *user)
 {
+    bool by_bitmap = endpoint->base.info.by_bitmap;
     struct scsi_command *command = scsi_command_new(endpoint, user);
 
     if (!command)
         return out_of_memory(endpoint, user);
-    if (!endpoint->base.info.can_map) {
+    if (!endpoint->base.info.can_map && !by_bitmap) {
         command->step = map_unknown;
         scsi_command_defer(command);
         return 0;
     }
-    command->step = map_done;
-    if (scsi_command_map_cdb(command, user->lba) < 0) {
+    command->step = by_bitmap ? bitmap_done : map_done;
+    if ((by_bitmap ? bitmap_cdb_for(command, user->lba)
+                   : scsi_command_map_cdb(command, user->lba)) < 0) {
         scsi_command_free(command);
         return out_of_memory(endpoint, user);
     }

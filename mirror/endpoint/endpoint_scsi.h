@@ -16,6 +16,7 @@
  * read again (the recheck): another unit may be there now. The same after a connection was lost and
  * is there again. */
 
+#include "bitmap_reply.h"
 #include "endpoint.h"
 #include "scsi_outcome.h"
 #include "transport.h"
@@ -93,6 +94,7 @@ struct scsi_endpoint {
 
     uint32_t map_allocation_length;
     bool map_defect_told;
+    struct bitmap_geometry bitmap; /* with info.can_bitmap */
     bool flush_by_10;
 
     enum zero_method zero_method;

@@ -121,7 +121,7 @@ static size_t probe_vpd(struct probe *probe, uint8_t page)
 }
 
 struct pages {
-    bool serial, identification, limits, provisioning;
+    bool serial, identification, limits, provisioning, bitmap;
 };
 
 /* Which pages to ask for. A unit without a list may have the first two. */
@@ -137,6 +137,7 @@ static struct pages probe_pages(struct probe *probe)
         .identification = vpd_supports(data, length, VPD_DEVICE_IDENTIFICATION),
         .limits = vpd_supports(data, length, VPD_BLOCK_LIMITS),
         .provisioning = vpd_supports(data, length, VPD_LOGICAL_BLOCK_PROVISIONING),
+        .bitmap = vpd_supports(data, length, VPD_ALLOCATION_BITMAP),
     };
 }
 
@@ -268,6 +269,20 @@ static int probe_provisioning(struct probe *probe, const struct pages *pages,
     return r;
 }
 
+/* A page of that code may be another vendor's, and mean anything. */
+static void probe_bitmap(struct probe *probe)
+{
+    struct scsi_endpoint *endpoint = probe->endpoint;
+    struct bitmap_geometry *bitmap = &endpoint->bitmap;
+    size_t length = probe_vpd(probe, VPD_ALLOCATION_BITMAP);
+
+    if (length == 0 || bitmap_page_decode(probe->data, length, &bitmap->page) < 0)
+        return;
+    bitmap->block_size = endpoint->unit.block_size;
+    bitmap->blocks = endpoint->unit.blocks;
+    endpoint->base.info.can_bitmap = bitmap_geometry_is_sound(bitmap);
+}
+
 static int probe_unit(struct probe *probe)
 {
     struct inquiry inquiry;
@@ -286,6 +301,8 @@ static int probe_unit(struct probe *probe)
         r = probe_write_protection(probe);
     if (r == 0)
         r = probe_provisioning(probe, &pages, &capacity);
+    if (r == 0 && pages.bitmap)
+        probe_bitmap(probe);
     /* What went wrong in between shows here at the latest: a lost connection is no missing page. */
     return r == 0 ? probe_ready(probe) : r;
 }

@@ -153,6 +153,7 @@ class Probe(rig.Case):
         self.assertEqual(info["blocks"] * info["block_size"], 16 * MIB)
         for flag in ["thin", "answers_lba_status", "unmapped_reads_zeros", "can_unmap"]:
             self.assertIs(info[flag], True)
+        self.assertIs(info["has_bitmap"], False)
         self.assertGreater(info["max_transfer_blocks"], 0)
 
     def test_a_thin_volume_says_who_it_is(self):
@@ -160,6 +161,7 @@ class Probe(rig.Case):
         info = self.expect(DONE, "probe", "--json", f"thin:{path}").json
         self.assertEqual(info["kind"], "thin")
         self.assertEqual(info["block_size"], 4096)
+        self.assertIs(info["has_bitmap"], True)
         self.assertTrue(info["identity"].startswith("naa.6"))
         self.assertTrue(info["vendor"] and info["product"] and info["serial"])
         text = self.expect(DONE, "probe", f"thin:{path}").out
@@ -221,6 +223,27 @@ class Sync(rig.Case):
         self.assertEqual(got["source_map"], "full")
         self.assertEqual(got["written_bytes"], 4 * MIB)
         self.assertEqual(got["status_queries"], 0)
+
+    def test_the_bitmap_tells_what_the_status_tells(self):
+        pieces = [(MIB, 2 * MIB), (8 * MIB, 64 * 1024), (16 * MIB - 4096, 4096)]
+        primary = f"thin:{self.volume('a', 16 * MIB, pieces)}"
+        asked, told = [self.expect(DONE, "map", "--json", f"--source-map={source}", primary).json
+                       for source in ("lba-status", "bitmap")]
+        self.assertEqual(told, asked)
+        secondary = self.file("b", 16 * MIB)
+        got = self.sync_json("--source-map=bitmap", primary, secondary)
+        self.assertEqual(got["source_map"], "bitmap")
+        self.assertEqual(got["written_bytes"], 2 * MIB + 68 * 1024)
+        self.assertEqual(got["status_queries"], 1)
+        self.expect(DONE, "verify", "--source-map=bitmap", primary, secondary)
+
+    def test_a_bitmap_that_nobody_has_is_refused_before_anything_is_written(self):
+        primary = self.file("a", 4 * MIB, [(MIB, MIB)])
+        secondary = self.file("b", 4 * MIB)
+        before = rig.digest(secondary)
+        self.expect(FAILED, "sync", "--source-map=bitmap", primary, secondary,
+                    says=[primary, "announces no allocation bitmap"])
+        self.assertEqual(rig.digest(secondary), before)
 
     def test_the_end_of_a_larger_secondary_is_left_alone(self):
         primary = self.file("a", 4 * MIB, [(3 * MIB, MIB)])
