@@ -12,7 +12,6 @@
 #define NAA_BYTES       16
 
 #define CSCD_NUL        0x20
-#define CSCD_LU_ID_TYPE 0xC0
 #define SEGMENT_DC      0x02
 
 static int refuse(struct copy_list_refusal *refusal, enum scsi_asc_ascq asc_ascq)
@@ -39,8 +38,6 @@ static int check_cscds(const uint8_t *bytes, const struct copy_list *list,
 
         if (cscd[0] != COPY_CSCD_IDENTIFICATION)
             return refuse_field(refusal, ASC_UNSUPPORTED_CSCD_TYPE, at);
-        if (cscd[1] & CSCD_LU_ID_TYPE) /* a logical unit number, and nothing else */
-            return refuse_field(refusal, ASC_INVALID_FIELD_IN_PARAMETER_LIST, at + 1);
     }
     return 0;
 }

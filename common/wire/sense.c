@@ -199,6 +199,13 @@ static const struct {
     {ASC_MISCOMPARE_DURING_VERIFY, "miscompare during verify"},
     {ASC_INVALID_OPERATION_CODE, "invalid operation code"},
     {ASC_LBA_OUT_OF_RANGE, "LBA out of range"},
+    {ASC_OPERATION_IN_PROGRESS, "operation in progress"},
+    {ASC_UNSUPPORTED_TOKEN_TYPE, "unsupported token type"},
+    {ASC_TOKEN_UNKNOWN, "token unknown"},
+    {ASC_TOKEN_CORRUPT, "token corrupt"},
+    {ASC_TOKEN_REVOKED, "token revoked"},
+    {ASC_TOKEN_EXPIRED, "token expired"},
+    {ASC_TOKEN_DELETED, "token deleted"},
     {ASC_INVALID_FIELD_IN_CDB, "invalid field in CDB"},
     {ASC_LUN_NOT_SUPPORTED, "logical unit not supported"},
     {ASC_INVALID_FIELD_IN_PARAMETER_LIST, "invalid field in parameter list"},
@@ -219,6 +226,7 @@ static const struct {
     {ASC_SAVING_PARAMETERS_NOT_SUPPORTED, "saving parameters not supported"},
     {ASC_REPORTED_LUNS_DATA_CHANGED, "reported LUNs data has changed"},
     {ASC_INTERNAL_TARGET_FAILURE, "internal target failure"},
+    {ASC_NO_RESOURCES_FOR_ROD_TOKEN, "insufficient resources to create a ROD token"},
 };
 
 const char *sense_asc_text(uint16_t asc_ascq)

@@ -3,6 +3,7 @@
 
 #include "copy_limits.h"
 #include "lun_internal.h"
+#include "rod_token.h"
 #include "vpd_copy.h"
 
 #define MAX_ACTIONS 32
@@ -27,6 +28,16 @@ size_t copy_page_encode(const struct volume *volume, uint8_t *to)
         commands_of(SCSI_THIRD_PARTY_COPY_OUT, out_actions),
         commands_of(SCSI_THIRD_PARTY_COPY_IN, in_actions),
     };
+    uint32_t block_size = volume_block_size(volume);
+    const struct vpd_copy_tokens tokens = {
+        .max_range_descriptors = ROD_TOKEN_MAX_RANGES,
+        .max_inactivity_seconds = ROD_TOKEN_MAX_INACTIVE_SECONDS,
+        .default_inactivity_seconds = ROD_TOKEN_DEFAULT_INACTIVE_SECONDS,
+        .max_transfer_blocks = ROD_TOKEN_MAX_BYTES / block_size,
+        .optimal_transfer_blocks = ROD_TOKEN_OPTIMAL_BYTES / block_size,
+        .block_size = block_size,
+        .rod_type = ROD_TYPE_POINT_IN_TIME_CHANGE_VULNERABLE,
+    };
     const struct vpd_copy copy = {
         .commands = commands,
         .command_count = sizeof(commands) / sizeof(commands[0]),
@@ -35,9 +46,9 @@ size_t copy_page_encode(const struct volume *volume, uint8_t *to)
         .max_descriptor_bytes = COPY_MAX_DESCRIPTOR_BYTES,
         .max_concurrent = COPY_MAX_CONCURRENT,
         .max_segment_bytes = COPY_MAX_SEGMENT_BYTES,
+        .tokens = &tokens,
         .segment_granularity_exponent = COPY_SEGMENT_GRANULARITY_EXPONENT,
     };
 
-    (void)volume;
     return vpd_encode_copy(to, &copy);
 }

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "lun_internal.h"
 #include "registry.h"
+#include "rod_token.h"
 #include "sense.h"
 
 /* An NAA 6h designator (SPC-4 7.8.6.6.5) under a locally administered company identifier, its 100
@@ -63,6 +64,7 @@ int lun_open(struct volume *volume, struct lun **ret)
         return -ENOMEM;
     }
     copy_records_init(&lun->copy_records);
+    token_records_init(&lun->token_records);
     lun_look_at_thresholds(lun);
     lun_raise_attention(lun, LUN_ATTENTION_POWER_ON);
     registry_add(lun);
@@ -77,12 +79,14 @@ void lun_close(struct lun *lun)
     if (!lun)
         return;
     registry_remove(lun);
+    rod_token_forget(lun);
     sanitize_end(lun);
     error = volume_close(lun->volume);
     if (error)
         log_error("LUN %s: its last writes cannot be made durable: %s", lun->serial,
                   strerror(-error));
     copy_records_destroy(&lun->copy_records);
+    token_records_destroy(&lun->token_records);
     thresholds_destroy(&lun->thresholds);
     mode_destroy(&lun->mode);
     free(lun);

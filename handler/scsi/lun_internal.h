@@ -17,6 +17,7 @@
 #include "mode_pages.h"
 #include "scsi_defs.h"
 #include "sense.h"
+#include "token_record.h"
 #include "volume.h"
 
 /* What VPD B0h states; nothing longer is served. */
@@ -73,6 +74,7 @@ struct lun {
     atomic_uint attentions;
     char copy_group[LUN_COPY_GROUP_BYTES];
     struct copy_records copy_records;
+    struct token_records token_records;
     struct lun *open_next; /* in the registry, as users is */
     unsigned users;        /* commands of others that work on this LUN */
     struct mode_state mode;
@@ -219,6 +221,9 @@ uint8_t op_receive_copy_status(struct exec *exec);
 uint8_t op_receive_copy_data(struct exec *exec);
 uint8_t op_receive_copy_parameters(struct exec *exec);
 uint8_t op_receive_copy_failure(struct exec *exec);
+uint8_t op_populate_token(struct exec *exec);
+uint8_t op_write_using_token(struct exec *exec);
+uint8_t op_receive_rod_token_information(struct exec *exec);
 uint8_t op_read_buffer(struct exec *exec);
 
 /* Writes VPD page C0h, which announces the bitmap, and returns its length. */

@@ -48,6 +48,7 @@ static int make_volume(struct store *store_given, const struct volume_meta *meta
     volume->read_only = read_only;
     volume->sealed = meta->seal != VOLUME_WHOLE;
     pthread_mutex_init(&volume->meta_lock, NULL);
+    pthread_mutex_init(&volume->watches_lock, NULL);
     *ret = volume;
     return 0;
 }
@@ -157,6 +158,7 @@ int volume_close(struct volume *volume)
     store_close(volume->store);
     range_lock_free(volume->ranges);
     pthread_mutex_destroy(&volume->meta_lock);
+    pthread_mutex_destroy(&volume->watches_lock);
     free(volume->name);
     free(volume);
     return error;
@@ -213,8 +215,9 @@ int volume_read_cached(struct volume *volume, const struct iovec *iov, int iov_c
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua)
 {
-    SHARES_RANGE(volume, offset, iov_total(iov, iov_count));
-    int error = may_change(volume);
+    uint64_t length = iov_total(iov, iov_count);
+    SHARES_RANGE(volume, offset, length);
+    int error = may_change(volume, offset, length);
 
     return error ? error : store_write(volume->store, iov, iov_count, offset, fua);
 }
@@ -224,7 +227,7 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
 {
     struct iovec iov = {.iov_base = bytes, .iov_len = length};
     OWNS_RANGE(volume, offset, length);
-    int result = may_change(volume);
+    int result = may_change(volume, offset, length);
 
     if (!result)
         result = store_read(volume->store, &iov, 1, offset);
@@ -236,7 +239,7 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
 int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
-    int error = may_change(volume);
+    int error = may_change(volume, offset, length);
 
     return error ? error : store_punch(volume->store, offset, length);
 }
@@ -249,7 +252,7 @@ bool volume_can_anchor(const struct volume *volume)
 int volume_anchor(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
-    int error = may_change(volume);
+    int error = may_change(volume, offset, length);
 
     return error ? error : store_anchor(volume->store, offset, length);
 }
@@ -257,7 +260,7 @@ int volume_anchor(struct volume *volume, uint64_t offset, uint64_t length)
 int volume_unmap_all(struct volume *volume)
 {
     CLEANUP(release_shared) struct hold everything = share(volume, RANGE_LOCK_ALL);
-    int error = may_change(volume);
+    int error = may_change(volume, 0, volume_bytes(volume));
 
     return error ? error : store_punch(volume->store, 0, volume_bytes(volume));
 }
@@ -265,7 +268,7 @@ int volume_unmap_all(struct volume *volume)
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
-    int error = may_change(volume);
+    int error = may_change(volume, offset, length);
 
     return error ? error : store_zero(volume->store, offset, length);
 }
@@ -347,6 +350,7 @@ int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct er
         error = refuse_losing_data(volume, bytes, err);
     if (error)
         return error;
+    volume_notice_change(volume, 0, volume_bytes(volume));
     error = store_resize(volume->store, bytes);
     if (!error)
         error = store_flush(volume->store);

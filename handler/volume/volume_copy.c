@@ -57,12 +57,12 @@ static void release_pair(struct held_pair *pair)
 }
 
 /* Whether the bytes held may be used. */
-static int check_held(struct copy *copy)
+static int check_held(struct copy *copy, uint64_t at, uint64_t length)
 {
     int error = may_read(copy->from);
 
     copy->source_failed = error != 0;
-    return error ? error : may_change(copy->to);
+    return error ? error : may_change(copy->to, copy->to_offset + at, length);
 }
 
 static int read_source(struct copy *copy, uint64_t at, size_t length)
@@ -113,7 +113,7 @@ static int copy_piece(struct copy *copy, uint64_t at, uint64_t length)
 {
     CLEANUP(release_pair) struct held_pair pair = hold_pair(copy, at, length);
     uint64_t end = at + length;
-    int error = check_held(copy);
+    int error = check_held(copy, at, length);
 
     if (error)
         return error;
@@ -140,7 +140,7 @@ static int copy_through_buffer(struct copy *copy, uint64_t at, uint64_t length)
 {
     CLEANUP(release_pair) struct held_pair pair = hold_pair(copy, at, length);
     uint32_t granularity = volume_granularity(copy->to);
-    int error = check_held(copy);
+    int error = check_held(copy, at, length);
     uint8_t *bytes = copy->buffer;
 
     if (!error)

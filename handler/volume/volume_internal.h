@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,6 +26,10 @@ struct volume {
      * all, so that no operation sees the size change under way. Held over the store's I/O, since
      * that is what it orders. */
     struct range_lock *ranges;
+    /* Who wants to know of changes; the lock is a leaf. The count is looked at without it. */
+    pthread_mutex_t watches_lock;
+    struct volume_watch *watches;
+    atomic_uint watch_count;
     bool sealed; /* nobody but volume_sanitize touches the bytes; guarded by ranges */
 };
 
@@ -34,9 +39,17 @@ static inline int may_read(const struct volume *volume)
     return volume->sealed ? -ESHUTDOWN : 0;
 }
 
-static inline int may_change(const struct volume *volume)
+/* Tells the watches (volume_watch.h) that the bytes are about to change. */
+void volume_notice_change(struct volume *volume, uint64_t offset, uint64_t length);
+
+/* The change of these bytes begins then: where they are watched, that is noticed. */
+static inline int may_change(struct volume *volume, uint64_t offset, uint64_t length)
 {
-    return volume->read_only ? -EROFS : may_read(volume);
+    int error = volume->read_only ? -EROFS : may_read(volume);
+
+    if (!error && atomic_load_explicit(&volume->watch_count, memory_order_relaxed) > 0)
+        volume_notice_change(volume, offset, length);
+    return error;
 }
 
 /* volume_extent for who holds any of the volume's bytes, with which its size stays; limit lies

@@ -30,6 +30,7 @@ static void set_seal(struct volume *volume, enum volume_seal how)
     SIZE_CHANGES(volume);
 
     volume->sealed = how != VOLUME_WHOLE;
+    volume_notice_change(volume, 0, volume_bytes(volume));
 }
 
 static int describe(struct volume *volume, enum volume_seal how, struct errmsg *err)

@@ -102,7 +102,6 @@ static void lists_that_are_wrong_are_refused_before_anything_is_copied(void **st
         {11, 29, ASC_PARAMETER_LIST_LENGTH_ERROR},
         {15, 1, ASC_INLINE_DATA_LENGTH_EXCEEDED},
         {16, 0xE0, ASC_UNSUPPORTED_CSCD_TYPE},
-        {17, 0x40, ASC_INVALID_FIELD_IN_PARAMETER_LIST}, /* LU ID TYPE */
         {48, 0x00, ASC_UNSUPPORTED_SEGMENT_TYPE},
         {51, 0x14, ASC_INVALID_FIELD_IN_PARAMETER_LIST},
     };

@@ -7,7 +7,7 @@
 
 readonly expected=$LAB_REPO/tests/system/conformance.expected
 readonly suites=(GetLBAStatus Unmap ReadCapacity10 ReadCapacity16 Read6 Read10 Read12 Read16
-  Write10 Write12 Write16 WriteSame10 WriteSame16)
+  Write10 Write12 Write16 WriteSame10 WriteSame16 ReceiveCopyResults ExtendedCopy)
 # The size of a block is nothing to these: once is enough.
 readonly more_suites=(Verify10 Verify12 Verify16 TestUnitReady Mandatory Inquiry ModeSense6
   ReportSupportedOpcodes StartStopUnit)
