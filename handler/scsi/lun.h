@@ -55,10 +55,10 @@ void lun_set_copy_group(struct lun *lun, const char *group);
  * copies from this one or to it is waited for. */
 void lun_close(struct lun *lun);
 
-/* Serves one command and returns the SCSI status, or LUN_WOULD_WAIT if it was not to wait. However
- * little patience: for another command that has a range of blocks to itself (COMPARE AND WRITE) it
- * waits. Every byte of the Data-In buffer that the reply
- * does not fill is zero afterwards. May be called from many threads at once. */
+/* Serves one command and returns the SCSI status, or LUN_WOULD_WAIT if it was not to wait: neither
+ * for the disk nor for another command that has its blocks to itself (COMPARE AND WRITE). Every
+ * byte of the Data-In buffer that the reply does not fill is zero afterwards. May be called from
+ * many threads at once. */
 uint8_t lun_execute(struct lun *lun, struct lun_command *command);
 
 struct volume *lun_volume(struct lun *lun);

@@ -125,8 +125,14 @@ uint8_t op_write(struct exec *exec)
     /* Whether memory takes it at once is never known. */
     if (command->patience == LUN_NEVER_WAITS || (command->patience != LUN_WAITS && exec->durable))
         return LUN_WOULD_WAIT;
-    error = volume_write(exec->volume, command->data_out, command->data_out_count, range.offset,
-                         exec->durable);
+    if (command->patience == LUN_WAITS)
+        error = volume_write(exec->volume, command->data_out, command->data_out_count, range.offset,
+                             exec->durable);
+    else
+        error = volume_try_write(exec->volume, command->data_out, command->data_out_count,
+                                 range.offset);
+    if (error == -EAGAIN && command->patience != LUN_WAITS)
+        return LUN_WOULD_WAIT;
     if (!error && atomic_load_explicit(&exec->lun->full_logged, memory_order_relaxed))
         atomic_store(&exec->lun->full_logged, false);
     return exec_result(exec, error, true);

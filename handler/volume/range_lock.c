@@ -104,6 +104,19 @@ void range_lock_share(struct range_lock *lock, uint64_t stripes)
         pthread_rwlock_rdlock(&lowest(lock, stripes)->users);
 }
 
+bool range_lock_try_share(struct range_lock *lock, uint64_t stripes)
+{
+    uint64_t left = stripes;
+
+    for (; left; left &= left - 1) {
+        if (pthread_rwlock_tryrdlock(&lowest(lock, left)->users)) {
+            range_lock_unshare(lock, stripes & ((left & -left) - 1)); /* those below this one */
+            return false;
+        }
+    }
+    return true;
+}
+
 void range_lock_unshare(struct range_lock *lock, uint64_t stripes)
 {
     for (; stripes; stripes &= stripes - 1)

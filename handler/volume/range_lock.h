@@ -15,6 +15,7 @@
  * volume at the lower address first. Nobody starves: who waits for a stripe alone keeps new sharers
  * out, and whoever shares goes before the next one that wants it alone. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct range_lock;
@@ -34,6 +35,8 @@ uint64_t range_lock_stripes(uint64_t offset, uint64_t length);
 
 /* Together with others who share. */
 void range_lock_share(struct range_lock *lock, uint64_t stripes);
+/* The same without waiting; false when somebody has, or waits for, one of them alone. */
+bool range_lock_try_share(struct range_lock *lock, uint64_t stripes);
 void range_lock_unshare(struct range_lock *lock, uint64_t stripes);
 /* Alone. */
 void range_lock_own(struct range_lock *lock, uint64_t stripes);

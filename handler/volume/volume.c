@@ -207,9 +207,16 @@ int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, u
 int volume_read_cached(struct volume *volume, const struct iovec *iov, int iov_count,
                        uint64_t offset)
 {
-    SHARES_RANGE(volume, offset, iov_total(iov, iov_count));
+    uint64_t stripes = range_lock_stripes(offset, iov_total(iov, iov_count));
+    int error;
 
-    return store_read_cached(volume->store, iov, iov_count, offset);
+    if (!range_lock_try_share(volume->ranges, stripes))
+        return -EAGAIN;
+    error = may_read(volume);
+    if (!error)
+        error = store_read_cached(volume->store, iov, iov_count, offset);
+    range_lock_unshare(volume->ranges, stripes);
+    return error;
 }
 
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
@@ -220,6 +227,21 @@ int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, 
     int error = may_change(volume, offset, length);
 
     return error ? error : store_write(volume->store, iov, iov_count, offset, fua);
+}
+
+int volume_try_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset)
+{
+    uint64_t length = iov_total(iov, iov_count);
+    uint64_t stripes = range_lock_stripes(offset, length);
+    int error;
+
+    if (!range_lock_try_share(volume->ranges, stripes))
+        return -EAGAIN;
+    error = may_change(volume, offset, length);
+    if (!error)
+        error = store_write(volume->store, iov, iov_count, offset, false);
+    range_lock_unshare(volume->ranges, stripes);
+    return error;
 }
 
 int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t length,

@@ -50,12 +50,17 @@ const struct volume_meta *volume_get_meta(const struct volume *volume);
 
 int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset);
 /* Reads what memory holds already: -EAGAIN when some of it would have to be fetched from the disk,
- * -EOPNOTSUPP when there is no telling. The buffers hold anything then. */
+ * or somebody has the bytes alone, -EOPNOTSUPP when there is no telling. The buffers hold anything
+ * then. */
 int volume_read_cached(struct volume *volume, const struct iovec *iov, int iov_count,
                        uint64_t offset);
 /* fua: durable when it returns. */
 int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset,
                  bool fua);
+/* As volume_write, not durable; -EAGAIN, with nothing written, when somebody has the bytes alone.
+ */
+int volume_try_write(struct volume *volume, const struct iovec *iov, int iov_count,
+                     uint64_t offset);
 /* Changes bytes in place: 0 to have them written, anything else to leave the volume as it is. */
 typedef int volume_change(uint8_t *bytes, size_t length, void *context);
 /* Reads, lets change change what was read, and writes that, in one step: no other function of this

@@ -24,12 +24,14 @@ struct work {
     uint8_t *buffer; /* OVERWRITE_BYTES of this pass's pattern */
 };
 
-/* Nobody else is in the volume while it becomes sealed or open. */
+/* Nobody else is in the volume while it becomes sealed or open. From then on all of it changes. */
 static void set_seal(struct volume *volume, enum volume_seal how)
 {
     SIZE_CHANGES(volume);
 
     volume->sealed = how != VOLUME_WHOLE;
+    if (volume->sealed)
+        volume_notice_change(volume, 0, volume_bytes(volume));
     volume_notice_change(volume, 0, volume_bytes(volume));
 }
 

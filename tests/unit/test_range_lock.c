@@ -145,6 +145,28 @@ static void who_shares_gets_in_though_others_never_pause_to_want_it_alone(void *
     assert_int_equal(crowd.counter, atomic_load(&crowd.turns));
 }
 
+static void what_another_has_alone_is_not_waited_for_if_so_wanted(void **state)
+{
+    uint64_t all = range_lock_stripes(0, 4 * MIB), last = range_lock_stripes(3 * MIB, 4 * KIB);
+    struct range_lock *lock;
+
+    (void)state;
+    assert_int_equal(range_lock_create(&lock), 0);
+    range_lock_own(lock, last);
+    assert_false(range_lock_try_share(lock, last));
+    assert_false(range_lock_try_share(lock, all));
+    range_lock_own(lock, all & ~last); /* of these none is held any more */
+    range_lock_disown(lock, all & ~last);
+    range_lock_disown(lock, last);
+    range_lock_share(lock, last);
+    assert_true(range_lock_try_share(lock, all));
+    range_lock_unshare(lock, last);
+    range_lock_unshare(lock, all);
+    range_lock_own(lock, all);
+    range_lock_disown(lock, all);
+    range_lock_free(lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +174,7 @@ int main(void)
         cmocka_unit_test(a_small_range_has_one_stripe_and_a_neighbour_another),
         cmocka_unit_test(ranges_at_the_end_of_all_numbers_do_not_wrap),
         cmocka_unit_test(an_empty_range_keeps_the_size),
+        cmocka_unit_test(what_another_has_alone_is_not_waited_for_if_so_wanted),
         cmocka_unit_test(who_wants_it_alone_gets_in_though_sharers_never_pause),
         cmocka_unit_test(who_shares_gets_in_though_others_never_pause_to_want_it_alone),
     };

@@ -423,17 +423,20 @@ static void *count_and_write(void *argument)
     struct counting *counting = argument;
     uint32_t counters[COUNTERS];
     struct iovec iov = {.iov_base = counters, .iov_len = COUNTER_BYTES};
+    bool source_failed;
 
     for (int i = 0; i < COUNTS && !counting->trouble; i++) {
         if (volume_update(counting->volume, MIB, counters, COUNTER_BYTES, count_up, NULL, false))
             counting->trouble = "the update failed";
         if (volume_write(counting->volume, &iov, 1, counting->offset, false) ||
             volume_unmap(counting->volume, counting->offset, COUNTER_BYTES) ||
-            volume_read(counting->volume, &iov, 1, MIB))
+            volume_copy(counting->volume, counting->offset, counting->volume, MIB, COUNTER_BYTES,
+                        &source_failed) ||
+            volume_read(counting->volume, &iov, 1, i % 2 ? MIB : counting->offset))
             counting->trouble = "an operation beside it failed";
         for (size_t c = 1; c < COUNTERS; c++)
             if (counters[c] != counters[0])
-                counting->trouble = "half an update was read";
+                counting->trouble = "half an update was read or copied";
     }
     return NULL;
 }
@@ -461,6 +464,40 @@ static void an_update_is_one_step_for_everybody(void **state)
     for (size_t i = 0; i < COUNTERS; i++)
         assert_int_equal(counters[i], 4 * COUNTS);
     assert_int_equal(volume_close(volume), 0);
+}
+
+struct neighbour {
+    struct volume *volume;
+    int write_error;
+    int read_error;
+};
+
+/* As another thread would, for the bytes that are being updated. */
+static int try_both(uint8_t *bytes, size_t length, void *context)
+{
+    struct neighbour *neighbour = context;
+    struct iovec iov = {.iov_base = bytes, .iov_len = length};
+
+    neighbour->write_error = volume_try_write(neighbour->volume, &iov, 1, 512);
+    neighbour->read_error = volume_read_cached(neighbour->volume, &iov, 1, 512);
+    return 1;
+}
+
+static void who_will_not_wait_for_an_update_is_told(void **state)
+{
+    struct neighbour neighbour = {0};
+    struct errmsg err;
+    uint8_t bytes[512];
+    struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+
+    assert_int_equal(volume_create(scratch_path(*state, "v"), 512, MIB, &neighbour.volume, &err),
+                     0);
+    assert_int_equal(volume_update(neighbour.volume, 512, bytes, 512, try_both, &neighbour, false),
+                     1);
+    assert_int_equal(neighbour.write_error, -EAGAIN);
+    assert_int_equal(neighbour.read_error, -EAGAIN);
+    assert_int_equal(volume_try_write(neighbour.volume, &iov, 1, 512), 0);
+    assert_int_equal(volume_close(neighbour.volume), 0);
 }
 
 static int leave_it(uint8_t *bytes, size_t length, void *context)
@@ -506,6 +543,7 @@ int main(void)
         cmocka_unit_test(a_splintered_map_is_told_in_bounded_time),
         IN_SCRATCH(resizing_keeps_whole_blocks_and_mapped_ones),
         IN_SCRATCH(an_update_is_one_step_for_everybody),
+        IN_SCRATCH(who_will_not_wait_for_an_update_is_told),
         IN_SCRATCH(an_update_that_is_not_wanted_changes_nothing),
     };
 
