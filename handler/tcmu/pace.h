@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 struct pace {
-    int slowness; /* rises with every slow command, falls with every quick one */
+    _Atomic int slowness; /* rises with every slow command, falls with every quick one */
     _Atomic uint64_t careful_until_ms;
 };
 
