@@ -40,6 +40,7 @@ static enum exit_status check(struct session *session, struct book *book,
                      "whether it holds data; --overwrite saves that",
                      secondary->info.name);
     control.rate_bytes = 0;
+    control.rate_now = NULL;
     r = safety_check_data(primary, secondary, book->found ? &book->ledger : NULL, &control,
                           ret_data, &session->error);
     if (r < 0)

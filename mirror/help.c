@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
-#define ENDPOINTS                                                                        \
-    "\n"                                                                                 \
-    "A LUN or file is named as\n"                                                        \
-    "  iscsi://[user@]host[:port]/target-iqn/lun   over the network, no kernel needed\n" \
-    "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"        \
-    "  thin:PATH                                   a thin volume that nobody serves\n"   \
+#define ENDPOINTS                                                                           \
+    "\n"                                                                                    \
+    "A LUN or file is named as\n"                                                           \
+    "  iscsi://[user@]host[:port]/target-iqn/lun   over the network, no kernel needed;\n"   \
+    "                                              host:port,host:port are tried in turn\n" \
+    "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"           \
+    "  thin:PATH                                   a thin volume that nobody serves\n"      \
     "  PATH                                        a raw file, best a sparse one\n"
 
 #define AUTH                                                                                   \
@@ -26,7 +27,8 @@
     "                      when there is something that it understands, else full\n"            \
     "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
     "                      may be, is not used\n"                                               \
-    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G)\n"      \
+    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G);\n"     \
+    "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"    \
     "  --queue-depth=N     requests in flight on each side (default 32)\n"
 
 static const char general[] =

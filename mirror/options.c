@@ -73,9 +73,14 @@ static int set_source(struct options *options, const char *value, struct errmsg 
 
 static int set_rate(struct options *options, const char *value, struct errmsg *err)
 {
+    if (value[0] == '@' && value[1] != '\0') {
+        options->rate_file = value + 1;
+        return 0;
+    }
     if (size_parse(value, &options->rate_bytes) < 0 || options->rate_bytes == 0)
         return errmsg_set(err, -EINVAL,
-                          "--rate is a number of bytes per second like 500K, 20M or 1G, not '%s'",
+                          "--rate is a number of bytes per second like 500K, 20M or 1G, or @FILE "
+                          "with such a number in it, not '%s'",
                           value);
     return 0;
 }

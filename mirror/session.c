@@ -9,8 +9,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cleanup.h"
 #include "device.h"
 #include "log.h"
+#include "size.h"
+
+#define RATE_READ_SECONDS 0.5
 
 static volatile sig_atomic_t stop_requested;
 static volatile sig_atomic_t line_requested;
@@ -119,13 +123,42 @@ void session_close(struct session *session)
     notes_free(&session->notes);
 }
 
+/* A file that is not there, or makes no sense, changes nothing; 0 is no limit. */
+static void read_rate(struct session *session)
+{
+    CLEANUP_FCLOSE FILE *file = fopen(session->options->rate_file, "re");
+    char text[64] = "";
+    uint64_t rate;
+
+    session->rate_read = copy_now();
+    if (!file || !fgets(text, sizeof(text), file))
+        return;
+    text[strcspn(text, " \t\r\n")] = '\0';
+    if (size_parse(text, &rate) == 0)
+        session->rate_bytes = rate;
+}
+
+static void show_progress(void *opaque, const struct copy_status *status)
+{
+    struct session *session = opaque;
+
+    if (session->options->rate_file && copy_now() - session->rate_read >= RATE_READ_SECONDS)
+        read_rate(session);
+    progress_show(&session->progress, status);
+}
+
 struct copy_control session_control(struct session *session)
 {
-    return (struct copy_control){.queue_depth = session->options->queue_depth,
+    const char *file = session->options->rate_file;
+
+    if (file)
+        read_rate(session);
+    return (struct copy_control){.rate_now = file ? &session->rate_bytes : NULL,
+                                 .queue_depth = session->options->queue_depth,
                                  .rate_bytes = session->options->rate_bytes,
                                  .skip_bad = session->options->skip_bad,
                                  .detect_zeroes = session->options->detect_zeroes,
                                  .stop = &stop_requested,
-                                 .progress = progress_show,
-                                 .opaque = &session->progress};
+                                 .progress = show_progress,
+                                 .opaque = session};
 }

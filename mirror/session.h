@@ -21,6 +21,8 @@ struct session {
     int sole_writer;          /* see sole_writer.h; -1: none */
     struct source_map source; /* of the primary */
     struct progress progress;
+    uint64_t rate_bytes; /* as --rate=@FILE says now */
+    double rate_read;    /* when that was looked at, in seconds of copy_now */
     struct notes notes;
     struct errmsg error; /* why it did not end with STATUS_DONE */
 };

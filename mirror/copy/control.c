@@ -27,21 +27,24 @@ void copy_report(const struct copy_control *control, const struct copy_status *s
 
 void copy_pacer_spend(struct copy_pacer *pacer, const struct copy_control *control, uint64_t bytes)
 {
+    uint64_t rate = copy_rate(control);
     double now;
 
-    if (control->rate_bytes == 0)
+    if (rate == 0)
         return;
     now = copy_now();
-    if (pacer->next < now)
+    if (pacer->next < now || pacer->rate != rate)
         pacer->next = now;
-    pacer->next += (double)bytes / (double)control->rate_bytes;
+    pacer->rate = rate;
+    pacer->next += (double)bytes / (double)rate;
 }
 
 int copy_pacer_delay(const struct copy_pacer *pacer, const struct copy_control *control)
 {
     double wait;
 
-    if (control->rate_bytes == 0)
+    /* With another rate the waiting begins anew. */
+    if (copy_rate(control) == 0 || copy_rate(control) != pacer->rate)
         return 0;
     wait = pacer->next - copy_now();
     if (wait <= 0)

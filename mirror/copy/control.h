@@ -26,10 +26,11 @@ struct copy_status {
 
 /* All optional: zero-initialised means default depth, no limit, nobody watching. */
 struct copy_control {
-    unsigned queue_depth; /* requests in flight on each side; 0: COPY_QUEUE_DEPTH */
-    uint64_t rate_bytes;  /* bytes read from the primary per second at most; 0: no limit */
-    uint64_t skip_bad;    /* so many blocks of the primary that cannot be read are passed over */
-    bool detect_zeroes;   /* what reads as zeros is emptied instead of written */
+    unsigned queue_depth;     /* requests in flight on each side; 0: COPY_QUEUE_DEPTH */
+    uint64_t rate_bytes;      /* bytes read from the primary per second at most; 0: no limit */
+    const uint64_t *rate_now; /* not NULL: the rate instead, which progress() may change */
+    uint64_t skip_bad;  /* so many blocks of the primary that cannot be read are passed over */
+    bool detect_zeroes; /* what reads as zeros is emptied instead of written */
     const volatile sig_atomic_t *stop; /* non-zero: begin nothing new, finish what is in flight */
     void (*progress)(void *opaque, const struct copy_status *status); /* about ten times a second */
     void *opaque;
@@ -46,10 +47,16 @@ static inline int copy_stopped(const struct copy_control *control)
     return control->stop && *control->stop;
 }
 
+static inline uint64_t copy_rate(const struct copy_control *control)
+{
+    return control->rate_now ? *control->rate_now : control->rate_bytes;
+}
+
 /* Keeps reads of the primary at the rate: when the next one may begin. Zero-initialise. Idle time
  * is not saved up. */
 struct copy_pacer {
     double next;
+    uint64_t rate; /* that next was reckoned with */
 };
 
 void copy_pacer_spend(struct copy_pacer *pacer, const struct copy_control *control, uint64_t bytes);

@@ -287,18 +287,23 @@ static int follow_portal(const char *shown, const struct login *login, char port
     return errmsg_set(err, -ELOOP, "%s: sent from portal to portal without end", shown);
 }
 
-int session_login(const char *shown, const struct target_url *url,
-                  const struct iscsi_credentials *credentials, unsigned number,
-                  struct iscsi_context **ret, struct errmsg *err)
+/* Whether another portal may do better: only one that could not be reached leaves hope. */
+static bool is_final(int r)
 {
-    const struct login login = {url, credentials, number};
+    return r == 0 || r == -EACCES || r == -ENODEV;
+}
+
+/* Tries the addresses of one portal. */
+static int login_at(const char *shown, const struct login *login, const struct target_portal *where,
+                    struct iscsi_context **ret, struct errmsg *err)
+{
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
-    int r = getaddrinfo(url->host, url->port, &hints, &list);
+    int r = getaddrinfo(where->host, where->port, &hints, &list);
 
     if (r != 0)
         return errmsg_set(err, -EHOSTUNREACH, "%s: the host name %s is not known: %s", shown,
-                          url->host, gai_strerror(r));
+                          where->host, gai_strerror(r));
     r = -EHOSTUNREACH;
     for (const struct addrinfo *address = list; address; address = address->ai_next) {
         char host[NI_MAXHOST], portal[PORTAL_BYTES];
@@ -308,13 +313,27 @@ int session_login(const char *shown, const struct target_url *url,
                         NI_NUMERICHOST) != 0)
             continue;
         snprintf(portal, sizeof(portal), "%s%.200s%s:%s", six ? "[" : "", host, six ? "]" : "",
-                 url->port);
-        r = follow_portal(shown, &login, portal, ret, err);
-        /* Only a portal that could not be reached leaves hope for the next address. */
-        if (r == 0 || r == -EACCES || r == -ENODEV)
+                 where->port);
+        r = follow_portal(shown, login, portal, ret, err);
+        if (is_final(r))
             break;
     }
     freeaddrinfo(list);
+    return r;
+}
+
+int session_login(const char *shown, const struct target_url *url,
+                  const struct iscsi_credentials *credentials, unsigned number,
+                  struct iscsi_context **ret, struct errmsg *err)
+{
+    const struct login login = {url, credentials, number};
+    int r = -EHOSTUNREACH;
+
+    for (unsigned i = 0; i < url->portal_count; i++) {
+        r = login_at(shown, &login, &url->portals[i], ret, err);
+        if (is_final(r))
+            break;
+    }
     return r;
 }
 

@@ -39,7 +39,7 @@ void target_url_without_secret(const char *text, char *to, size_t size)
     snprintf(to, size, "%.*s%s", (int)shown, text, at);
 }
 
-static int parse_port(const char *from, const char *end, struct target_url *ret)
+static int parse_port(const char *from, const char *end, struct target_portal *ret)
 {
     long port;
 
@@ -49,7 +49,7 @@ static int parse_port(const char *from, const char *end, struct target_url *ret)
     return port >= 1 && port <= 65535 ? 0 : -EINVAL;
 }
 
-static int parse_host(const char *from, const char *end, struct target_url *ret)
+static int parse_portal(const char *from, const char *end, struct target_portal *ret)
 {
     const char *colon, *host = from, *host_end = end;
 
@@ -71,6 +71,22 @@ static int parse_host(const char *from, const char *end, struct target_url *ret)
     if (!copy_part(ret->host, sizeof(ret->host), host, host_end))
         return -EINVAL;
     return colon == end ? 0 : parse_port(colon + 1, end, ret);
+}
+
+static int parse_portals(const char *from, const char *end, struct target_url *ret)
+{
+    while (ret->portal_count < TARGET_PORTALS_MAX) {
+        const char *comma = memchr(from, ',', (size_t)(end - from));
+        const char *stop = comma ? comma : end;
+
+        if (stop == from || parse_portal(from, stop, &ret->portals[ret->portal_count]) < 0)
+            return -EINVAL;
+        ret->portal_count++;
+        if (!comma)
+            return 0;
+        from = comma + 1;
+    }
+    return -EINVAL;
 }
 
 static int parse_lun(const char *from, struct target_url *ret)
@@ -105,8 +121,8 @@ static const char *parse(const char *text, struct target_url *ret)
     slash = strchr(text, '/');
     second = slash ? strchr(slash + 1, '/') : NULL;
     if (!second)
-        return "it must be iscsi://[user@]host[:port]/target-iqn/lun";
-    if (slash == text || parse_host(text, slash, ret) < 0)
+        return "it must be iscsi://[user@]host[:port][,host[:port]].../target-iqn/lun";
+    if (slash == text || parse_portals(text, slash, ret) < 0)
         return "host or port are wrong";
     if (!copy_part(ret->target, sizeof(ret->target), slash + 1, second))
         return "the target's name is empty or longer than 223 bytes";

@@ -2,23 +2,31 @@
 #ifndef THINMIRROR_TARGET_URL_H
 #define THINMIRROR_TARGET_URL_H
 
-/* iscsi://[user@]host[:port]/target-iqn/lun, with an IPv6 address in brackets. */
+/* iscsi://[user@]host[:port][,host[:port]]... /target-iqn/lun (no space), with an IPv6 address in
+ * brackets. More than one portal: they are tried in turn. */
 
 #include <stddef.h>
 
 #include "errmsg.h"
 
-#define TARGET_URL_PREFIX "iscsi://"
-#define ISCSI_HOST_BYTES  256
-#define ISCSI_PORT_BYTES  6
-#define ISCSI_NAME_BYTES  224 /* an iSCSI name has at most 223 bytes (RFC 7143 4.2.7.1) */
-#define ISCSI_USER_BYTES  256
-#define ISCSI_LUN_MAX     16383 /* what 14 bits of flat space addressing hold (SAM-5 4.7.7.3) */
+#define TARGET_URL_PREFIX  "iscsi://"
+#define ISCSI_HOST_BYTES   256
+#define ISCSI_PORT_BYTES   6
+#define ISCSI_NAME_BYTES   224 /* an iSCSI name has at most 223 bytes (RFC 7143 4.2.7.1) */
+#define ISCSI_USER_BYTES   256
+#define ISCSI_LUN_MAX      16383 /* what 14 bits of flat space addressing hold (SAM-5 4.7.7.3) */
+
+#define TARGET_PORTALS_MAX 8
+
+struct target_portal {
+    char host[ISCSI_HOST_BYTES]; /* without brackets */
+    char port[ISCSI_PORT_BYTES];
+};
 
 struct target_url {
     char user[ISCSI_USER_BYTES]; /* empty: none given */
-    char host[ISCSI_HOST_BYTES]; /* without brackets */
-    char port[ISCSI_PORT_BYTES];
+    struct target_portal portals[TARGET_PORTALS_MAX];
+    unsigned portal_count; /* at least 1 */
     char target[ISCSI_NAME_BYTES];
     unsigned lun;
 };

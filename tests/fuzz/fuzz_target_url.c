@@ -9,28 +9,41 @@
 
 static void check_parts(const struct target_url *url)
 {
-    unsigned long port = strtoul(url->port, NULL, 10);
-
     FUZZ_CHECK(memchr(url->user, 0, sizeof(url->user)));
-    FUZZ_CHECK(memchr(url->host, 0, sizeof(url->host)) && url->host[0]);
     FUZZ_CHECK(memchr(url->target, 0, sizeof(url->target)) && url->target[0]);
-    FUZZ_CHECK(memchr(url->port, 0, sizeof(url->port)) && isdigit((unsigned char)url->port[0]));
-    FUZZ_CHECK(port >= 1 && port <= 65535 && url->lun <= ISCSI_LUN_MAX);
+    FUZZ_CHECK(url->lun <= ISCSI_LUN_MAX);
+    FUZZ_CHECK(url->portal_count >= 1 && url->portal_count <= TARGET_PORTALS_MAX);
+    for (unsigned i = 0; i < url->portal_count; i++) {
+        const struct target_portal *portal = &url->portals[i];
+        unsigned long port = strtoul(portal->port, NULL, 10);
+
+        FUZZ_CHECK(memchr(portal->host, 0, sizeof(portal->host)) && portal->host[0]);
+        FUZZ_CHECK(memchr(portal->port, 0, sizeof(portal->port)));
+        FUZZ_CHECK(isdigit((unsigned char)portal->port[0]) && port >= 1 && port <= 65535);
+    }
     FUZZ_CHECK(!strpbrk(url->user, "%:") && !strchr(url->target, '/'));
 }
 
 /* The same parts put together again mean the same. */
 static void check_again(const struct target_url *url)
 {
-    CLEANUP_FREE char *text = NULL;
+    char text[8192];
     struct target_url again;
-    const char *open = strchr(url->host, ':') || url->host[0] == '[' ? "[" : "";
+    size_t used =
+        (size_t)snprintf(text, sizeof(text), "iscsi://%s%s", url->user, url->user[0] ? "@" : "");
 
-    FUZZ_CHECK(asprintf(&text, "iscsi://%s%s%s%s%s:%s/%s/%u", url->user, url->user[0] ? "@" : "",
-                        open, url->host, *open ? "]" : "", url->port, url->target, url->lun) > 0);
+    for (unsigned i = 0; i < url->portal_count; i++) {
+        const struct target_portal *portal = &url->portals[i];
+        const char *open = strchr(portal->host, ':') || portal->host[0] == '[' ? "[" : "";
+
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s%s%s:%s", i ? "," : "",
+                                 open, portal->host, *open ? "]" : "", portal->port);
+    }
+    snprintf(text + used, sizeof(text) - used, "/%s/%u", url->target, url->lun);
     FUZZ_CHECK(target_url_parse(text, &again, NULL) == 0);
-    FUZZ_CHECK(strcmp(again.user, url->user) == 0 && strcmp(again.host, url->host) == 0);
-    FUZZ_CHECK(strcmp(again.port, url->port) == 0 && strcmp(again.target, url->target) == 0);
+    FUZZ_CHECK(strcmp(again.user, url->user) == 0 && strcmp(again.target, url->target) == 0);
+    FUZZ_CHECK(again.portal_count == url->portal_count);
+    FUZZ_CHECK(memcmp(again.portals, url->portals, sizeof(again.portals)) == 0);
     FUZZ_CHECK(again.lun == url->lun);
 }
 

@@ -307,6 +307,20 @@ class Sync(rig.Case):
         got = self.sync_json("--rate=4M", primary, self.file("b", 4 * MIB))
         self.assertGreaterEqual(got["seconds"], 0.3)
 
+    def test_the_rate_can_be_changed_while_it_runs(self):
+        primary, secondary = self.file("a", 32 * MIB, [(0, 32 * MIB)]), self.file("b", 32 * MIB)
+        rate = self.folder / "rate"
+        rate.write_text("1M\n")
+        begin = time.monotonic()
+        with self.start("sync", f"--rate=@{rate}", primary, secondary) as run:
+            time.sleep(1)
+            self.assertIsNone(run.poll())
+            rate.write_text("0\n")
+            _, err = run.communicate(timeout=20)
+        self.assertEqual(run.returncode, DONE, err)
+        self.assertLess(time.monotonic() - begin, 20)
+        self.assertEqual(rig.digest(primary), rig.digest(secondary))
+
 
 class Refused(rig.Case):
     """Exit status 3, one sentence, and the secondary is as it was."""

@@ -70,6 +70,14 @@ class Gone(Targets):
                 self.expect(status, "probe", name, says=[name])
                 self.expect(status, "sync", name, self.file("b", SIZE), says=[name])
 
+    def test_portals_are_tried_in_turn(self):
+        _, url = self.serve(0)
+        address = f"127.0.0.1:{self.tgtd[0].port}"
+        several = url.replace(address, f"127.0.0.1:{tgt.free_port()},{address}")
+        info = self.expect(DONE, "probe", "--json", several).json
+        self.assertEqual(info["identity"], self.expect(DONE, "probe", "--json", url).json["identity"])
+        self.expect(REFUSED, "sync", url, several, says=["same"])
+
     def kill_during_copy(self, victim):
         _, primary = self.serve(0, SIZE, [(0, SIZE)])
         path, secondary = self.serve(1)

@@ -37,11 +37,33 @@ static void whole_urls_are_taken_apart(void **state)
         if (target_url_parse(cases[i].text, &url, &err) < 0)
             fail_msg("%s", err.text);
         assert_string_equal(url.user, cases[i].user);
-        assert_string_equal(url.host, cases[i].host);
-        assert_string_equal(url.port, cases[i].port);
+        assert_string_equal(url.portals[0].host, cases[i].host);
+        assert_string_equal(url.portals[0].port, cases[i].port);
         assert_string_equal(url.target, cases[i].target);
         assert_int_equal(url.lun, cases[i].lun);
+        assert_int_equal(url.portal_count, 1);
     }
+}
+
+static void portals_are_separated_by_commas(void **state)
+{
+    struct target_url url;
+    struct errmsg err;
+
+    (void)state;
+    assert_int_equal(target_url_parse("iscsi://u@a,[fe80::1]:7,b.example:3261/" IQN "/1", &url,
+                                      &err),
+                     0);
+    assert_int_equal(url.portal_count, 3);
+    assert_string_equal(url.user, "u");
+    assert_string_equal(url.portals[0].host, "a");
+    assert_string_equal(url.portals[0].port, "3260");
+    assert_string_equal(url.portals[1].host, "fe80::1");
+    assert_string_equal(url.portals[1].port, "7");
+    assert_string_equal(url.portals[2].host, "b.example");
+    assert_string_equal(url.portals[2].port, "3261");
+    assert_int_equal(target_url_parse("iscsi://a,b,c,d,e,f,g,h/" IQN "/1", &url, &err), 0);
+    assert_int_equal(url.portal_count, TARGET_PORTALS_MAX);
 }
 
 static void what_is_no_url_is_refused(void **state)
@@ -59,6 +81,11 @@ static void what_is_no_url_is_refused(void **state)
         "iscsi:///" IQN "/1",
         "iscsi://host:/" IQN "/1",
         "iscsi://host:0/" IQN "/1",
+        "iscsi://,host/" IQN "/1",
+        "iscsi://host,/" IQN "/1",
+        "iscsi://a,,b/" IQN "/1",
+        "iscsi://a,b:0/" IQN "/1",
+        "iscsi://a,b,c,d,e,f,g,h,i/" IQN "/1",
         "iscsi://host:65536/" IQN "/1",
         "iscsi://host:http/" IQN "/1",
         "iscsi://host:-1/" IQN "/1",
@@ -134,6 +161,7 @@ static void a_secret_is_refused_and_never_repeated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(portals_are_separated_by_commas),
         cmocka_unit_test(whole_urls_are_taken_apart),
         cmocka_unit_test(what_is_no_url_is_refused),
         cmocka_unit_test(long_parts_are_refused),
