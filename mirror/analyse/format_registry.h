@@ -7,6 +7,7 @@
 
 #include "region.h"
 
+extern const struct format format_foreign;
 extern const struct format format_md;
 extern const struct format format_lvm;
 extern const struct format format_gpt;

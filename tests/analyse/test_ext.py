@@ -114,6 +114,16 @@ class Ext(analyse_rig.Case):
         self.check(image, Ranges([*self.free_of(image).inverse(128 * MIB).pieces,
                                   (128 * MIB, 144 * MIB)]))
 
+    def test_what_was_put_over_a_file_system_and_is_not_understood_counts(self):
+        for offset, mark, name in ((0, b"LUKS\xba\xbe", "LUKS"),
+                                   (16384 + 20, b"\0\0\0\x07version", "ZFS"),
+                                   (4096 + 24, bytes.fromhex("c68573f64e1a45ca"), "bcache"),
+                                   (65536 + 52, b"ReIsEr2Fs", "ReiserFS"),
+                                   (32769, b"CD001", "ISO 9660")):
+            image = self.make("-b", "4096")
+            poke(image, offset, mark)
+            self.check_all_allocated(image, f"{name}")
+
     def test_garbage_in_its_tables_never_frees_what_is_used(self):
         image = self.make("-b", "4096")
         needed = self.free_of(image).inverse(128 * MIB)
