@@ -2,12 +2,13 @@
 
 /* What a 4 KiB command costs in the handler, beside nothing but the system call that it ends in:
  *
- *   bench_native_io MODULE VOLUME PLAIN_FILE THREADS COMMANDS ROUNDS
+ *   bench_native_io MODULE VOLUMES PLAIN_FILES THREADS COMMANDS ROUNDS
  *
- * The module is loaded as tcmu-runner loads it, and THREADS threads give it COMMANDS commands each;
- * as many do as many preadv and pwritev calls on PLAIN_FILE. Both files are of the same size and
- * written over first. One line a run: "read|write handler|bare THREADS CPU_NS WALL_NS", nanoseconds
- * of processor time for one command, and of time for all of them divided by their number. */
+ * The module is loaded as tcmu-runner loads it, and THREADS threads give COMMANDS commands each to
+ * a LUN of their own, VOLUMES0 and so on, as tcmu-runner has one thread for a LUN; as many do as
+ * many preadv and pwritev calls on PLAIN_FILES0 and so on. All are written over first. One line a
+ * run: "read|write handler|bare THREADS CPU_NS WALL_NS", nanoseconds of processor time for one
+ * command, and of time for all of them divided by their number. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -28,16 +29,23 @@
 #define FILL_BYTES  (1 << 20)
 #define MAX_THREADS 64
 
-struct run {
-    struct host_device *device; /* NULL: bare */
+/* A thread's LUN and its plain file. */
+struct place {
+    struct host_device *device;
     int fd;
+    uint64_t pieces; /* of BYTES in either */
+};
+
+struct run {
+    const struct place *places;
+    bool bare;
     bool write;
-    uint64_t pieces; /* of BYTES in the file */
     long commands;
 };
 
 struct runner {
     const struct run *run;
+    const struct place *place;
     uint64_t random; /* the generator's state, never 0 */
     uint64_t cpu_ns;
 };
@@ -61,28 +69,29 @@ static uint64_t next_piece(struct runner *runner)
     runner->random ^= runner->random << 13;
     runner->random ^= runner->random >> 7;
     runner->random ^= runner->random << 17;
-    return runner->random % runner->run->pieces;
+    return runner->random % runner->place->pieces;
 }
 
-static void bare_command(const struct run *run, uint64_t piece, struct iovec *iov)
+static void bare_command(struct runner *runner, struct iovec *iov)
 {
-    off_t offset = (off_t)(piece * BYTES);
-    ssize_t done = run->write ? pwritev(run->fd, iov, 1, offset) : preadv(run->fd, iov, 1, offset);
+    off_t offset = (off_t)(next_piece(runner) * BYTES);
+    int fd = runner->place->fd;
+    ssize_t done = runner->run->write ? pwritev(fd, iov, 1, offset) : preadv(fd, iov, 1, offset);
 
     if (done != BYTES)
         die("a bare command");
 }
 
-static void handler_command(const struct run *run, uint64_t piece, const struct iovec *iov)
+static void handler_command(struct runner *runner, const struct iovec *iov)
 {
     struct host_command command = {.iov = {*iov}, .iov_count = 1};
-    uint64_t lba = piece * (BYTES / BLOCK);
+    uint64_t lba = next_piece(runner) * (BYTES / BLOCK);
 
-    if (run->write)
+    if (runner->run->write)
         cdb_write_16(command.cdb, lba, BYTES / BLOCK, false);
     else
         cdb_read_16(command.cdb, lba, BYTES / BLOCK);
-    if (host_call(run->device, &command) != TCMU_STS_OK) {
+    if (host_call(runner->place->device, &command) != TCMU_STS_OK) {
         fprintf(stderr, "a command failed\n");
         exit(1);
     }
@@ -96,10 +105,10 @@ static void *work(void *argument)
     uint64_t start = now_ns(CLOCK_THREAD_CPUTIME_ID);
 
     for (long i = 0; i < runner->run->commands; i++) {
-        if (runner->run->device)
-            handler_command(runner->run, next_piece(runner), &iov);
+        if (runner->run->bare)
+            bare_command(runner, &iov);
         else
-            bare_command(runner->run, next_piece(runner), &iov);
+            handler_command(runner, &iov);
     }
     runner->cpu_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) - start;
     return NULL;
@@ -113,7 +122,9 @@ static void measure(const struct run *run, int threads)
     uint64_t commands = (uint64_t)threads * (uint64_t)run->commands;
 
     for (int i = 0; i < threads; i++) {
-        runners[i] = (struct runner){.run = run, .random = 0x9E3779B97F4A7C15u * (unsigned)(i + 1)};
+        runners[i] = (struct runner){.run = run,
+                                     .place = &run->places[i],
+                                     .random = 0x9E3779B97F4A7C15u * (unsigned)(i + 1)};
         if (pthread_create(&ids[i], NULL, work, &runners[i]))
             die("pthread_create");
     }
@@ -122,7 +133,7 @@ static void measure(const struct run *run, int threads)
         cpu_ns += runners[i].cpu_ns;
     }
     wall_ns = now_ns(CLOCK_MONOTONIC) - start;
-    printf("%s %s %d %.1f %.1f\n", run->write ? "write" : "read", run->device ? "handler" : "bare",
+    printf("%s %s %d %.1f %.1f\n", run->write ? "write" : "read", run->bare ? "bare" : "handler",
            threads, (double)cpu_ns / (double)commands, (double)wall_ns / (double)commands);
     fflush(stdout);
 }
@@ -143,12 +154,30 @@ static int open_filled(const char *path, uint64_t *ret_bytes)
     return fd;
 }
 
+static void open_place(struct place *place, const char *volumes, const char *plains, int number)
+{
+    struct host_command first = {.cdb = {0}};
+    char volume[PATH_MAX], plain[PATH_MAX], cfgstring[PATH_MAX + 8];
+    uint64_t bytes, plain_bytes;
+
+    snprintf(volume, sizeof(volume), "%s%d", volumes, number);
+    snprintf(plain, sizeof(plain), "%s%d", plains, number);
+    snprintf(cfgstring, sizeof(cfgstring), "thin/%s", volume);
+    close(open_filled(volume, &bytes));
+    place->fd = open_filled(plain, &plain_bytes);
+    place->pieces = (bytes < plain_bytes ? bytes : plain_bytes) / BYTES;
+    if (host_add(cfgstring, BLOCK, bytes, &place->device)) {
+        fprintf(stderr, "%s\n", host_log());
+        exit(1);
+    }
+    while (host_call(place->device, &first) != TCMU_STS_OK)
+        ; /* the power on's unit attention */
+}
+
 int main(int argc, char **argv)
 {
-    struct run run = {.fd = -1};
-    struct host_device *device;
-    char cfgstring[PATH_MAX];
-    uint64_t bytes, plain_bytes;
+    static struct place places[MAX_THREADS];
+    struct run run = {.places = places};
     int threads, rounds;
 
     if (argc != 7)
@@ -158,25 +187,19 @@ int main(int argc, char **argv)
     rounds = atoi(argv[6]);
     if (threads < 1 || threads > MAX_THREADS || run.commands < 1 || rounds < 1)
         return 2;
-    close(open_filled(argv[2], &bytes));
-    run.fd = open_filled(argv[3], &plain_bytes);
-    run.pieces = (bytes < plain_bytes ? bytes : plain_bytes) / BYTES;
     host_load(argv[1]);
-    snprintf(cfgstring, sizeof(cfgstring), "thin/%s", argv[2]);
-    if (host_add(cfgstring, BLOCK, bytes, &device)) {
-        fprintf(stderr, "%s\n", host_log());
-        return 1;
-    }
-    for (struct host_command first = {.cdb = {0}}; host_call(device, &first) != TCMU_STS_OK;)
-        ; /* the power on's unit attention */
+    for (int i = 0; i < threads; i++)
+        open_place(&places[i], argv[2], argv[3], i);
     for (int round = 0; round < 2 * rounds; round++) {
         run.write = round % 2;
-        run.device = device;
+        run.bare = false;
         measure(&run, threads);
-        run.device = NULL;
+        run.bare = true;
         measure(&run, threads);
     }
-    host_remove(device);
-    close(run.fd);
+    for (int i = 0; i < threads; i++) {
+        host_remove(places[i].device);
+        close(places[i].fd);
+    }
     return 0;
 }
