@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "buffers.h"
+#include "checked.h"
 #include "fake_endpoint.h"
 #include "job_queue.h"
 #include "map_reader.h"
@@ -165,6 +166,64 @@ static void chunks_keep_to_every_limit(void **state)
     assert_int_equal(buffers_chunk_blocks(1 << 20, 128, 128), 1);
 }
 
+static void limit_of(struct extent_list *limit, uint64_t blocks)
+{
+    for (uint64_t lba = 0; lba < blocks; lba += 8)
+        assert_int_equal(extent_list_append(limit, lba, min_u64(8, blocks - lba),
+                                            lba / 8 % 2 ? EXTENT_DEALLOCATED : EXTENT_MAPPED),
+                         0);
+}
+
+/* All that the reader says of a LUN, checked block by block against both maps. */
+static void expect_both(struct fake_endpoint *fake, enum map_source source, bool broken)
+{
+    struct map_reader reader;
+    struct extent_list limit = {0};
+    uint64_t blocks = fake->base.info.blocks, at = 0;
+
+    limit_of(&limit, blocks);
+    assert_int_equal(map_reader_init(&reader, &fake->base, blocks, source), 0);
+    map_reader_limit(&reader, &limit);
+    while (at < blocks) {
+        struct endpoint *endpoint = &fake->base;
+
+        map_reader_pump(&reader);
+        if (reader.busy)
+            assert_int_equal(endpoint_wait(&endpoint, 1, -1), 0);
+        assert_int_equal(reader.error, 0);
+        for (; at < reader.covered; at++) {
+            const struct extent *extent = extent_list_find(&reader.list, at);
+            bool asked = source == MAP_ASK && !(reader.gave_up && reader.gave_up_lba <= at);
+            bool mapped = at / 8 % 2 == 0 && (!asked || fake->status[at] == EXTENT_MAPPED);
+
+            assert_non_null(extent);
+            assert_int_equal(extent->status == EXTENT_MAPPED, mapped);
+        }
+        map_reader_consume(&reader, at);
+        assert_true(reader.list.count <= 2 * MAP_READER_EXTENTS);
+    }
+    assert_int_equal(reader.gave_up, broken);
+    map_reader_free(&reader);
+    extent_list_free(&limit);
+}
+
+static void what_the_limit_does_not_have_is_not_mapped(void **state)
+{
+    struct fake_endpoint *fake = fake_create("fake", 1 << 20);
+
+    (void)state;
+    fake->extents_per_map = 7;
+    for (uint64_t lba = 0; lba < 4096; lba += 20)
+        fake_set_status(fake, lba, 10, EXTENT_MAPPED);
+    expect_both(fake, MAP_ALL_MAPPED, false);
+    assert_int_equal(fake_count(fake, ENDPOINT_MAP), 0);
+    expect_both(fake, MAP_ASK, false);
+    fake->defect = FAKE_MAP_GAP;
+    fake->defect_lba = 1000;
+    expect_both(fake, MAP_ASK, true);
+    endpoint_close(&fake->base);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +233,7 @@ int main(void)
         cmocka_unit_test(jobs_that_do_not_touch_stay_apart),
         cmocka_unit_test(pieces_end_on_boundaries),
         cmocka_unit_test(chunks_keep_to_every_limit),
+        cmocka_unit_test(what_the_limit_does_not_have_is_not_mapped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

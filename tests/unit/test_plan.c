@@ -102,6 +102,24 @@ static void anchored_storage_is_given_back_where_that_can_be_done(void **state)
     expect_plan("dddaaa", "mdamda", &cannot, "Z--Z--");
 }
 
+static void what_is_unmapped_can_be_left_alone(void **state)
+{
+    const struct plan_params leave = {.leave_unmapped = true};
+    CLEANUP(extent_list_free) struct extent_list primary = {0};
+    CLEANUP(job_list_free) struct job_list jobs = {0};
+    char got[8];
+
+    (void)state;
+    plan_letters("mdamda", "mmmddd", 0, 6, &leave, got);
+    assert_string_equal(got, "C--C--");
+    map_from("mdamda", &primary);
+    assert_int_equal(plan_verify(&primary, NULL, 0, 6, &leave, &jobs), 0);
+    assert_int_equal(jobs.count, 2);
+    assert_int_equal(jobs.items[0].kind, JOB_COMPARE);
+    assert_int_equal(jobs.items[1].lba, 3);
+    assert_int_equal(jobs.items[1].blocks, 1);
+}
+
 static void maps_may_reach_beyond_the_window(void **state)
 {
     char got[64];
@@ -206,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_secondary_that_tells_nothing_is_emptied_everywhere),
         cmocka_unit_test(unmapped_without_a_promise_of_zeros_is_zeroed),
         cmocka_unit_test(anchored_storage_is_given_back_where_that_can_be_done),
+        cmocka_unit_test(what_is_unmapped_can_be_left_alone),
         cmocka_unit_test(maps_may_reach_beyond_the_window),
         cmocka_unit_test(a_map_with_a_hole_in_it_is_no_map),
         cmocka_unit_test(a_window_at_the_top_does_not_wrap),
