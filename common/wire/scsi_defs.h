@@ -21,6 +21,7 @@ enum scsi_opcode {
     SCSI_VERIFY_10 = 0x2F,
     SCSI_PRE_FETCH_10 = 0x34,
     SCSI_SYNCHRONIZE_CACHE_10 = 0x35,
+    SCSI_READ_DEFECT_DATA_10 = 0x37,
     SCSI_READ_BUFFER_10 = 0x3C,
     SCSI_WRITE_SAME_10 = 0x41,
     SCSI_UNMAP = 0x42,
@@ -46,6 +47,7 @@ enum scsi_opcode {
     SCSI_WRITE_12 = 0xAA,
     SCSI_WRITE_AND_VERIFY_12 = 0xAE,
     SCSI_VERIFY_12 = 0xAF,
+    SCSI_READ_DEFECT_DATA_12 = 0xB7,
 };
 
 /* Service actions of SERVICE ACTION IN(16). */

@@ -66,6 +66,7 @@ static const struct operation table[] = {
     ROW(SCSI_VERIFY_10, DATA_OUT, op_verify, 10, 0xF6, FF4, 0, FF2, CONTROL),
     ROW(SCSI_PRE_FETCH_10, 0, op_pre_fetch, 10, 0x02, FF4, 0, FF2, CONTROL),
     ROW(SCSI_SYNCHRONIZE_CACHE_10, 0, op_synchronize_cache, 10, 0x02, FF4, 0, FF2, CONTROL),
+    ROW(SCSI_READ_DEFECT_DATA_10, 0, op_read_defect_data_10, 10, 0, 0x1F, 0, 0, 0, 0, FF2, CONTROL),
     ROW(SCSI_READ_BUFFER_10, 0, op_read_buffer, 10, 0xFF, 0xFF, FF2, 0xFF, FF2, 0xFF, CONTROL),
     ROW(SCSI_WRITE_SAME_10, DATA_OUT | WRITES, op_write_same, 10, 0xFE, FF4, 0, FF2, CONTROL),
     ROW(SCSI_UNMAP, DATA_OUT | WRITES, op_unmap, 10, 0x01, 0, 0, 0, 0, 0, FF2, CONTROL),
@@ -123,6 +124,7 @@ static const struct operation table[] = {
     ROW(SCSI_WRITE_AND_VERIFY_12, DATA_OUT | WRITES, op_write_and_verify, 12, 0xF6, FF4, FF4, 0,
         CONTROL),
     ROW(SCSI_VERIFY_12, DATA_OUT, op_verify, 12, 0xF6, FF4, FF4, 0, CONTROL),
+    ROW(SCSI_READ_DEFECT_DATA_12, 0, op_read_defect_data_12, 12, 0x1F, FF4, FF4, 0, CONTROL),
 };
 /* clang-format on */
 

@@ -192,6 +192,8 @@ uint8_t op_start_stop_unit(struct exec *exec);
 uint8_t op_request_sense(struct exec *exec);
 uint8_t op_report_operations(struct exec *exec);
 uint8_t op_inquiry(struct exec *exec);
+uint8_t op_read_defect_data_10(struct exec *exec);
+uint8_t op_read_defect_data_12(struct exec *exec);
 uint8_t op_read_capacity_10(struct exec *exec);
 uint8_t op_read_capacity_16(struct exec *exec);
 uint8_t op_mode_select_6(struct exec *exec);
