@@ -203,6 +203,8 @@ static uint8_t use_token(struct exec *exec, const struct token_list *list,
         status = write_from_token(exec, token, offset, &ranges[i]);
         offset += ranges[i].length;
     }
+    if (status == SCSI_STATUS_GOOD)
+        status = exec_result(exec, lun_end_write(exec->lun, 0, false, total), true);
     if (status == SCSI_STATUS_GOOD && list->delete_token)
         rod_token_delete(token);
     return status;
@@ -215,7 +217,7 @@ static uint8_t write_zeros(struct exec *exec, const struct volume_range *ranges,
 
     for (size_t i = 0; !error && i < count; i++)
         error = volume_unmap(exec->volume, ranges[i].offset, ranges[i].length);
-    return exec_result(exec, error, true);
+    return exec_result(exec, lun_end_write(exec->lun, error, false, 0), true);
 }
 
 uint8_t op_write_using_token(struct exec *exec)

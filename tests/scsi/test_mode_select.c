@@ -14,6 +14,7 @@
 #include "cdb.h"
 #include "scsi_rig.h"
 #include "store_mem.h"
+#include "token_list.h"
 
 #define ALL     0x3F
 #define DBD     0x08
@@ -337,6 +338,20 @@ static void with_swp_nothing_is_written(void **state)
     rig_fill(rig, 0, 8, 0x32);
 }
 
+/* WRITE USING TOKEN of zeros into 8 blocks. */
+static struct answer write_zero_token(struct rig *rig)
+{
+    uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_THIRD_PARTY_COPY_OUT, SCSI_SA_WRITE_USING_TOKEN};
+    uint8_t list[TOKEN_LIST_WRITE_BYTES + TOKEN_LIST_RANGE_BYTES] = {0};
+
+    put_be16(list, sizeof(list) - 2);
+    put_be32(list + TOKEN_LIST_WRITE_TOKEN_AT, 0xFFFF0001); /* the block device zero token */
+    put_be16(list + TOKEN_FIELD_WRITE_RANGES, TOKEN_LIST_RANGE_BYTES);
+    put_be32(list + TOKEN_LIST_WRITE_BYTES + 8, 8);
+    put_be32(cdb + 10, sizeof(list));
+    return rig_command_out(rig, cdb, list, sizeof(list));
+}
+
 /* A store whose flush fails: whether one was asked for. */
 static void without_wce_every_write_is_flushed(void **state)
 {
@@ -357,6 +372,9 @@ static void without_wce_every_write_is_flushed(void **state)
                  ASC_WRITE_ERROR);
     assert_check(rig_unmap_ranges(rig, &(struct rig_range){0, 8}, 1), SENSE_MEDIUM_ERROR,
                  ASC_WRITE_ERROR);
+    assert_check(write_zero_token(rig), SENSE_MEDIUM_ERROR, ASC_WRITE_ERROR);
+    store_mem_set_fault(rig->store, "flush", 0, 0);
+    assert_good(write_zero_token(rig));
 }
 
 static void the_cache_is_emptied_before_it_is_switched_off(void **state)

@@ -6,6 +6,7 @@
 . "$LAB_REPO/tools/lab/guest/lib.sh"
 
 readonly bytes=$((64 << 20)) loop_a=5001405000000a01 loop_b=5001405000000b01
+readonly iqn=iqn.2026-01.lab.thinmirror:tools
 
 # "LBA BLOCKS" a line of what has data in the volume, as the file system tells it.
 data_of() { # VOLUME
@@ -24,7 +25,7 @@ generic_of() { # DISK
   echo /dev/"$(ls "/sys/block/$(basename "$1")/device/scsi_generic")"
 }
 
-data_by_qemu() { # DISK
+data_by_qemu() { # FILE|URL
   qemu-img map --output=json -f raw "$1" |
     jq -r '.[] | select(.data) | "\(.start / 512) \(.length / 512)"'
 }
@@ -60,6 +61,8 @@ dd if=/dev/urandom of="$a" bs=64K count=1 seek=512 oflag=direct status=none
 check_equal "the data are where they were written" "2048 2048
 65536 128" "$(data_of /mnt/tmpfs/a)"
 check_map "sg_get_lba_status" "$a" /mnt/tmpfs/a
+check_equal "sg_get_lba_status of what is mapped only" "2" \
+  "$(sg_get_lba_status -S -b --report-type=2 --maxlen=65536 "$a" | grep -c '^0x')"
 check "sg_unmap" sg_unmap --lba=2560 --num=512 "$a"
 check_map "and the map after it" "$a" /mnt/tmpfs/a
 check "sg_write_same --unmap" sg_write_same --16 --unmap --lba=3072 --num=256 --in=/dev/zero "$a"
@@ -74,6 +77,10 @@ check "sg_compare_and_write of what is there" \
   sg_compare_and_write --in=/tmp/compare --lba=8192 --num=1 "$a"
 check_fails "and once more, when it no longer is" 14 "miscompare" \
   sg_compare_and_write --in=/tmp/compare --lba=8192 --num=1 "$a"
+check "an iSCSI target of it" target_create $iqn a
+check_equal "qemu-img map, over iSCSI" "$(data_of /mnt/tmpfs/a)" \
+  "$(data_by_qemu "iscsi://127.0.0.1/$iqn/0")"
+check "its end" target_remove $iqn
 check_equal "qemu-img map, by the file" "$(data_of /mnt/tmpfs/a)" "$(data_by_qemu /mnt/tmpfs/a)"
 check_equal "thinmirror map, by SG_IO" "$(data_of /mnt/tmpfs/a)" \
   "$(thinmirror map --json "$a" | jq -r '.[] | select(.status == "mapped") | "\(.lba) \(.blocks)"')"
@@ -107,6 +114,9 @@ for command in 'Extended copy' 'Receive copy' 'Get LBA status' 'Unmap' 'Compare 
   check_match "sg_opcodes lists $command" "${command//[()]/.}" "$opcodes"
 done
 check "sg_modes" sg_modes -a "$a"
+check_match "sg_modes shows the thin provisioning page" "dc 02 00" "$(sg_modes --page=0x1c,2 --hex "$a")"
+check "sg_logs" sg_logs -a "$a"
+check_match "sg_logs shows the resources" "resource" "$(sg_logs --page=0xc "$a")"
 check "sg_turs" sg_turs "$a"
 check "sg_readcap" sg_readcap --16 "$a"
 finish_checks
