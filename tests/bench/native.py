@@ -34,7 +34,31 @@ def runs(options, directory, threads):
     return values
 
 
+def run_map(options, checks):
+    """How long the LUN takes to tell its map, on the rounds' median."""
+    extents = 20_000 if options.small else 1_000_000
+    with tempfile.TemporaryDirectory(dir=options.directory, prefix="thinmirror-map-") as name:
+        output = subprocess.run(
+            [options.build / "tests/bin/bench_native_map", pathlib.Path(name) / "volume",
+             str(extents), str(options.rounds)],
+            check=True, capture_output=True, text=True, timeout=options.limit).stdout
+    values = {}
+    for line in output.splitlines():
+        what, place, taken = line.split()
+        values.setdefault((what, place), []).append(int(taken))
+    medians = {key: statistics.median(taken) for key, taken in values.items()}
+    table.show(f"The map of {extents} extents (tgt took 410 to 510 ms for one descriptor of 131,072)",
+               ["what", "at", "ms"],
+               [[what, place, f"{taken / 1e6:.3f}"] for (what, place), taken in medians.items()])
+    checks.add(options.small or medians["status", "-"] <= 1e9,
+               "a map of a million extents in replies of 64 KiB takes at most a second",
+               f"it took {medians['status', '-'] / 1e9:.2f} s")
+    checks.add(options.small or max(v for k, v in medians.items() if k[0] == "query") <= 1e6,
+               "one descriptor takes less than a millisecond anywhere", str(medians))
+
+
 def run(options, checks):
+    run_map(options, checks)
     rows = []
     with tempfile.TemporaryDirectory(dir=options.directory, prefix="thinmirror-native-") as name:
         for threads in THREADS:

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How long a logical unit takes to tell its map: the whole of it in replies of 64 KiB, as
+ * descriptors and as a bitmap, and one descriptor at several places.
+ *
+ * usage: bench_native_map VOLUME EXTENTS ROUNDS
+ *
+ * Makes the volume, every other 4 KiB of it mapped; it is the caller's to remove. Prints a line for
+ * each measurement: "status|bitmap - NANOSECONDS" of a whole map, "query FRACTION NANOSECONDS" of
+ * one descriptor at that fraction of the LUN (the median of many). */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bitmap_reply.h"
+#include "cdb.h"
+#include "lba_status.h"
+#include "lun.h"
+
+#define BLOCK       512
+#define EXTENT      4096
+#define REPLY_BYTES 65536
+#define QUERIES     1000
+#define PLACES      5
+
+static uint8_t reply[REPLY_BYTES];
+
+static void give_up(const char *why)
+{
+    fprintf(stderr, "bench_native_map: %s\n", why);
+    exit(1);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* Sends the CDB, again after a unit attention. The bytes of the reply. */
+static size_t ask(struct lun *lun, const uint8_t *cdb, size_t cdb_length, size_t room)
+{
+    struct iovec iov = {.iov_base = reply, .iov_len = room};
+
+    for (int attempt = 0; attempt < 4; attempt++) {
+        struct lun_command command = {.cdb = cdb,
+                                      .cdb_length = cdb_length,
+                                      .data_in = &iov,
+                                      .data_in_count = 1};
+
+        if (lun_execute(lun, &command) == 0)
+            return command.data_in_bytes;
+    }
+    give_up("a command failed");
+    return 0;
+}
+
+static struct volume *make_volume(const char *path, uint64_t extents)
+{
+    static uint8_t bytes[EXTENT] = {1};
+    struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+    struct volume *volume;
+    struct errmsg err;
+
+    if (volume_create(path, BLOCK, extents * EXTENT, &volume, &err) < 0)
+        give_up(err.text);
+    for (uint64_t i = 0; i < extents; i += 2) {
+        if (volume_write(volume, &iov, 1, i * EXTENT, false) < 0)
+            give_up("the volume cannot be written");
+    }
+    if (volume_flush(volume) < 0)
+        give_up("the volume cannot be flushed");
+    return volume;
+}
+
+static uint64_t whole_status(struct lun *lun, uint64_t blocks, uint64_t extents)
+{
+    uint64_t start = now_ns(), lba = 0;
+    struct extent_list list = {0};
+    enum lba_status_defect defect;
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+
+    while (lba < blocks) {
+        size_t length = ask(lun, cdb, cdb_get_lba_status_16(cdb, lba, REPLY_BYTES), REPLY_BYTES);
+
+        if (lba_status_decode(reply, length, lba, blocks, &list, &lba, &defect) < 0 ||
+            defect != LBA_STATUS_SOUND)
+            give_up("a reply cannot be understood");
+    }
+    if (list.count != extents)
+        give_up("the map is not what was written");
+    extent_list_free(&list);
+    return now_ns() - start;
+}
+
+static uint64_t whole_bitmap(struct lun *lun, uint64_t blocks, uint64_t extents)
+{
+    struct bitmap_geometry geometry = {.block_size = BLOCK, .blocks = blocks};
+    uint64_t start = now_ns(), lba = 0;
+    struct extent_list list = {0};
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+    size_t length = ask(lun, cdb, cdb_inquiry_vpd(cdb, VPD_ALLOCATION_BITMAP, 1024), 1024);
+
+    if (bitmap_page_decode(reply, length, &geometry.page) < 0)
+        give_up("the page cannot be understood");
+    while (lba < blocks) {
+        size_t cdb_length = bitmap_cdb(cdb, bitmap_byte_of(&geometry, lba), REPLY_BYTES);
+
+        length = ask(lun, cdb, cdb_length, REPLY_BYTES);
+        if (bitmap_reply_decode(&geometry, reply, length, lba, blocks, &list, &lba) < 0)
+            give_up("a reply cannot be understood");
+    }
+    if (list.count != extents)
+        give_up("the bitmap is not what was written");
+    extent_list_free(&list);
+    return now_ns() - start;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static uint64_t one_descriptor(struct lun *lun, uint64_t lba)
+{
+    static uint64_t taken[QUERIES];
+    uint8_t cdb[SCSI_CDB_MAX_BYTES];
+
+    for (int i = 0; i < QUERIES; i++) {
+        uint64_t start = now_ns();
+
+        ask(lun, cdb, cdb_get_lba_status_16(cdb, lba, 24), 24);
+        taken[i] = now_ns() - start;
+    }
+    qsort(taken, QUERIES, sizeof(taken[0]), compare);
+    return taken[QUERIES / 2];
+}
+
+int main(int argc, char *argv[])
+{
+    uint64_t extents = argc == 4 ? strtoull(argv[2], NULL, 10) & ~UINT64_C(1) : 0;
+    int rounds = argc == 4 ? atoi(argv[3]) : 0;
+    struct volume *volume;
+    uint64_t blocks;
+    struct lun *lun;
+
+    if (extents == 0 || rounds < 1)
+        give_up("usage: bench_native_map VOLUME EXTENTS ROUNDS");
+    volume = make_volume(argv[1], extents);
+    blocks = volume_blocks(volume);
+    if (lun_open(volume, &lun) < 0)
+        give_up("the LUN cannot be opened");
+    for (int round = 0; round < rounds; round++) {
+        printf("status - %" PRIu64 "\n", whole_status(lun, blocks, extents));
+        printf("bitmap - %" PRIu64 "\n", whole_bitmap(lun, blocks, extents));
+        for (unsigned place = 0; place < PLACES; place++)
+            printf("query %.2f %" PRIu64 "\n", (double)place / (PLACES - 1),
+                   one_descriptor(lun, (blocks - 1) / (PLACES - 1) * place));
+    }
+    lun_close(lun);
+    return 0;
+}
