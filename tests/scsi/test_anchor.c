@@ -205,6 +205,8 @@ static void a_file_anchors_where_its_file_system_can(void **state)
         rig_assert_status(&rig, 24, 8, EXTENT_MAPPED);
         rig_assert_status(&rig, 32, 8, EXTENT_ANCHORED);
         rig_assert_blocks(&rig, 24, 8, 0x13);
+        rig_assert_blocks(&rig, 32, 8, 0); /* which leaves zeros in the page cache */
+        rig_assert_status(&rig, 32, 8, EXTENT_ANCHORED);
     } else {
         assert_check(rig_unmap_ranges_anchor(&rig, &(struct rig_range){0, 8}, 1),
                      SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
