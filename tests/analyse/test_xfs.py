@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""XFS, made by mkfs.xfs, judged by xfs_db and xfs_repair."""
+"""XFS, made by mkfs.xfs or filled by a kernel (golden/, see make_xfs_images), judged by xfs_db and
+xfs_repair."""
 
 import os
 import random
@@ -56,6 +57,13 @@ class Xfs(analyse_rig.Case):
                         ["-m", "crc=1,finobt=0"], ["-i", "nrext64=1"]):
             with self.subTest(options):
                 self.check_free(self.make(*options))
+
+    def test_a_file_system_that_a_kernel_filled_is_what_xfs_db_says_it_is(self):
+        image = self.golden("xfs-v5")
+        free = self.check_free(image)
+        self.assertGreater(len(free.pieces), 300)
+        copy, _ = self.copy(image)
+        run("xfs_repair", "-n", copy)
 
     def test_a_copy_passes_xfs_repair(self):
         for options in ([], ["-m", "crc=0"]):
