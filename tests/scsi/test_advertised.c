@@ -76,6 +76,8 @@ static void every_command_reported_is_known_and_every_other_is_not(void **state)
 
         if (!rig_reaches(rig, (uint8_t)opcode))
             continue;
+        if (opcode == SCSI_VARIABLE_LENGTH)
+            cdb[7] = 24; /* ADDITIONAL CDB LENGTH, which a kernel cuts the CDB to */
         answer = rig_command(rig, cdb);
         if (has_opcode(&list, (uint8_t)opcode))
             assert_int_not_equal(answer.asc_ascq, ASC_INVALID_OPERATION_CODE);
