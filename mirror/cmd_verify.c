@@ -42,22 +42,15 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
 static enum exit_status run(struct session *session, struct report *report)
 {
     enum exit_status status;
-    bool only_mapped = session->options->allocated;
 
     if (safety_check_pair(session->primary, session->secondary, &session->error) != SAFETY_OK)
         return STATUS_REFUSED;
     status = source_map_choose(session);
     if (status != STATUS_DONE)
         return status;
-    /* The copy may be one of all blocks: it was not said how it was made. */
-    if (session->source.analysed && !session->source.chosen && !only_mapped) {
-        only_mapped = true;
-        message_note(&session->notes, "only what is allocated on %s is compared",
-                     session->primary->info.name);
-    }
     report->source_map = session->source.name;
     report->compared = true;
-    return session_verify(session, only_mapped, &report->verify);
+    return session_verify(session, session->options->allocated, &report->verify);
 }
 
 enum exit_status command_verify(const struct options *options)

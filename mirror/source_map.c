@@ -57,50 +57,26 @@ static enum exit_status read_tables(struct session *session)
     return STATUS_DONE;
 }
 
-static bool anything_free(const struct source_map *source)
-{
-    return extent_list_total(&source->analysis.allocation.list, EXTENT_DEALLOCATED) > 0;
-}
-
-static enum exit_status choose_full(struct session *session)
-{
-    const struct endpoint_info *info = &session->primary->info;
-
-    analysis_free(&session->source.analysis);
-    session->source.analysed = false;
-    session->source.name = "full";
-    message_note(&session->notes,
-                 info->can_map
-                     ? "%s is not thin: all of its blocks are taken (source map: full)"
-                     : "%s does not tell which of its blocks are in use: all of them are taken "
-                       "(source map: full)",
-                 info->name);
-    return STATUS_DONE;
-}
-
+/* What nobody asked for stays with what is certain: the primary's own tables are read on request.
+ */
 static enum exit_status choose_best(struct session *session)
 {
     const struct endpoint_info *info = &session->primary->info;
     struct source_map *source = &session->source;
-    enum exit_status status;
 
     if (info->can_map && info->thin) {
         source->name = "lba-status";
         source->ask = true;
         return STATUS_DONE;
     }
-    status = read_tables(session);
-    if (status != STATUS_DONE)
-        return status;
-    if (!anything_free(source))
-        return choose_full(session);
-    source->name = "analyse";
-    note_user(session);
+    source->name = "full";
     message_note(&session->notes,
-                 info->can_map ? "%s is not thin: what its own tables call free is left out "
-                                 "(source map: analyse)"
-                               : "%s does not tell which of its blocks are in use: what its own "
-                                 "tables call free is left out (source map: analyse)",
+                 info->can_map
+                     ? "%s is not thin: all of its blocks are taken (source map: full); "
+                       "--source-map=analyse takes what its own tables call allocated"
+                     : "%s does not tell which of its blocks are in use: all of them are taken "
+                       "(source map: full); --source-map=analyse takes what its own tables call "
+                       "allocated",
                  info->name);
     return STATUS_DONE;
 }

@@ -107,22 +107,24 @@ class Sync(analyse_rig.Case):
 class NotThin(Targets):
     """LUNs of tgtd that are not thin."""
 
-    def test_the_default_is_what_its_own_table_says(self):
+    def test_its_own_table_is_asked_on_request_only(self):
         path, url = self.serve(0)
         image, free = make_file_system(self, "image", SIZE)
         path.write_bytes(image.read_bytes())
         self.tgtd[0].set_params("thin_provisioning=0")
         copy = self.file("copy", SIZE)
-        got = self.expect(DONE, "sync", "--verify", "--json", url, copy,
-                          says=["what its own tables call free is left out"]).json
+        got = self.expect(DONE, "sync", "--source-map=analyse", "--verify", "--json", url,
+                          copy).json
         self.assertEqual(got["source_map"], "analyse")
         self.assertEqual(got["written_bytes"], free.inverse(SIZE).total())
         run("e2fsck", "-fn", copy)
         whole = self.file("whole", SIZE)
-        got = self.expect(DONE, "sync", "--source-map=full", "--json", url, whole).json
+        got = self.expect(DONE, "sync", "--json", url, whole,
+                          says=["all of them are taken"]).json
+        self.assertEqual(got["source_map"], "full")
         self.assertEqual(got["written_bytes"], SIZE)
-        for side in (copy, whole):
-            self.expect(DONE, "verify", url, side, says=["only what is allocated"])
+        self.expect(DONE, "verify", url, whole)
+        self.expect(DONE, "verify", "--source-map=analyse", "--allocated", url, copy)
 
 
 if __name__ == "__main__":
