@@ -22,8 +22,8 @@
     "                      the target, bitmap reads the bitmap that user:thin has, which is\n"  \
     "                      shorter for very many extents, analyse reads PRIMARY's own\n"        \
     "                      partition tables and file systems, both takes what lba-status and\n" \
-    "                      analyse call used, full takes all. Without\n"                        \
-    "                      it: lba-status when the target is thin and answers, else full\n"     \
+    "                      analyse call used, full takes all. Without it: lba-status when\n"    \
+    "                      the target is thin and answers, else full\n"                         \
     "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
     "                      may be, is not used\n"                                               \
     "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G);\n"     \
