@@ -2,6 +2,7 @@
 #include "book.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -126,22 +127,40 @@ static enum exit_status write_ledger(struct book *book, struct errmsg *err)
     return STATUS_DONE;
 }
 
-enum exit_status book_check_source(const struct book *book, const char *source_map)
+/* Of the tables of contents, as the ledger holds it. */
+static void digest_text(const struct source_map *source, char ret[static LEDGER_TABLES_BYTES])
 {
-    char text[256];
-
-    if (!book->resumed || strcmp(book->ledger.source_map, source_map) == 0)
-        return STATUS_DONE;
-    snprintf(text, sizeof(text),
-             "the interrupted copy was begun with the source map %s, this one would use %s",
-             book->ledger.source_map, source_map);
-    return refuse(book->session, text);
+    ret[0] = '\0';
+    if (source->analysed)
+        snprintf(ret, LEDGER_TABLES_BYTES, "%016" PRIx64, source->analysis.digest);
 }
 
-enum exit_status book_begin(struct book *book, const char *source_map)
+enum exit_status book_check_source(struct book *book, const struct source_map *source)
+{
+    char text[256], tables[LEDGER_TABLES_BYTES];
+
+    if (!book->resumed)
+        return STATUS_DONE;
+    if (strcmp(book->ledger.source_map, source->book_name) != 0) {
+        snprintf(text, sizeof(text),
+                 "the interrupted copy was begun with the source map %s, this one would use %s",
+                 book->ledger.source_map, source->book_name);
+        return refuse(book->session, text);
+    }
+    digest_text(source, tables);
+    book->resumed = strcmp(book->ledger.tables, tables) == 0;
+    if (!book->resumed)
+        message_note(&book->session->notes,
+                     "the tables of contents of %s have changed since the copy was interrupted, so "
+                     "it begins anew",
+                     book->session->primary->info.name);
+    return STATUS_DONE;
+}
+
+enum exit_status book_begin(struct book *book, const struct source_map *source)
 {
     struct session *session = book->session;
-    enum exit_status status = book_check_source(book, source_map);
+    enum exit_status status = book_check_source(book, source);
 
     if (status != STATUS_DONE)
         return status;
@@ -152,7 +171,8 @@ enum exit_status book_begin(struct book *book, const char *source_map)
     book->ledger.state = LEDGER_COPYING;
     safety_ledger_side(session->primary, &book->ledger.primary);
     safety_ledger_side(session->secondary, &book->ledger.secondary);
-    snprintf(book->ledger.source_map, sizeof(book->ledger.source_map), "%s", source_map);
+    snprintf(book->ledger.source_map, sizeof(book->ledger.source_map), "%s", source->book_name);
+    digest_text(source, book->ledger.tables);
     return write_ledger(book, &session->error);
 }
 

@@ -26,12 +26,14 @@ struct book {
 enum exit_status book_open(struct book *book, struct session *session);
 
 /* Notes that the secondary is about to be written to. STATUS_REFUSED when a resumed copy was begun
- * with another source map. A ledger that cannot be written is an error only where the user named
- * the file: without one a later sync has to be told --overwrite, nothing worse. */
-enum exit_status book_begin(struct book *book, const char *source_map);
+ * with another source map. When the primary's tables of contents have changed since, what the
+ * interrupted copy had done may be out of date: the copy begins anew, with a note. A ledger that
+ * cannot be written is an error only where the user named the file: without one a later sync has to
+ * be told --overwrite, nothing worse. */
+enum exit_status book_begin(struct book *book, const struct source_map *source);
 
 /* Checks of book_begin without writing anything, for a dry run. */
-enum exit_status book_check_source(const struct book *book, const char *source_map);
+enum exit_status book_check_source(struct book *book, const struct source_map *source);
 
 /* For sync_params.checkpoint; opaque is the book. */
 int book_checkpoint(void *opaque, const struct range_set *done, struct errmsg *err);

@@ -15,6 +15,9 @@
 #include "sole_writer.h"
 #include "sync.h"
 
+/* How often the tables of contents are read again at most, when they change all the time. */
+#define REREADS_MAX 4
+
 /* Everything that may speak against writing to the secondary. */
 static enum exit_status check(struct session *session, struct book *book,
                               struct safety_data *ret_data)
@@ -103,47 +106,66 @@ static enum exit_status copy(struct session *session, const struct sync_params *
     return STATUS_INTERRUPTED;
 }
 
-/* What the primary's tables have come to call allocated meanwhile is copied too. */
-static enum exit_status copy_added(struct session *session, const struct sync_params *params,
-                                   const struct book *book, struct sync_result *ret)
+static void add_result(struct sync_result *sum, const struct sync_result *more)
 {
-    CLEANUP(extent_list_free) struct extent_list added = {0};
-    struct sync_params again = *params;
-    struct sync_result more = {0};
-    char text[SIZE_TEXT_BYTES];
-    uint64_t blocks;
-    enum exit_status status = source_map_reread(session, &added);
+    sum->read_bytes += more->read_bytes;
+    sum->written_bytes += more->written_bytes;
+    sum->unmapped_bytes += more->unmapped_bytes;
+    sum->zeroed_bytes += more->zeroed_bytes;
+    sum->detected_bytes += more->detected_bytes;
+    sum->to_copy_bytes += more->to_copy_bytes;
+    sum->rollbacks += more->rollbacks;
+    if (more->bad_blocks > 0)
+        sum->first_bad =
+            sum->bad_blocks > 0 ? min_u64(sum->first_bad, more->first_bad) : more->first_bad;
+    sum->bad_blocks += more->bad_blocks;
+    sum->seconds += more->seconds;
+    sum->interrupted = more->interrupted;
+}
 
-    blocks = extent_list_total(&added, EXTENT_MAPPED);
-    if (status != STATUS_DONE || blocks == 0)
-        return status;
+static void note_in_use(struct session *session, uint64_t added_blocks)
+{
+    char text[SIZE_TEXT_BYTES];
+
     message_note(&session->notes,
-                 "%s was in use: %s more became allocated while it was copied and are copied too; "
-                 "only a snapshot is exact",
+                 "%s was in use: %s more became allocated while it was copied and are copied too, "
+                 "with its tables of contents; only a snapshot is exact",
                  session->primary->info.name,
-                 size_text(blocks * session->primary->info.block_size, text, sizeof(text)));
-    again.allocated = &added;
-    again.keep_free = true;
-    /* These blocks were done with before. */
-    again.done = NULL;
-    again.checkpoint = NULL;
-    status = copy(session, &again, book, &more);
-    ret->mapped_bytes += more.mapped_bytes;
-    ret->extents += more.extents;
-    ret->read_bytes += more.read_bytes;
-    ret->written_bytes += more.written_bytes;
-    ret->unmapped_bytes += more.unmapped_bytes;
-    ret->zeroed_bytes += more.zeroed_bytes;
-    ret->detected_bytes += more.detected_bytes;
-    ret->to_copy_bytes += more.to_copy_bytes;
-    ret->rollbacks += more.rollbacks;
-    if (more.bad_blocks > 0)
-        ret->first_bad =
-            ret->bad_blocks > 0 ? min_u64(ret->first_bad, more.first_bad) : more.first_bad;
-    ret->bad_blocks += more.bad_blocks;
-    ret->seconds += more.seconds;
-    ret->interrupted = more.interrupted;
-    return status;
+                 size_text(added_blocks * session->primary->info.block_size, text, sizeof(text)));
+}
+
+/* What the primary's tables have come to call allocated meanwhile is copied too, and after it the
+ * tables themselves, until they stay as they are: a block that is used on the secondary must not be
+ * free by its tables. */
+static enum exit_status copy_changed(struct session *session, const struct sync_params *params,
+                                     const struct book *book, struct sync_result *ret)
+{
+    for (unsigned round = 0; round < REREADS_MAX; round++) {
+        CLEANUP(extent_list_free) struct extent_list changed = {0};
+        struct sync_params again = *params;
+        struct sync_result more = {0};
+        uint64_t added_blocks = 0;
+        bool is_changed;
+        enum exit_status status = source_map_reread(session, &changed, &added_blocks, &is_changed);
+
+        if (status != STATUS_DONE || !is_changed)
+            return status;
+        note_in_use(session, added_blocks);
+        again.allocated = &changed;
+        again.keep_free = true;
+        /* These blocks were done with before. */
+        again.done = NULL;
+        again.checkpoint = NULL;
+        status = copy(session, &again, book, &more);
+        add_result(ret, &more);
+        ret->mapped_bytes += added_blocks * session->primary->info.block_size;
+        if (status != STATUS_DONE)
+            return status;
+    }
+    message_note(&session->notes,
+                 "%s is still changing: its copy may be of no use; copy a snapshot of it",
+                 session->primary->info.name);
+    return STATUS_DONE;
 }
 
 /* The engine's part of it: what the book knows of an earlier run, and where it is kept. */
@@ -178,15 +200,15 @@ static enum exit_status run(struct session *session, struct book *book, struct r
     params.keep_free = session->options->keep_free;
     report->source_map = session->source.name;
     note_tail(session);
-    status = params.dry_run ? book_check_source(book, session->source.book_name)
-                            : book_begin(book, session->source.book_name);
+    status = params.dry_run ? book_check_source(book, &session->source)
+                            : book_begin(book, &session->source);
     if (status != STATUS_DONE)
         return status;
     use_book(session, book, &params);
     report->synced = true;
     status = copy(session, &params, book, &report->sync);
     if (status == STATUS_DONE && !params.dry_run && session->source.analysed)
-        status = copy_added(session, &params, book, &report->sync);
+        status = copy_changed(session, &params, book, &report->sync);
     if (status == STATUS_DONE && !params.dry_run)
         status = book_complete(book);
     if (status != STATUS_DONE || !session->options->verify)

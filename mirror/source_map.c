@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cleanup.h"
 #include "device.h"
 #include "session.h"
 
@@ -148,25 +149,45 @@ const struct extent_list *source_map_allocated(const struct source_map *source)
     return source->analysed ? &source->analysis.allocation.list : NULL;
 }
 
-enum exit_status source_map_reread(struct session *session, struct extent_list *ret_added)
+/* What is to be copied again, and what is allocated in either of the two. */
+static int compare_tables(const struct analysis *before, const struct analysis *now,
+                          struct extent_list *ret_again, uint64_t *ret_added,
+                          struct extent_list *ret_both)
 {
-    struct extent_list *before = &session->source.analysis.allocation.list;
-    struct extent_list both = {0};
-    struct analysis again;
-    int r = analyse(session, &again);
+    CLEANUP(extent_list_free) struct extent_list added = {0};
+    CLEANUP(extent_list_free) struct extent_list tables = {0};
+    int r = allocation_added(&before->allocation.list, &now->allocation.list, &added);
 
     if (r == 0)
-        r = allocation_added(before, &again.allocation.list, ret_added);
+        r = allocation_common(&now->tables, &now->allocation.list, &tables);
     if (r == 0)
-        r = allocation_union(before, &again.allocation.list, &both);
-    analysis_free(&again);
-    if (r < 0) {
+        r = allocation_union(&added, &tables, ret_again);
+    if (r == 0)
+        r = allocation_union(&before->allocation.list, &now->allocation.list, ret_both);
+    *ret_added = extent_list_total(&added, EXTENT_MAPPED);
+    return r;
+}
+
+enum exit_status source_map_reread(struct session *session, struct extent_list *ret_again,
+                                   uint64_t *ret_added, bool *ret_changed)
+{
+    struct analysis *before = &session->source.analysis;
+    struct extent_list both = {0};
+    struct analysis now;
+    int r = analyse(session, &now);
+
+    *ret_changed = r == 0 && now.digest != before->digest;
+    if (*ret_changed)
+        r = compare_tables(before, &now, ret_again, ret_added, &both);
+    if (*ret_changed && r == 0) {
+        extent_list_free(&before->allocation.list);
+        before->allocation.list = both;
+        before->digest = now.digest;
+    } else {
         extent_list_free(&both);
-        if (r == -ENOMEM)
-            errmsg_set(&session->error, r, "%s", strerror(-r));
-        return STATUS_FAILED;
     }
-    extent_list_free(before);
-    *before = both;
-    return STATUS_DONE;
+    analysis_free(&now);
+    if (r == -ENOMEM)
+        errmsg_set(&session->error, r, "%s", strerror(-r));
+    return r < 0 ? STATUS_FAILED : STATUS_DONE;
 }

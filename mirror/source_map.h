@@ -30,8 +30,10 @@ void source_map_free(struct source_map *source);
 /* What is allocated by the tables of contents; NULL when they were not read. */
 const struct extent_list *source_map_allocated(const struct source_map *source);
 
-/* Reads the tables again after a copy. ret_added (zero-initialised, the caller's to free) is what
- * has become allocated since; source then has it too. */
-enum exit_status source_map_reread(struct session *session, struct extent_list *ret_added);
+/* Reads the tables again after a copy. *ret_changed: they are not what they were. ret_again
+ * (zero-initialised, the caller's to free) is then what has to be copied after that: what has
+ * become allocated since, *ret_added blocks, and the tables themselves. source then has it all. */
+enum exit_status source_map_reread(struct session *session, struct extent_list *ret_again,
+                                   uint64_t *ret_added, bool *ret_changed);
 
 #endif

@@ -81,6 +81,17 @@ int allocation_added(const struct extent_list *before, const struct extent_list 
     return combine(before, after, only_after, ret);
 }
 
+static bool in_both(bool before, bool after)
+{
+    return before && after;
+}
+
+int allocation_common(const struct extent_list *before, const struct extent_list *after,
+                      struct extent_list *ret)
+{
+    return combine(before, after, in_both, ret);
+}
+
 int allocation_union(const struct extent_list *before, const struct extent_list *after,
                      struct extent_list *ret)
 {

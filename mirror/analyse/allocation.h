@@ -35,6 +35,10 @@ void allocation_piece(const struct allocation *allocation, uint64_t lba, struct 
 int allocation_added(const struct extent_list *before, const struct extent_list *after,
                      struct extent_list *ret);
 
+/* What is allocated in both of them; as above. */
+int allocation_common(const struct extent_list *before, const struct extent_list *after,
+                      struct extent_list *ret);
+
 /* What is allocated in one of them or in both; as above. */
 int allocation_union(const struct extent_list *before, const struct extent_list *after,
                      struct extent_list *ret);

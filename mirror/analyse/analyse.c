@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "format_registry.h"
+#include "read_trace.h"
 #include "region_internal.h"
 
 void analyser_note(struct analyser *analyser, const char *sentence)
@@ -142,16 +143,31 @@ static int analyse_disk(struct analyser *analyser)
     return is_fatal(r) ? r : 0;
 }
 
+static int sum_up(struct analyser *analyser, struct read_trace *trace,
+                  const struct endpoint_info *info)
+{
+    struct analysis *result = analyser->result;
+    int r = claims_build(&analyser->claims, info->blocks, info->block_size, &result->allocation);
+
+    if (r == 0)
+        r = read_trace_build(trace, info->blocks, info->block_size, &result->tables);
+    result->digest = read_trace_digest(trace, &result->allocation.list);
+    return r;
+}
+
 int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
                 struct analysis *ret, struct errmsg *err)
 {
     struct analyser analyser = {.params = params, .result = ret};
+    struct read_trace trace = {0};
     int r;
 
     *ret = (struct analysis){0};
     r = disk_reader_create(endpoint, &analyser.reader);
-    if (r == 0)
+    if (r == 0) {
+        disk_reader_set_trace(analyser.reader, &trace);
         r = analyse_disk(&analyser);
+    }
     if (r < 0) {
         const char *error = analyser.reader ? disk_reader_error(analyser.reader) : "";
 
@@ -159,18 +175,19 @@ int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
     }
     disk_reader_free(analyser.reader);
     if (r == 0) {
-        r = claims_build(&analyser.claims, endpoint->info.blocks, endpoint->info.block_size,
-                         &ret->allocation);
+        r = sum_up(&analyser, &trace, &endpoint->info);
         if (r < 0)
             errmsg_set(err, r, "%s", strerror(-r));
     }
     claims_free(&analyser.claims);
+    read_trace_free(&trace);
     return r;
 }
 
 void analysis_free(struct analysis *analysis)
 {
     allocation_free(&analysis->allocation);
+    extent_list_free(&analysis->tables);
     for (size_t i = 0; i < analysis->note_count; i++)
         free(analysis->notes[i]);
     *analysis = (struct analysis){0};

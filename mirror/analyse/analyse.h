@@ -24,6 +24,9 @@ struct analysis {
     size_t note_count;
     size_t notes_lost; /* there was no room for so many more */
     bool understood;   /* at least one table of contents was */
+    /* Of all that was read and of the allocation: another one, when the tables have changed. */
+    uint64_t digest;
+    struct extent_list tables; /* EXTENT_MAPPED is what was read; covers the LUN in order */
 };
 
 /* The endpoint has no other requests in flight. ret is given back with analysis_free, also after a

@@ -158,8 +158,7 @@ static int compare_ranges(const void *a, const void *b)
     return (x->start > y->start) - (x->start < y->start);
 }
 
-/* Sorts, and joins what touches or overlaps. */
-static void normalise(struct byte_ranges *ranges)
+void byte_ranges_normalise(struct byte_ranges *ranges)
 {
     size_t kept = 0;
 
@@ -315,8 +314,8 @@ int claims_build(struct claims *claims, uint64_t blocks, uint32_t block_size,
     struct build build = {&ret->list, blocks, block_size};
     int r;
 
-    normalise(&claims->free);
-    normalise(&claims->keep);
+    byte_ranges_normalise(&claims->free);
+    byte_ranges_normalise(&claims->keep);
     r = build_list(claims, &build);
     if (r == 0)
         r = build_areas(claims, blocks, block_size, ret);

@@ -27,6 +27,8 @@ struct byte_ranges {
 /* Appends; -ENOMEM. */
 int byte_ranges_add(struct byte_ranges *ranges, uint64_t start, uint64_t length);
 void byte_ranges_free(struct byte_ranges *ranges);
+/* Sorts, and joins what touches or overlaps. */
+void byte_ranges_normalise(struct byte_ranges *ranges);
 
 /* How deep claims_begin may nest, and how much is remembered. When there are more free ranges,
  * small ones are forgotten, which makes them allocated. */

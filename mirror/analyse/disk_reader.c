@@ -8,6 +8,7 @@
 
 #include "checked.h"
 #include "cleanup.h"
+#include "read_trace.h"
 
 #define PAGE_BYTES_MAX ((uint64_t)16 * 1024)
 #define CACHE_BYTES    ((size_t)8 << 20)
@@ -59,6 +60,7 @@ struct disk_reader {
     struct run runs[FLIGHT];
     size_t in_flight;
     struct errmsg error;
+    struct read_trace *trace; /* NULL: nobody wants to know */
 };
 
 static uint64_t choose_page_bytes(const struct endpoint_info *info)
@@ -96,6 +98,11 @@ int disk_reader_create(struct endpoint *endpoint, struct disk_reader **ret)
         reader->heads[i] = NONE;
     *ret = reader;
     return 0;
+}
+
+void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace)
+{
+    reader->trace = trace;
 }
 
 void disk_reader_free(struct disk_reader *reader)
@@ -350,12 +357,8 @@ static int get_page(struct disk_reader *reader, uint64_t number, uint64_t last, 
     return *ret_slot == NONE ? -EIO : 0;
 }
 
-int disk_reader_read(struct disk_reader *reader, uint64_t offset, void *to, size_t length)
+static int copy_pages(struct disk_reader *reader, uint64_t offset, uint8_t *at, size_t length)
 {
-    uint8_t *at = to;
-
-    if (!range_within(offset, length, reader->bytes))
-        return -ERANGE;
     while (length > 0) {
         uint64_t number = offset / reader->page_bytes, within = offset % reader->page_bytes;
         size_t part = min_u64(length, reader->page_bytes - within);
@@ -370,6 +373,16 @@ int disk_reader_read(struct disk_reader *reader, uint64_t offset, void *to, size
         length -= part;
     }
     return 0;
+}
+
+int disk_reader_read(struct disk_reader *reader, uint64_t offset, void *to, size_t length)
+{
+    int r;
+
+    if (!range_within(offset, length, reader->bytes))
+        return -ERANGE;
+    r = copy_pages(reader, offset, to, length);
+    return r < 0 || !reader->trace ? r : read_trace_add(reader->trace, offset, to, length);
 }
 
 int disk_reader_plan(struct disk_reader *reader, const struct byte_range *ranges, size_t count)

@@ -14,9 +14,12 @@
 #include "endpoint.h"
 
 struct disk_reader;
+struct read_trace;
 
 /* The endpoint stays the caller's and has no other requests in flight. -ENOMEM. */
 int disk_reader_create(struct endpoint *endpoint, struct disk_reader **ret);
+/* From now on trace is told all that is read; it stays the caller's. */
+void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace);
 /* Takes NULL. */
 void disk_reader_free(struct disk_reader *reader);
 

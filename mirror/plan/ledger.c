@@ -95,6 +95,8 @@ int ledger_encode(const struct ledger *ledger, char **ret)
         add_side(object, "primary", &ledger->primary) < 0 ||
         add_side(object, "secondary", &ledger->secondary) < 0 ||
         add(object, "source_map", json_object_new_string(ledger->source_map)) < 0 ||
+        (ledger->tables[0] != '\0' &&
+         add(object, "tables", json_object_new_string(ledger->tables)) < 0) ||
         add(object, "started", json_object_new_int64(ledger->started)) < 0 ||
         add(object, "completed", json_object_new_int64(ledger->completed)) < 0 ||
         add(object, "done", json_object_new_string(done)) < 0)
@@ -235,6 +237,8 @@ static int decode_members(struct json_object *object, struct ledger *ret)
         get_side(object, "primary", &ret->primary) < 0 ||
         get_side(object, "secondary", &ret->secondary) < 0 ||
         get_string(object, "source_map", ret->source_map, sizeof(ret->source_map)) < 0 ||
+        (json_object_object_get_ex(object, "tables", NULL) &&
+         get_string(object, "tables", ret->tables, sizeof(ret->tables)) < 0) ||
         get_number(object, "started", INT64_MAX, &started) < 0 ||
         get_number(object, "completed", INT64_MAX, &completed) < 0)
         return -EINVAL;

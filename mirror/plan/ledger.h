@@ -9,12 +9,14 @@
  *   {"thinmirror_ledger": 2, "state": "copying",
  *    "primary":   {"identity": "naa.6...", "name": "...", "blocks": 8, "block_size": 512},
  *    "secondary": {...}, "source_map": "lba-status", "started": 1700000000, "completed": 0,
- *    "done": "0+4096 8192+16",
+ *    "tables": "0123456789abcdef", "done": "0+4096 8192+16",
  *    "checksum": "0123456789abcdef"}
  *
- * Times are seconds since 1970 UTC. done lists the ranges, LBA and blocks, that read on the
- * secondary as they do on the primary and were flushed. The checksum is the ledger_hash of all text
- * before it, up to the end of the line above. Pure: no file is touched here. */
+ * Times are seconds since 1970 UTC. tables is a digest of the primary's tables of contents as they
+ * were when the copy was begun; empty or missing when the source map is not made of them. done
+ * lists the ranges, LBA and blocks, that read on the secondary as they do on the primary and were
+ * flushed. The checksum is the ledger_hash of all text before it, up to the end of the line above.
+ * Pure: no file is touched here. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +29,7 @@
 #define LEDGER_IDENTITY_BYTES 320
 #define LEDGER_NAME_BYTES     2048
 #define LEDGER_FILE_BYTES     256
+#define LEDGER_TABLES_BYTES   17
 
 enum ledger_state {
     LEDGER_COPYING,  /* a copy was begun; the secondary holds a part of it */
@@ -45,6 +48,7 @@ struct ledger {
     struct ledger_side primary;
     struct ledger_side secondary;
     char source_map[16];
+    char tables[LEDGER_TABLES_BYTES];
     int64_t started;
     int64_t completed; /* 0 while copying */
     struct range_set done;

@@ -3,11 +3,13 @@
 """sync and verify by the primary's own table of contents."""
 
 import json
+import signal
 import time
 
 import analyse_rig
+import rig
 from analyse_rig import DONE, MIB, Ranges, fill_free, peek, poke, run
-from rig import DIFFERENT, USAGE
+from rig import DIFFERENT, INTERRUPTED, USAGE
 from targets import SIZE, Targets
 
 
@@ -80,9 +82,9 @@ class Sync(analyse_rig.Case):
     def test_what_becomes_allocated_while_it_is_copied_is_copied_too(self):
         copy = self.file("copy", 32 * MIB)
         late = self.file("late", 2 * MIB, [(0, 2 * MIB)])
-        process = self.start("sync", "--source-map=analyse", "--json", "--rate=1M", self.primary,
+        process = self.start("sync", "--source-map=analyse", "--json", "--rate=2M", self.primary,
                              copy)
-        time.sleep(1)
+        time.sleep(0.5)
         run("debugfs", "-w", "-R", f"write {late} late", self.primary)
         out, notes = process.communicate(timeout=60)
         self.assertEqual(process.returncode, DONE, notes)
@@ -91,6 +93,56 @@ class Sync(analyse_rig.Case):
         got = [peek(copy, start, end - start) == peek(self.primary, start, end - start)
                for start, end in self.new_ranges()]
         self.assertTrue(got and all(got))
+
+    def interrupt(self, copy, ledger):
+        """A sync that has copied about half of it."""
+        args = ["sync", "--source-map=analyse", "--json", f"--ledger={ledger}",
+                "--checkpoint=0.05", "--overwrite"]
+        process = self.start(*args, "--rate=4M", self.primary, copy)
+        while not (ledger.exists() and self.done_blocks(ledger) > 2048):
+            self.assertIsNone(process.poll(), "ended too early")
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, INTERRUPTED, err)
+        return [*args, "--resume"]
+
+    @staticmethod
+    def done_blocks(ledger):
+        ranges = json.loads(ledger.read_text())["done"].split()
+        return sum(int(piece.split("+")[1]) for piece in ranges)
+
+    def test_a_resumed_copy_has_what_became_allocated_since_the_interruption(self):
+        copy, ledger = self.file("copy", 32 * MIB), self.folder / "ledger"
+        args = self.interrupt(copy, ledger)
+        late = self.file("late", 12 * MIB, [(0, 12 * MIB)])
+        run("debugfs", "-w", "-R", f"write {late} late", self.primary)
+        got = self.expect(DONE, *args, self.primary, copy, says=["have changed", "begins anew"])
+        self.assertEqual(got.json["resumed_bytes"], 0)
+        run("e2fsck", "-fn", copy)
+        run("debugfs", "-R", f"dump late {self.folder / 'found'}", copy)
+        self.assertEqual(rig.digest(self.folder / "found"), rig.digest(late))
+
+    def test_a_resumed_copy_of_what_did_not_change_goes_on(self):
+        copy, ledger = self.file("copy", 32 * MIB), self.folder / "ledger"
+        args = self.interrupt(copy, ledger)
+        self.assertRegex(json.loads(ledger.read_text())["tables"], "^[0-9a-f]{16}$")
+        got = self.expect(DONE, *args, "--verify", self.primary, copy).json
+        self.assertGreater(got["resumed_bytes"], 0)
+        self.assertEqual(got["notes"], [])
+        run("e2fsck", "-fn", copy)
+
+    def test_tables_that_changed_are_copied_last(self):
+        """A file is deleted: nothing becomes allocated, but the tables are other ones."""
+        copy = self.file("copy", 32 * MIB)
+        process = self.start("sync", "--source-map=analyse", "--json", "--rate=2M", self.primary,
+                             copy)
+        time.sleep(0.5)
+        run("debugfs", "-w", "-R", "rm f", self.primary)
+        _, notes = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, DONE, notes)
+        self.assertIn("was in use", notes)
+        self.assertEqual(peek(copy, 1024, 1024), peek(self.primary, 1024, 1024))
 
     def new_ranges(self):
         allocated = self.ranges(self.map(self.primary)[0], "mapped")

@@ -19,6 +19,7 @@ static const struct ledger sample = {
     .primary = {"naa.6001405aabbccdd", "iscsi://host/iqn.2024-01.org.example:a/1", 1ULL << 37, 512},
     .secondary = {"serial.ACME.Disk \"8\".\\x", "/dev/sdq", UINT64_MAX, 4096},
     .source_map = "lba-status",
+    .tables = "0123456789abcdef",
     .started = 1700000000,
     .completed = INT64_MAX,
     .done = {.items = sample_ranges, .count = 3, .capacity = 3},
@@ -46,6 +47,7 @@ static void what_was_written_is_read_back(void **state)
     expect_same_side(&got.primary, &sample.primary);
     expect_same_side(&got.secondary, &sample.secondary);
     assert_string_equal(got.source_map, "lba-status");
+    assert_string_equal(got.tables, "0123456789abcdef");
     assert_int_equal(got.started, sample.started);
     assert_int_equal(got.completed, sample.completed);
 }

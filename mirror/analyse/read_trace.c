@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "read_trace.h"
+
+#include <isa-l/crc64.h>
+
+#include "checked.h"
+
+#define GRAIN_FIRST 65536
+
+/* Joins what is near to each other, in ever larger grains, until half of the room is free. */
+static void coarsen(struct read_trace *trace)
+{
+    struct byte_ranges *places = &trace->places;
+
+    byte_ranges_normalise(places);
+    while (places->count > READ_TRACE_MAX / 2) {
+        trace->grain_bytes = trace->grain_bytes ? 2 * trace->grain_bytes : GRAIN_FIRST;
+        for (size_t i = 0; i < places->count; i++) {
+            struct byte_range *place = &places->items[i];
+            uint64_t before = place->start % trace->grain_bytes;
+
+            place->start -= before;
+            place->length = align_up(place->length + before, trace->grain_bytes);
+        }
+        byte_ranges_normalise(places);
+    }
+}
+
+int read_trace_add(struct read_trace *trace, uint64_t offset, const void *bytes, size_t length)
+{
+    struct byte_ranges *places = &trace->places;
+    struct byte_range *last = places->count ? &places->items[places->count - 1] : NULL;
+
+    trace->digest = crc64_ecma_refl(trace->digest, bytes, length);
+    if (last && offset >= last->start && offset <= last->start + last->length) {
+        last->length = max_u64(last->length, offset + length - last->start);
+        return 0;
+    }
+    if (places->count >= READ_TRACE_MAX)
+        coarsen(trace);
+    return byte_ranges_add(places, offset, length);
+}
+
+uint64_t read_trace_digest(const struct read_trace *trace, const struct extent_list *list)
+{
+    uint64_t digest = trace->digest;
+
+    for (size_t i = 0; i < list->count; i++) {
+        const struct extent *extent = &list->items[i];
+        const uint64_t numbers[] = {extent->start, extent->length, (uint64_t)extent->status};
+
+        digest = crc64_ecma_refl(digest, (const unsigned char *)numbers, sizeof(numbers));
+    }
+    return digest;
+}
+
+int read_trace_build(struct read_trace *trace, uint64_t blocks, uint32_t block_size,
+                     struct extent_list *ret)
+{
+    const struct byte_ranges *places = &trace->places;
+    uint64_t covered = 0;
+    int r = 0;
+
+    byte_ranges_normalise(&trace->places);
+    for (size_t i = 0; r == 0 && i < places->count; i++) {
+        uint64_t end = places->items[i].start + places->items[i].length;
+        uint64_t from = max_u64(places->items[i].start / block_size, covered);
+        uint64_t to = min_u64(end / block_size + (end % block_size != 0), blocks);
+
+        if (from >= to)
+            continue;
+        r = extent_list_append(ret, covered, from - covered, EXTENT_DEALLOCATED);
+        if (r == 0)
+            r = extent_list_append(ret, from, to - from, EXTENT_MAPPED);
+        covered = to;
+    }
+    return r < 0 ? r : extent_list_append(ret, covered, blocks - covered, EXTENT_DEALLOCATED);
+}
+
+void read_trace_free(struct read_trace *trace)
+{
+    byte_ranges_free(&trace->places);
+}
