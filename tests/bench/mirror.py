@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """thinmirror beside qemu-img, from one tgtd to another."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -10,14 +11,26 @@ import tempfile
 import threading
 import time
 
+import proxy
 import table
 import tgt
 
 MIB = 1 << 20
+ROUND_TRIP_MS = 10
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    size: int  # of the LUN, in bytes
+    extents: list  # the data in it as (offset, length) in bytes
+    round_trip_ms: int = 0  # added to either target's line
+
+    def data_bytes(self):
+        return sum(length for _, length in self.extents)
 
 
 def cases(small):
-    """Name, size of the LUN, and the data in it as (offset, length) in bytes."""
     part = 16 if small else 1
     extents = 4096 // part
     fine = 1024 if small else 65536
@@ -25,14 +38,23 @@ def cases(small):
     piece = 64 * MIB // part
     tebibyte = 1 << 40
     spread = [i * tebibyte // 4 + 3 * MIB for i in range(4)]
-    return [
-        (f"contiguous {1024 // part} MiB of {4096 // part} MiB", 4096 * MIB // part,
-         [(512 * MIB // part, 1024 * MIB // part)]),
-        (f"{extents} extents of 64 KiB", extents * step,
-         [(i * step, 64 * 1024) for i in range(extents)]),
-        (f"{fine} extents of 4 KiB", fine * 16384, [(i * 16384, 4096) for i in range(fine)]),
-        (f"{256 // part} MiB in 1 TiB", tebibyte, [(at, piece) for at in spread]),
-    ]
+    contiguous = [(512 * MIB // part, 1024 * MIB // part)]
+    pieces = [(i * step, 64 * 1024) for i in range(extents)]
+    far = f", {ROUND_TRIP_MS} ms away"
+    return {
+        "contiguous": Case(f"contiguous {1024 // part} MiB of {4096 // part} MiB",
+                           4096 * MIB // part, contiguous),
+        "pieces": Case(f"{extents} extents of 64 KiB", extents * step, pieces),
+        "fine": Case(f"{fine} extents of 4 KiB", fine * 16384,
+                     [(i * 16384, 4096) for i in range(fine)]),
+        "small LUN": Case(f"{256 // part} MiB in 1 GiB", 1 << 30,
+                          [(i * (1 << 28) + 3 * MIB, piece) for i in range(4)]),
+        "large LUN": Case(f"{256 // part} MiB in 1 TiB", tebibyte, [(at, piece) for at in spread]),
+        "contiguous, far": Case(f"contiguous {1024 // part} MiB{far}", 4096 * MIB // part,
+                                contiguous, ROUND_TRIP_MS),
+        "pieces, far": Case(f"{extents} extents of 64 KiB{far}", extents * step, pieces,
+                            ROUND_TRIP_MS),
+    }
 
 
 def tools(build, directory):
@@ -82,18 +104,18 @@ class Measure:
         self.cpu_seconds = []
         self.peak_bytes = 0
         self.allocated = 0
+        self.best = False  # the one the others are compared with
         self.compared = False
         self.failure = ""
         self.given_up = 0  # after so many seconds; 0: it came to an end
 
-    def run(self, primary, secondary, size, limit, directory):
+    def run(self, pair, size, limit, directory):
         if self.failure or self.given_up:
             return
-        secondary.serve_anew(size)
+        pair.secondary.serve_anew(size)
         (directory / "ledger").unlink(missing_ok=True)
         with open(directory / "output", "w+", encoding="utf-8") as output:
-            seconds, status, usage = timed([*self.command, primary.url, secondary.url], output,
-                                           limit)
+            seconds, status, usage = timed([*self.command, *pair.urls], output, limit)
             output.seek(0)
             text = output.read().strip()
         if seconds > limit:
@@ -105,9 +127,15 @@ class Measure:
         self.seconds.append(seconds)
         self.cpu_seconds.append(usage.ru_utime + usage.ru_stime)
         self.peak_bytes = max(self.peak_bytes, usage.ru_maxrss * 1024)
-        self.allocated = allocated(secondary.path)
+        self.allocated = allocated(pair.secondary.path)
         if not self.compared:
-            self.compare(primary.path, secondary.path)
+            self.compare(pair.primary.path, pair.secondary.path)
+
+    def median(self):
+        return statistics.median(self.seconds) if self.seconds else None
+
+    def cpu_per_gib(self, case):
+        return statistics.median(self.cpu_seconds) / case.data_bytes() * (1 << 30)
 
     def compare(self, a, b):
         """The files below the LUNs, by a program that skips what is a hole in both."""
@@ -118,64 +146,127 @@ class Measure:
             self.failure = f"the copy is wrong: {result.stdout}{result.stderr}".strip()
 
 
-def row(case, measure, best, data_bytes):
+class Pair:
+    """A primary and a secondary, each a tgtd of its own, maybe at the end of a long line."""
+
+    def __init__(self, options, case, directory, log):
+        self.parts = []
+        try:
+            self.primary = self._add(tgt.Tgtd(1, directory / "primary.raw", log))
+            self.secondary = self._add(tgt.Tgtd(2, directory / "secondary.raw", log))
+            self.primary.serve()
+            self.urls = [self.primary.url, self.secondary.url]
+            if case.round_trip_ms:
+                self.urls = [
+                    self._add(proxy.LongLine(options.build, target, case.round_trip_ms)).url
+                    for target in (self.primary, self.secondary)]
+        except BaseException:
+            self.close()
+            raise
+
+    def _add(self, part):
+        self.parts.append(part)
+        return part
+
+    def close(self):
+        for part in reversed(self.parts):
+            part.close()
+
+
+def row(case, measure, best):
+    first = case.name if measure.best else ""
     median, spread = table.median_and_spread(measure.seconds)
     if measure.given_up:
         ratio = f">{measure.given_up / best:.0f}x" if best else "-"
-        return [case, measure.name, f">{measure.given_up}", "given up", ratio, *["-"] * 4]
+        return [first, measure.name, f">{measure.given_up}", "given up", ratio, *["-"] * 4]
     if not measure.seconds:
-        return [case, measure.name, "-", measure.failure.splitlines()[0][:40], *["-"] * 5]
-    seconds = statistics.median(measure.seconds)
+        return [first, measure.name, "-", measure.failure.splitlines()[0][:40], *["-"] * 5]
+    seconds = measure.median()
     ratio = f"{seconds / best:.2f}x" if best else "-"
-    return [case, measure.name, median, spread, ratio, f"{data_bytes / MIB / seconds:.0f}",
-            f"{statistics.median(measure.cpu_seconds) / data_bytes * (1 << 30):.2f}",
+    return [first, measure.name, median, spread, ratio,
+            f"{case.data_bytes() / MIB / seconds:.0f}", f"{measure.cpu_per_gib(case):.2f}",
             f"{measure.peak_bytes / MIB:.0f}", f"{measure.allocated / MIB:.0f}"]
 
 
-def run_case(options, case, directory, log):
-    name, size, extents = case
-    primary_path = directory / "primary.raw"
-    make_primary(primary_path, size, extents)
-    measures = [Measure(*tool) for tool in tools(options.build, directory)]
-    primary = tgt.Tgtd(1, primary_path, log)
+def run_case(options, case, directory, log, what=None):
+    make_primary(directory / "primary.raw", case.size, case.extents)
+    measures = [Measure(*tool) for tool in what or tools(options.build, directory)]
+    pair = Pair(options, case, directory, log)
     try:
-        secondary = tgt.Tgtd(2, directory / "secondary.raw", log)
-        try:
-            primary.serve()
-            for _ in range(options.rounds):
-                for measure in measures:
-                    measure.run(primary, secondary, size, options.limit, directory)
-        finally:
-            secondary.close()
+        for _ in range(options.rounds):
+            for measure in measures:
+                measure.run(pair, case.size, options.limit, directory)
     finally:
-        primary.close()
-    primary_path.unlink()
+        pair.close()
+    (directory / "primary.raw").unlink()
     (directory / "secondary.raw").unlink(missing_ok=True)
     return measures
 
 
+def check_copies(case, measures, checks):
+    for measure in measures:
+        # Another tool may take longer than there is patience for: that is a result.
+        if measure.given_up and measure is not measures[0]:
+            continue
+        checks.add(bool(measure.seconds) and not measure.failure,
+                   f"{measure.name}: {case.name} copied, equal to the primary",
+                   measure.failure or f"no end within {measure.given_up} s")
+
+
+def show_limits(known, results):
+    """What is wanted of the figures, beside them."""
+    def ours(case):
+        return results[case][0].median()
+
+    def best_other(case):
+        return min(m.median() or m.given_up for m in results[case][1:])
+
+    def least_cpu(case):
+        return min(m.cpu_per_gib(known[case]) for m in results[case][1:] if m.seconds)
+
+    def ratio(case):
+        return best_other(case) / ours(case)
+
+    if not all(measures[0].seconds for measures in results.values()):
+        return
+    peak = max(measures[0].peak_bytes for measures in results.values()) / MIB
+    wanted = [
+        ("contiguous: times as fast as the best of qemu-img", 1.3, ratio("contiguous"), 1),
+        ("64 KiB extents: the same", 40, ratio("pieces"), 1),
+        ("4 KiB extents: the same (at least)", 100, ratio("fine"), 1),
+        ("a 1 TiB LUN: time of the same data in 1 GiB, times", 1.2,
+         ours("large LUN") / ours("small LUN"), -1),
+        (f"contiguous, {ROUND_TRIP_MS} ms away: of the throughput without", 0.8,
+         ours("contiguous") / ours("contiguous, far"), 1),
+        (f"64 KiB extents, {ROUND_TRIP_MS} ms away: times as fast as qemu-img (at least)", 20,
+         ratio("pieces, far"), 1),
+        ("contiguous: CPU time of the least of qemu-img, times", 1.0,
+         results["contiguous"][0].cpu_per_gib(known["contiguous"]) / least_cpu("contiguous"), -1),
+        ("peak memory, MiB", 64, peak, -1),
+    ]
+    table.show("What is wanted", ["figure", "", "limit", "measured"],
+               [[name, "reached" if sign * (got - limit) >= 0 else "missed",
+                 f"{'>=' if sign > 0 else '<='} {limit}", f"{got:.2f}"]
+                for name, limit, got, sign in wanted])
+
+
 def run(options, checks):
     rows = []
+    results = {}
+    known = cases(options.small)
     directory = pathlib.Path(tempfile.mkdtemp(prefix="thinmirror-bench-", dir=options.directory))
     try:
         with open(directory / "tgtd.log", "w", encoding="utf-8") as log:
-            for case in cases(options.small):
-                measures = run_case(options, case, directory, log)
-                ours = measures[0].seconds
-                best = statistics.median(ours) if ours else None
-                data_bytes = sum(length for _, length in case[2])
-                for measure in measures:
-                    first = measure is measures[0]
-                    rows.append(row(case[0] if first else "", measure, best, data_bytes))
-                    # Another tool may take longer than there is patience for: that is a result.
-                    if measure.given_up and not first:
-                        continue
-                    checks.add(bool(measure.seconds) and not measure.failure,
-                               f"{measure.name}: {case[0]} copied, equal to the primary",
-                               measure.failure or f"no end within {measure.given_up} s")
+            for key, case in known.items():
+                measures = results[key] = run_case(options, case, directory, log)
+                measures[0].best = True
+                rows += [row(case, measure, measures[0].median()) for measure in measures]
+                check_copies(case, measures, checks)
     finally:
         shutil.rmtree(directory)
     table.show(f"Mirror: one tgtd to another on loopback, files in {options.directory}, "
                f"medians over {options.rounds} interleaved round(s)",
                ["case", "tool", "seconds", "spread", "to ours", "MiB/s", "CPU s/GiB",
                 "peak MiB", "allocated MiB"], rows)
+    if not options.small:
+        show_limits(known, results)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a copy costs: seconds against mapped bytes, extents, and the LUN's size."""
+
+import pathlib
+import shutil
+import statistics
+import tempfile
+
+import mirror
+import table
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def evenly(size, count, length):
+    """As many extents of this length, spread over the whole LUN."""
+    step = size // count
+    return [(i * step, length) for i in range(count)]
+
+
+def series(small):
+    part = 16 if small else 1
+    for mib in (64, 256, 1024, 2048):
+        yield ("mapped bytes", f"{mib // part} MiB in 1 extent, LUN of 4 GiB",
+               4 * GIB, [(256 * MIB, mib * MIB // part)])
+    for count in (16, 256, 4096, 65536):
+        yield ("extents", f"{256 // part} MiB in {count // part} extents, LUN of 4 GiB",
+               4 * GIB, evenly(4 * GIB, count // part, 256 * MIB // count))
+    # tgt cannot tell of a hole of 2 TiB or more.
+    for gib in (1, 64, 1024, 2047):
+        yield ("size of the LUN", f"{64 // part} MiB in 16 extents, LUN of {gib} GiB",
+               gib * GIB, evenly(gib * GIB, 16, 4 * MIB // part))
+
+
+def run(options, checks):
+    rows = []
+    last = ""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="thinmirror-bench-", dir=options.directory))
+    try:
+        with open(directory / "tgtd.log", "w", encoding="utf-8") as log:
+            for what, name, size, extents in series(options.small):
+                case = mirror.Case(name, size, extents)
+                ours = mirror.run_case(options, case, directory, log,
+                                       mirror.tools(options.build, directory)[:1])
+                mirror.check_copies(case, ours, checks)
+                seconds = ours[0].seconds
+                rows.append([what if what != last else "", name,
+                             *table.median_and_spread(seconds),
+                             f"{case.data_bytes() / MIB / statistics.median(seconds):.0f}"
+                             if seconds else "-", f"{ours[0].peak_bytes / MIB:.0f}"])
+                last = what
+    finally:
+        shutil.rmtree(directory)
+    table.show(f"What a copy costs: one tgtd to another on loopback, files in {options.directory}, "
+               f"medians over {options.rounds} round(s)",
+               ["grows", "case", "seconds", "spread", "MiB/s", "peak MiB"], rows)
