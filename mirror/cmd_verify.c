@@ -50,7 +50,11 @@ static enum exit_status run(struct session *session, struct report *report)
         return status;
     report->source_map = session->source.name;
     report->compared = true;
-    return session_verify(session, session->options->allocated, &report->verify);
+    status = session_verify(session, session->options->allocated, &report->verify);
+    if (status != STATUS_DONE || !session->options->allocated || !session->source.analysed)
+        return status;
+    report->checked = true;
+    return checker_run(session, &report->checks);
 }
 
 enum exit_status command_verify(const struct options *options)

@@ -186,6 +186,22 @@ void report_sync(const struct report *report)
         sync_table(report);
 }
 
+static void add_checks(struct json_object *object, const struct checker_reports *checks)
+{
+    struct json_object *array = json_add_array(object, "checks");
+
+    for (size_t i = 0; i < checks->count; i++) {
+        const struct checker_report *check = &checks->items[i];
+        struct json_object *item = json_new();
+
+        json_add_text(item, "what", check->what);
+        json_add_text(item, "checker", check->checker);
+        json_add_text(item, "result", checker_result_name(check->result));
+        json_add_text(item, "says", check->says);
+        json_append(array, item);
+    }
+}
+
 static void verify_json(const struct report *report)
 {
     struct json_object *object = begin_json(report);
@@ -196,6 +212,8 @@ static void verify_json(const struct report *report)
     json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
     json_add_seconds(object, "seconds", report->verify.seconds);
     add_differences(object, report);
+    if (report->checked)
+        add_checks(object, &report->checks);
     json_print(object);
 }
 
@@ -210,6 +228,9 @@ void report_verify(const struct report *report)
     row("LUN", report->verify.lun_bytes, "");
     row("compared", report->verify.compared_bytes, "  (the rest is unmapped on both sides)");
     speed_row("time", report->verify.seconds, report->verify.compared_bytes);
+    for (size_t i = 0; i < report->checks.count; i++)
+        printf("%-12s %12s  (%s)\n", report->checks.items[i].checker,
+               checker_result_name(report->checks.items[i].result), report->checks.items[i].what);
     puts("No difference.");
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "checker.h"
 #include "endpoint.h"
 #include "exit_status.h"
 #include "session.h"
@@ -21,6 +22,8 @@ struct report {
     struct sync_result sync;
     bool compared; /* verify is filled: a comparison was begun */
     struct verify_result verify;
+    bool checked; /* checks is filled */
+    struct checker_reports checks;
 };
 
 void report_sync(const struct report *report);

@@ -2,6 +2,7 @@
 #include "analyse.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,9 +89,33 @@ static int find_format(struct region *region, const struct format **ret)
     return 0;
 }
 
+/* What there is no room for is not told. */
+static void add_found(const struct region *region, size_t at)
+{
+    struct analysis *result = region->analyser->result;
+    struct analysis_found *found = &result->found[at];
+
+    *found = (struct analysis_found){.format = region->format->name, .bytes = region->bytes};
+    found->one_piece = region_place(region, &found->start);
+    if (asprintf(&found->what, "%s%s%s", region->path, region->path[0] ? ", " : "",
+                 region->format->name) < 0)
+        found->what = NULL;
+    else
+        result->found_count = at + 1;
+}
+
+/* What was found in it does not count when it itself does not. */
+static void forget_found(struct analysis *result, size_t count)
+{
+    while (result->found_count > count)
+        free(result->found[--result->found_count].what);
+}
+
 static int analyse_with(struct region *region, const struct format *format)
 {
     struct claims *claims = &region->analyser->claims;
+    struct analysis *result = region->analyser->result;
+    size_t found_before = result->found_count;
     int r = claims_begin(claims);
 
     region->format = format;
@@ -101,10 +126,13 @@ static int analyse_with(struct region *region, const struct format *format)
         r = format->analyse(region);
     if (r == 0) {
         claims_commit(claims);
-        region->analyser->result->understood = true;
+        result->understood = true;
+        if (result->found_count < ANALYSIS_FOUND_MAX)
+            add_found(region, result->found_count);
         return 0;
     }
     claims_rollback(claims);
+    forget_found(result, found_before);
     note_failure(region, r);
     return r;
 }
@@ -188,6 +216,7 @@ void analysis_free(struct analysis *analysis)
 {
     allocation_free(&analysis->allocation);
     extent_list_free(&analysis->tables);
+    forget_found(analysis, 0);
     for (size_t i = 0; i < analysis->note_count; i++)
         free(analysis->notes[i]);
     *analysis = (struct analysis){0};

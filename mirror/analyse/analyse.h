@@ -13,9 +13,19 @@
 #include "endpoint.h"
 
 #define ANALYSIS_NOTES_MAX 12
+#define ANALYSIS_FOUND_MAX 64
 
 struct analyse_params {
     bool skip_gaps; /* what lies between partitions is free; otherwise it may hold boot loaders */
+};
+
+/* A file system, or whatever else has a table of contents that was understood. */
+struct analysis_found {
+    char *what;         /* "partition 1, ext4"; owned */
+    const char *format; /* "ext4" */
+    uint64_t start;     /* bytes of the LUN, when it lies there in one piece */
+    uint64_t bytes;
+    bool one_piece;
 };
 
 struct analysis {
@@ -24,6 +34,8 @@ struct analysis {
     size_t note_count;
     size_t notes_lost; /* there was no room for so many more */
     bool understood;   /* at least one table of contents was */
+    struct analysis_found found[ANALYSIS_FOUND_MAX];
+    size_t found_count;
     /* Of all that was read and of the allocation: another one, when the tables have changed. */
     uint64_t digest;
     struct extent_list tables; /* EXTENT_MAPPED is what was read; covers the LUN in order */

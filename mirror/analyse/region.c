@@ -22,6 +22,17 @@ uint32_t region_block_bytes(const struct region *region)
     return disk_reader_block_bytes(region->analyser->reader);
 }
 
+bool region_place(const struct region *region, uint64_t *ret_start)
+{
+    *ret_start = 0;
+    for (; region->below; region = region->below) {
+        if (region->segment_count != 1 || region->segments[0].stripes != 1)
+            return false;
+        *ret_start += region->segments[0].origins[0];
+    }
+    return true;
+}
+
 static const struct region_segment *find_segment(const struct region *region, uint64_t offset)
 {
     size_t low = 0, high = region->segment_count;

@@ -36,6 +36,9 @@ struct region {
  * out; -errno when nothing more can be done: the target is gone or memory is out. */
 int analyse_region(struct region *region);
 
+/* Where the region begins on the LUN; false when it does not lie there in one piece. */
+bool region_place(const struct region *region, uint64_t *ret_start);
+
 /* Adds a sentence to the result's notes. */
 void analyser_note(struct analyser *analyser, const char *sentence);
 

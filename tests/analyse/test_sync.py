@@ -66,6 +66,39 @@ class Sync(analyse_rig.Case):
         poke(copy, 1024 + 0x78, b"x")
         self.expect(DIFFERENT, "verify", "--source-map=analyse", "--allocated", self.primary, copy)
 
+    def checks(self, status, primary, secondary, **kwargs):
+        return self.expect(status, "verify", "--source-map=analyse", "--allocated", "--json",
+                           primary, secondary, **kwargs).json["checks"]
+
+    def test_verify_allocated_asks_the_file_systems_own_checker(self):
+        copy, _ = self.copy(self.primary)
+        check, = self.checks(DONE, self.primary, copy)
+        self.assertEqual((check["what"], check["checker"], check["result"]),
+                         ("ext4", "e2fsck -fn", "clean"))
+        before = rig.digest(copy)
+        # The root directory becomes a file; the maps of the blocks know nothing of that.
+        for image in (self.primary, copy):
+            run("debugfs", "-w", "-R", "set_inode_field <2> mode 0100644", image)
+        poke(copy, 1024, peek(self.primary, 1024, 1024))
+        self.assertNotEqual(rig.digest(copy), before)
+        before = rig.digest(copy)
+        check, = self.checks(DIFFERENT, self.primary, copy,
+                             says=["e2fsck -fn has found faults", "were there before"])
+        self.assertEqual(check["result"], "faulty")
+        self.assertEqual(rig.digest(copy), before)
+
+    def test_a_partition_is_checked_in_its_place(self):
+        image = self.file("disk", 40 * MIB)
+        run("sfdisk", "-q", image, input="2048,65536,L\n")
+        analyse_rig.place(image, MIB, self.primary)
+        copy, _ = self.copy(image)
+        check, = self.checks(DONE, image, copy)
+        self.assertEqual((check["what"], check["checker"]), ("partition 1, ext4", "e2fsck -fn"))
+        if check["result"] == "not run":  # only root can make a loop device
+            self.assertIn("loop device", check["says"])
+        else:
+            self.assertEqual(check["result"], "clean")
+
     def test_both_takes_what_is_mapped_and_allocated(self):
         copy = self.file("copy", 32 * MIB)
         written = {}
@@ -177,6 +210,9 @@ class NotThin(Targets):
         self.assertEqual(got["written_bytes"], SIZE)
         self.expect(DONE, "verify", url, whole)
         self.expect(DONE, "verify", "--source-map=analyse", "--allocated", url, copy)
+        got = self.expect(DONE, "verify", "--source-map=analyse", "--allocated", "--json", image,
+                          url, says=["e2fsck -fn was not run", "attach it"]).json
+        self.assertEqual([check["result"] for check in got["checks"]], ["not run"])
 
 
 if __name__ == "__main__":
