@@ -131,8 +131,60 @@ def data_grains(path):
     return found
 
 
+class Tap(unittest.TestResult):
+    """A line a test, as tests/run counts them."""
+
+    def __init__(self, stream):
+        super().__init__()
+        self.stream = stream
+
+    def _say(self, held, test, more=""):
+        name = test.id().split(".", 1)[-1].replace("_", " ")
+        print(f"{'ok' if held else 'not ok'} - {name}{more}", file=self.stream, flush=True)
+
+    def _went_wrong(self, test, error):
+        self._say(False, test)
+        for line in self._exc_info_to_string(error, test).splitlines():
+            print(f"# {line}", file=self.stream, flush=True)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._say(True, test)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._went_wrong(test, err)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._went_wrong(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self._went_wrong(subtest, err)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._say(True, test, f" # SKIP {reason}")
+
+
+class TapRunner:
+    def run(self, test):
+        result = Tap(sys.stdout)
+        test(result)
+        if result.testsRun == 0 and result.wasSuccessful():
+            print("not ok - there is no test", flush=True)
+            result.errors.append((test, "no test"))
+        return result
+
+
+def run_tests(module="__main__"):
+    unittest.main(module=module, testRunner=TapRunner)
+
+
 def main():
     random.seed(int(os.environ.get("THINMIRROR_SEED", "1")))
     if not THINMIRROR.exists():
         sys.exit(f"{THINMIRROR} is not built")
-    unittest.main(module="__main__", verbosity=2)
+    run_tests()
