@@ -127,9 +127,9 @@ static int print_map(struct endpoint *endpoint, const struct source_map *source,
     print_begin(&printer);
     while (printer.blocks[0] + printer.blocks[1] + printer.blocks[2] < endpoint->info.blocks) {
         map_reader_pump(&reader);
-        if (reader.busy)
+        if (map_reader_busy(&reader))
             r = copy_wait(sides, false, 0, err);
-        if (reader.busy && r == 0)
+        if (map_reader_busy(&reader) && r == 0)
             continue;
         if (reader.error || reader.gave_up)
             return errmsg_set(err, reader.error ? reader.error : -EIO, "%s", reader.message.text);

@@ -3,9 +3,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "checked.h"
+
+/* So many replies of one extent each in a row are how the endpoint answers, not how the map is. */
+#define NARROW_REPLIES 4
+/* The first regions to be asked about side by side, in extents as long as those seen so far. */
+#define FIRST_REGION_EXTENTS 16
 
 int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64_t end,
                     enum map_source source)
@@ -53,6 +59,10 @@ static int append(struct map_reader *reader, uint64_t blocks, enum extent_status
 
 void map_reader_free(struct map_reader *reader)
 {
+    if (reader->ahead)
+        map_ahead_free(reader->ahead);
+    free(reader->ahead);
+    reader->ahead = NULL;
     extent_list_free(&reader->list);
     extent_list_free(&reader->reply);
 }
@@ -107,30 +117,89 @@ static bool target_is_gone(int result)
     }
 }
 
+/* The question was not answered, as message says. */
+static void no_answer(struct map_reader *reader, int result, const struct errmsg *message)
+{
+    reader->message = *message;
+    if (target_is_gone(result))
+        reader->error = result;
+    else
+        give_up(reader);
+}
+
+/* Without memory for it one question at a time goes on being asked. */
+static void watch_replies(struct map_reader *reader)
+{
+    bool narrow = reader->reply.count == 1 && reader->covered < reader->end;
+
+    reader->narrow = narrow ? reader->narrow + 1 : 0;
+    if (reader->narrow < NARROW_REPLIES)
+        return;
+    reader->ahead = malloc(sizeof(*reader->ahead));
+    if (reader->ahead)
+        map_ahead_init(reader->ahead, reader->endpoint, reader->covered, reader->end,
+                       FIRST_REGION_EXTENTS * reader->reply.items[0].length);
+}
+
 static void map_done(struct endpoint_request *request)
 {
     struct map_reader *reader = request->opaque;
 
     reader->busy = false;
     if (request->result < 0) {
-        reader->message = request->error;
-        if (target_is_gone(request->result))
-            reader->error = request->result;
-        else
-            give_up(reader);
+        no_answer(reader, request->result, &request->error);
     } else if (!take_reply(reader)) {
         errmsg_set(&reader->message, 0,
                    "%s: the answer about block %" PRIu64 " on leaves a gap or says nothing",
                    reader->endpoint->info.name, reader->covered);
         give_up(reader);
+    } else {
+        watch_replies(reader);
     }
     extent_list_clear(&reader->reply);
+}
+
+/* Adds what the askers have found, as far as it goes on from covered and there is room. */
+static void take_from_ahead(struct map_reader *reader)
+{
+    struct map_asker *asker;
+
+    while (!reader->error && reader->list.count < MAP_READER_EXTENTS &&
+           (asker = map_ahead_turn(reader->ahead))) {
+        struct extent_list *found = &asker->found;
+
+        for (size_t i = 0; i < found->count && !reader->error; i++) {
+            int r = append(reader, found->items[i].length, found->items[i].status, SIZE_MAX);
+
+            if (r < 0)
+                reader->error = errmsg_set(&reader->message, r, "%s", strerror(-r));
+        }
+        extent_list_clear(found);
+        if (asker->covered == asker->end)
+            continue;
+        if (asker->result < 0)
+            no_answer(reader, asker->result, &asker->message);
+        return;
+    }
+}
+
+/* Whatever is in flight when the reader gives up is waited for, and ignored. */
+static void pump_ahead(struct map_reader *reader)
+{
+    if (!reader->gave_up)
+        take_from_ahead(reader);
+    if (!reader->gave_up && !reader->error && reader->list.count < MAP_READER_EXTENTS)
+        map_ahead_pump(reader->ahead);
 }
 
 void map_reader_pump(struct map_reader *reader)
 {
     int r;
 
+    if (reader->ahead) {
+        pump_ahead(reader);
+        return;
+    }
     if (reader->busy || reader->error || reader->covered == reader->end ||
         reader->list.count >= MAP_READER_EXTENTS)
         return;

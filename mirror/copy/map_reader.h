@@ -4,7 +4,8 @@
 
 /* Reads a side's map page by page, ahead of its user, in bounded memory.
  *
- * What is known is list, which covers [.., covered). One question is in flight at most. A reply
+ * What is known is list, which covers [.., covered). One question is in flight at most, until the
+ * endpoint turns out to answer with one extent each time: then many are (map_ahead.h). A reply
  * that breaks the rules (a gap, a step back, an empty one), or an error that the target itself
  * reports, ends the asking: from there on every block counts as mapped (gave_up). A lost
  * connection is an error instead. */
@@ -14,6 +15,7 @@
 
 #include "endpoint.h"
 #include "extents.h"
+#include "map_ahead.h"
 
 enum map_source {
     MAP_ASK,        /* what the endpoint says */
@@ -33,7 +35,9 @@ struct map_reader {
     struct extent_list list;
     struct extent_list reply; /* the endpoint's while busy */
     struct endpoint_request request;
-    bool busy;
+    bool busy;               /* request is in flight */
+    unsigned narrow;         /* so many replies in a row had one extent, and not the last */
+    struct map_ahead *ahead; /* asks from then on; otherwise NULL */
     bool gave_up;
     uint64_t gave_up_lba;
     int error;             /* -errno: the target is gone */
@@ -49,6 +53,12 @@ int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64
 void map_reader_limit(struct map_reader *reader, const struct extent_list *limit);
 /* Not while busy. */
 void map_reader_free(struct map_reader *reader);
+
+/* Whether anything is in flight. */
+static inline bool map_reader_busy(const struct map_reader *reader)
+{
+    return reader->ahead ? reader->ahead->in_flight > 0 : reader->busy;
+}
 
 /* Asks the next question when none is in flight, there is room, and something is left to ask. */
 void map_reader_pump(struct map_reader *reader);
@@ -83,7 +93,7 @@ static inline bool map_pair_finished(const struct map_pair *pair)
 
 static inline bool map_pair_busy(const struct map_pair *pair)
 {
-    return pair->primary.busy || pair->secondary.busy;
+    return map_reader_busy(&pair->primary) || map_reader_busy(&pair->secondary);
 }
 
 #endif

@@ -78,18 +78,19 @@ static int find_mapped(struct endpoint *endpoint, const struct copy_control *con
     while (r == 0) {
         const struct copy_side sides[2] = {{endpoint, true}, {NULL, false}};
 
-        for (size_t i = 0; i < reader.list.count && !*ret_found && !reader.busy; i++) {
+        for (size_t i = 0; i < reader.list.count && !*ret_found && !map_reader_busy(&reader); i++) {
             *ret_found = reader.list.items[i].status == EXTENT_MAPPED;
             *ret_lba = reader.list.items[i].start;
         }
         map_reader_consume(&reader, reader.covered);
-        if (!reader.busy && (reader.error || *ret_found || reader.covered == reader.end))
+        if (!map_reader_busy(&reader) &&
+            (reader.error || *ret_found || reader.covered == reader.end))
             return reader.error ? errmsg_set(err, reader.error, "%s", reader.message.text) : 0;
-        if (!reader.busy && copy_stopped(control))
+        if (!map_reader_busy(&reader) && copy_stopped(control))
             return errmsg_set(err, -EINTR, "stopped while reading the map of %s",
                               endpoint->info.name);
         map_reader_pump(&reader);
-        if (reader.busy)
+        if (map_reader_busy(&reader))
             r = copy_wait(sides, false, 0, err);
         if (r < 0 && reader.error)
             r = errmsg_set(err, reader.error, "%s", reader.message.text);

@@ -135,9 +135,10 @@ static bool finished(const struct sync *sync)
 static void wait_for_progress(struct sync *sync)
 {
     const struct copy_side sides[2] = {
-        {sync->params->primary, sync->mover.reading > 0 || sync->maps.primary.busy},
-        {sync->params->secondary,
-         sync->mover.writing > 0 || sync->maps.secondary.busy || sync->checkpoint.busy},
+        {sync->params->primary, sync->mover.reading > 0 || map_reader_busy(&sync->maps.primary)},
+        {sync->params->secondary, sync->mover.writing > 0 ||
+                                      map_reader_busy(&sync->maps.secondary) ||
+                                      sync->checkpoint.busy},
     };
     struct errmsg message;
     int r = copy_wait(sides, sync->error != 0, mover_delay(&sync->mover), &message);

@@ -92,9 +92,9 @@ static void wait_for_progress(struct verify *verify)
 {
     const struct copy_side sides[2] = {
         {verify->params->primary,
-         verify->comparer.reading_primary > 0 || verify->maps.primary.busy},
+         verify->comparer.reading_primary > 0 || map_reader_busy(&verify->maps.primary)},
         {verify->params->secondary,
-         verify->comparer.reading_secondary > 0 || verify->maps.secondary.busy},
+         verify->comparer.reading_secondary > 0 || map_reader_busy(&verify->maps.secondary)},
     };
     struct errmsg message;
     int r = copy_wait(sides, verify->error != 0, comparer_delay(&verify->comparer), &message);

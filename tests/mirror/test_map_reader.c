@@ -78,13 +78,13 @@ static void questions_stop_when_enough_is_known(void **state)
     (void)state;
     fake->extents_per_map = 1000;
     assert_int_equal(map_reader_init(&reader, endpoint, HUGE_BLOCKS, MAP_ASK), 0);
-    for (map_reader_pump(&reader); reader.busy; map_reader_pump(&reader))
+    for (map_reader_pump(&reader); map_reader_busy(&reader); map_reader_pump(&reader))
         endpoint_wait(&endpoint, 1, -1);
     assert_int_equal(fake_count(fake, ENDPOINT_MAP), MAP_READER_EXTENTS / 1000 + 1);
     map_reader_consume(&reader, reader.covered);
     assert_int_equal(reader.list.count, 0);
     map_reader_pump(&reader);
-    assert_true(reader.busy);
+    assert_true(map_reader_busy(&reader));
     endpoint_wait(&endpoint, 1, -1);
     map_reader_free(&reader);
     endpoint_close(endpoint);
@@ -166,6 +166,117 @@ static void chunks_keep_to_every_limit(void **state)
     assert_int_equal(buffers_chunk_blocks(1 << 20, 128, 128), 1);
 }
 
+static unsigned most_in_flight(struct fake_endpoint *fake)
+{
+    return fake->high_water[ENDPOINT_MAP];
+}
+
+/* All of the map is as the LUN's; the questions it took. */
+static size_t expect_map(struct fake_endpoint *fake, uint64_t blocks)
+{
+    struct endpoint *endpoint = &fake->base;
+    size_t before = fake_count(fake, ENDPOINT_MAP);
+    struct map_reader reader;
+    uint64_t at = 0;
+
+    assert_int_equal(map_reader_init(&reader, endpoint, blocks, MAP_ASK), 0);
+    while (at < blocks) {
+        map_reader_pump(&reader);
+        if (map_reader_busy(&reader))
+            assert_int_equal(endpoint_wait(&endpoint, 1, -1), 0);
+        assert_int_equal(reader.error, 0);
+        assert_true(reader.list.count <= MAP_READER_EXTENTS + MAP_AHEAD_ASKERS * MAP_AHEAD_FOUND);
+        while (at < reader.covered) {
+            const struct extent *told = extent_list_find(&reader.list, at);
+            struct extent real = {0};
+
+            assert_non_null(told);
+            fake->map_extent(at, &real);
+            assert_int_equal(told->status, real.status);
+            at = min_u64(told->start + told->length, real.start + real.length);
+        }
+        map_reader_consume(&reader, at);
+    }
+    assert_false(reader.gave_up);
+    assert_false(map_reader_busy(&reader));
+    map_reader_free(&reader);
+    return fake_count(fake, ENDPOINT_MAP) - before;
+}
+
+/* Extents of 8 blocks in the first GiB, then of one GiB. */
+static void fine_then_coarse(uint64_t lba, struct extent *ret)
+{
+    unsigned shift = lba < 1 << 21 ? 3 : 21;
+    uint64_t number = lba >> shift;
+
+    *ret = (struct extent){number << shift, UINT64_C(1) << shift,
+                           number % 2 ? EXTENT_MAPPED : EXTENT_DEALLOCATED};
+}
+
+static void one_extent_a_reply_is_asked_for_side_by_side(void **state)
+{
+    enum { EXTENTS = 20000 };
+    struct fake_endpoint *fake = fake_create_huge("fake", HUGE_BLOCKS, every_other_mib);
+    size_t questions;
+
+    (void)state;
+    fake->extents_per_map = 1;
+    fake->shuffle = true;
+    questions = expect_map(fake, (uint64_t)EXTENTS << 11);
+    assert_int_equal(most_in_flight(fake), MAP_AHEAD_ASKERS);
+    assert_in_range(questions, EXTENTS, EXTENTS + EXTENTS / 10);
+    endpoint_close(&fake->base);
+}
+
+static void regions_grow_where_extents_are_long(void **state)
+{
+    enum { FINE = (1 << 21) / 8, COARSE = 4096 };
+    struct fake_endpoint *fake = fake_create_huge("fake", HUGE_BLOCKS, fine_then_coarse);
+    size_t questions;
+
+    (void)state;
+    fake->extents_per_map = 1;
+    questions = expect_map(fake, (uint64_t)COARSE << 21);
+    assert_in_range(questions, FINE + COARSE - 1, FINE + COARSE + FINE / 20);
+    endpoint_close(&fake->base);
+}
+
+static void replies_of_many_extents_are_asked_for_one_by_one(void **state)
+{
+    struct fake_endpoint *fake = fake_create_huge("fake", HUGE_BLOCKS, every_other_mib);
+
+    (void)state;
+    fake->extents_per_map = 2;
+    assert_int_equal(expect_map(fake, 2000 << 11), 1000);
+    assert_int_equal(most_in_flight(fake), 1);
+    endpoint_close(&fake->base);
+}
+
+/* What was told before the defect holds, what comes after it counts as mapped. */
+static void a_defect_met_ahead_counts_from_where_it_is(void **state)
+{
+    struct fake_endpoint *fake = fake_create("fake", 1 << 16);
+    struct endpoint *endpoint = &fake->base;
+    struct map_reader reader;
+
+    (void)state;
+    for (uint64_t lba = 0; lba < 1 << 16; lba += 16)
+        fake_set_status(fake, lba, 8, EXTENT_MAPPED);
+    fake->extents_per_map = 1;
+    fake->defect = FAKE_MAP_EMPTY;
+    fake->defect_lba = 5000;
+    assert_int_equal(map_reader_init(&reader, endpoint, 1 << 16, MAP_ASK), 0);
+    for (map_reader_pump(&reader); map_reader_busy(&reader); map_reader_pump(&reader))
+        assert_int_equal(endpoint_wait(&endpoint, 1, -1), 0);
+    assert_true(reader.gave_up);
+    assert_int_equal(reader.gave_up_lba, 5000);
+    for (uint64_t lba = 0; lba < 1 << 16; lba++)
+        assert_int_equal(extent_list_find(&reader.list, lba)->status == EXTENT_MAPPED,
+                         lba >= 5000 || lba % 16 < 8);
+    map_reader_free(&reader);
+    endpoint_close(endpoint);
+}
+
 static void limit_of(struct extent_list *limit, uint64_t blocks)
 {
     for (uint64_t lba = 0; lba < blocks; lba += 8)
@@ -188,7 +299,7 @@ static void expect_both(struct fake_endpoint *fake, enum map_source source, bool
         struct endpoint *endpoint = &fake->base;
 
         map_reader_pump(&reader);
-        if (reader.busy)
+        if (map_reader_busy(&reader))
             assert_int_equal(endpoint_wait(&endpoint, 1, -1), 0);
         assert_int_equal(reader.error, 0);
         for (; at < reader.covered; at++) {
@@ -233,6 +344,10 @@ int main(void)
         cmocka_unit_test(jobs_that_do_not_touch_stay_apart),
         cmocka_unit_test(pieces_end_on_boundaries),
         cmocka_unit_test(chunks_keep_to_every_limit),
+        cmocka_unit_test(one_extent_a_reply_is_asked_for_side_by_side),
+        cmocka_unit_test(regions_grow_where_extents_are_long),
+        cmocka_unit_test(replies_of_many_extents_are_asked_for_one_by_one),
+        cmocka_unit_test(a_defect_met_ahead_counts_from_where_it_is),
         cmocka_unit_test(what_the_limit_does_not_have_is_not_mapped),
     };
 
