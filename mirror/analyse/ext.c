@@ -26,7 +26,8 @@ struct ext {
     ext2_filsys fs;
     uint64_t block_bytes;
     uint64_t blocks;
-    uint8_t *bitmap; /* of one group */
+    uint8_t *bitmap;        /* of one group */
+    uint64_t free_clusters; /* of all groups so far */
 };
 
 static int probe(struct region *region)
@@ -155,6 +156,7 @@ static int take_bitmap(struct ext *ext, dgrp_t group, uint64_t first, uint64_t e
     }
     if (free_clusters != ext2fs_bg_free_blocks_count(ext->fs, group))
         return region_refuse(ext->region, "a block bitmap and its count contradict each other");
+    ext->free_clusters += free_clusters;
     return 0;
 }
 
@@ -168,10 +170,23 @@ static int take_group(struct ext *ext, dgrp_t group)
     if (!ext2fs_group_desc_csum_verify(ext->fs, group))
         return region_refuse(ext->region, "the checksum of a group is wrong");
     if (ext2fs_has_group_desc_csum(ext->fs) &&
-        ext2fs_bg_flags_test(ext->fs, group, EXT2_BG_BLOCK_UNINIT))
+        ext2fs_bg_flags_test(ext->fs, group, EXT2_BG_BLOCK_UNINIT)) {
+        ext->free_clusters += ext2fs_bg_free_blocks_count(ext->fs, group);
         return region_claim_free(ext->region, first * ext->block_bytes,
                                  (end - first) * ext->block_bytes);
+    }
     return take_bitmap(ext, group, first, end);
+}
+
+/* Where bitmaps have no checksums, the sum of all groups is one witness more. */
+static int check_sum(const struct ext *ext)
+{
+    if (!ext2fs_has_feature_metadata_csum(ext->fs->super) &&
+        ext->free_clusters * (uint64_t)EXT2FS_CLUSTER_RATIO(ext->fs) !=
+            ext2fs_free_blocks_count(ext->fs->super))
+        return region_refuse(ext->region,
+                             "its groups and its superblock count different free blocks");
+    return 0;
 }
 
 static int take_groups(struct ext *ext)
@@ -185,7 +200,7 @@ static int take_groups(struct ext *ext)
         r = keep_tables(ext);
     for (dgrp_t group = 0; r == 0 && group < ext->fs->group_desc_count; group++)
         r = take_group(ext, group);
-    return r;
+    return r < 0 ? r : check_sum(ext);
 }
 
 static int analyse(struct region *region)

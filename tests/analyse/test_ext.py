@@ -115,14 +115,29 @@ class Ext(analyse_rig.Case):
                                   (128 * MIB, 144 * MIB)]))
 
     def test_what_was_put_over_a_file_system_and_is_not_understood_counts(self):
+        image = self.make("-b", "4096")
         for offset, mark, name in ((0, b"LUKS\xba\xbe", "LUKS"),
+                                   (0, b"integrt\0", "dm-integrity"),
+                                   (0, b"SnAp", "snapshot"),
+                                   (32, b"ORCLDISK", "Oracle"),
                                    (16384 + 20, b"\0\0\0\x07version", "ZFS"),
                                    (4096 + 24, bytes.fromhex("c68573f64e1a45ca"), "bcache"),
                                    (65536 + 52, b"ReIsEr2Fs", "ReiserFS"),
-                                   (32769, b"CD001", "ISO 9660")):
-            image = self.make("-b", "4096")
-            poke(image, offset, mark)
-            self.check_all_allocated(image, f"{name}")
+                                   (32769, b"CD001", "ISO 9660"),
+                                   (128 * MIB - 1024, b"Intel Raid ISM Cfg Sig. ", "Intel"),
+                                   (128 * MIB - 512, bytes.fromhex("de11de11"), "DDF")):
+            with self.subTest(name):
+                before = peek(image, offset, len(mark))
+                poke(image, offset, mark)
+                self.check_all_allocated(image, name)
+                poke(image, offset, before)
+        self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+
+    def test_without_checksums_the_superblock_must_count_what_the_groups_count(self):
+        image = self.make("-b", "4096", "-O", "^metadata_csum")
+        self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+        run("debugfs", "-w", "-R", "ssv free_blocks_count 5000", image)
+        self.check_all_allocated(image, "count different free blocks")
 
     def test_garbage_in_its_tables_never_frees_what_is_used(self):
         image = self.make("-b", "4096")

@@ -107,6 +107,13 @@ class Xfs(analyse_rig.Case):
             poke(image, offset, bytes([peek(image, offset, 1)[0] ^ 0x41]))
             self.check_all_allocated(image, says)
 
+    def test_version_4_trees_that_contradict_each_other_are_allocated_whole(self):
+        """The first free extent begins a block earlier: no count tells, and there are no checksums."""
+        image = self.make("-m", "crc=0")
+        start = int.from_bytes(peek(image, 4096 + 16, 4), "big")
+        poke(image, 4096 + 16, (start - 1).to_bytes(4, "big"))
+        self.check_all_allocated(image, "contradict each other")
+
     def test_garbage_in_its_tables_never_frees_what_is_used(self):
         image = self.make()
         needed = self.free_of(image).inverse(320 * MIB)
