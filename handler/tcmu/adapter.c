@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "cfgstring.h"
@@ -214,17 +215,40 @@ static uint64_t coarse_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* How often this thread has given the processor away, to wait for something. */
+static long sleeps(void)
+{
+    struct rusage usage = {0};
+
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
+}
+
+/* Serves one that nobody knows whether it waits, here, and learns from it. */
+static int execute_and_learn(struct thin_device *thin, struct tcmulib_cmd *cmd, uint64_t begun)
+{
+    bool watched = pace_watches(&thin->pace);
+    long before = watched ? sleeps() : 0;
+    int status = execute(thin, cmd, LUN_WAITS_IF_UNKNOWN);
+    enum pace_sleep sleep = PACE_NOT_WATCHED;
+
+    if (status == LUN_WOULD_WAIT)
+        return status;
+    if (watched)
+        sleep = sleeps() != before ? PACE_SLEPT : PACE_NEVER_SLEPT;
+    pace_tried(&thin->pace, iov_total(cmd->iovec, (int)cmd->iov_cnt), begun, coarse_ms(), sleep);
+    return status;
+}
+
 /* False when the command is not one to serve here. */
 static bool serve_at_once(struct thin_device *thin, struct tcmulib_cmd *cmd)
 {
-    uint64_t begun = coarse_ms();
-    bool try_it = pace_try(&thin->pace, begun);
-    int status = execute(thin, cmd, try_it ? LUN_WAITS_IF_UNKNOWN : LUN_NEVER_WAITS);
+    uint64_t now = coarse_ms();
+    int status = pace_try(&thin->pace, now) ? execute_and_learn(thin, cmd, now)
+                                            : execute(thin, cmd, LUN_NEVER_WAITS);
 
     if (status == LUN_WOULD_WAIT)
         return false;
-    if (try_it)
-        pace_tried(&thin->pace, iov_total(cmd->iovec, (int)cmd->iov_cnt), begun, coarse_ms());
     complete(thin, cmd, status);
     return true;
 }

@@ -10,13 +10,21 @@
 
 enum { SMALL = 4096, LARGE = 1 << 20 };
 
-/* So many commands of bytes that take ms each, from *now on. */
-static void run(struct pace *pace, int count, size_t bytes, uint64_t ms, uint64_t *now)
+/* So many commands of bytes that take ms each, from *now on; those that are watched sleep or not.
+ */
+static void run_watched(struct pace *pace, int count, size_t bytes, uint64_t ms, uint64_t *now,
+                        enum pace_sleep sleep)
 {
     for (int i = 0; i < count; i++) {
-        pace_tried(pace, bytes, *now, *now + ms);
+        pace_tried(pace, bytes, *now, *now + ms, pace_watches(pace) ? sleep : PACE_NOT_WATCHED);
         *now += ms;
     }
+}
+
+/* Those that are slow wait for something. */
+static void run(struct pace *pace, int count, size_t bytes, uint64_t ms, uint64_t *now)
+{
+    run_watched(pace, count, bytes, ms, now, ms > 0 ? PACE_SLEPT : PACE_NEVER_SLEPT);
 }
 
 static void quick_commands_are_tried(void **state)
@@ -36,7 +44,7 @@ static void several_slow_ones_end_it_for_a_while(void **state)
     uint64_t now = 1000;
 
     (void)state;
-    run(&pace, 2, SMALL, 5, &now);
+    run(&pace, 3, SMALL, 5, &now); /* the first only makes it watch */
     assert_true(pace_try(&pace, now));
     run(&pace, 1, SMALL, 5, &now);
     assert_false(pace_try(&pace, now));
@@ -50,7 +58,7 @@ static void after_the_pause_one_slow_one_is_enough(void **state)
     uint64_t now = 1000;
 
     (void)state;
-    run(&pace, 3, SMALL, 5, &now);
+    run(&pace, 4, SMALL, 5, &now);
     now += PACE_CAREFUL_MS;
     run(&pace, 1, SMALL, 5, &now);
     assert_false(pace_try(&pace, now));
@@ -69,7 +77,7 @@ static void a_coarse_clock_is_enough(void **state)
         run(&pace, 1, SMALL, 4, &now);
         assert_true(pace_try(&pace, now));
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         run(&pace, 3, SMALL, 0, &now);
         run(&pace, 1, SMALL, 4, &now);
     }
@@ -84,8 +92,34 @@ static void a_large_command_may_take_longer(void **state)
     (void)state;
     run(&pace, 100, LARGE, 4, &now);
     assert_true(pace_try(&pace, now));
-    run(&pace, 3, LARGE, 8, &now);
+    run(&pace, 4, LARGE, 8, &now);
     assert_false(pace_try(&pace, now));
+}
+
+/* The processor is another's for a while, or so slow that everything is. */
+static void slow_ones_that_wait_for_nothing_are_tried(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    run_watched(&pace, 1000, SMALL, 8, &now, PACE_NEVER_SLEPT);
+    assert_true(pace_try(&pace, now));
+    run(&pace, 3, SMALL, 8, &now);
+    assert_false(pace_try(&pace, now));
+}
+
+static void what_stays_quick_is_watched_no_longer(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    assert_false(pace_watches(&pace));
+    run(&pace, 1, SMALL, 5, &now);
+    assert_true(pace_watches(&pace));
+    run(&pace, 1000, SMALL, 0, &now);
+    assert_false(pace_watches(&pace));
 }
 
 int main(void)
@@ -96,6 +130,8 @@ int main(void)
         cmocka_unit_test(after_the_pause_one_slow_one_is_enough),
         cmocka_unit_test(a_coarse_clock_is_enough),
         cmocka_unit_test(a_large_command_may_take_longer),
+        cmocka_unit_test(slow_ones_that_wait_for_nothing_are_tried),
+        cmocka_unit_test(what_stays_quick_is_watched_no_longer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
