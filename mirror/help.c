@@ -23,7 +23,8 @@
     "                      shorter for very many extents, analyse reads PRIMARY's own\n"        \
     "                      partition tables and file systems, both takes what lba-status and\n" \
     "                      analyse call used, full takes all. Without it: lba-status when\n"    \
-    "                      the target is thin and answers, else full\n"                         \
+    "                      the target is thin and answers, else analyse where a table\n"        \
+    "                      is understood, else full\n"                                          \
     "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
     "                      may be, is not used\n"                                               \
     "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G);\n"     \

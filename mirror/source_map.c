@@ -58,27 +58,48 @@ static enum exit_status read_tables(struct session *session)
     return STATUS_DONE;
 }
 
-/* What nobody asked for stays with what is certain: the primary's own tables are read on request.
- */
+static void choose_full(struct session *session)
+{
+    struct source_map *source = &session->source;
+
+    analysis_free(&source->analysis);
+    source->analysed = false;
+    source->name = "full";
+    message_note(&session->notes,
+                 "%s %s, and no table of contents on it was understood: all of its blocks are "
+                 "taken (source map: full)",
+                 session->primary->info.name,
+                 session->primary->info.can_map ? "is not thin"
+                                                : "does not tell which of its blocks are in use");
+}
+
+/* Without a choice of the user's: what the target says, if it is thin; else what the tables of
+ * contents call allocated, if one was understood; else everything. */
 static enum exit_status choose_best(struct session *session)
 {
     const struct endpoint_info *info = &session->primary->info;
     struct source_map *source = &session->source;
+    enum exit_status status;
 
     if (info->can_map && info->thin) {
         source->name = "lba-status";
         source->ask = true;
         return STATUS_DONE;
     }
-    source->name = "full";
+    status = read_tables(session);
+    if (status != STATUS_DONE)
+        return status;
+    if (!source->analysis.understood) {
+        choose_full(session);
+        return STATUS_DONE;
+    }
+    source->name = "analyse";
+    note_user(session);
     message_note(&session->notes,
-                 info->can_map
-                     ? "%s is not thin: all of its blocks are taken (source map: full); "
-                       "--source-map=analyse takes what its own tables call allocated"
-                     : "%s does not tell which of its blocks are in use: all of them are taken "
-                       "(source map: full); --source-map=analyse takes what its own tables call "
-                       "allocated",
-                 info->name);
+                 "%s %s: what its own tables of contents call allocated is taken (source map: "
+                 "analyse); --source-map=full takes all of it",
+                 info->name,
+                 info->can_map ? "is not thin" : "does not tell which of its blocks are in use");
     return STATUS_DONE;
 }
 
@@ -115,10 +136,11 @@ static enum exit_status choose(struct session *session)
         return endpoint_ask_bitmap(session->primary, &session->error) < 0 ? STATUS_FAILED
                                                                           : STATUS_DONE;
     if (source->ask && !session->primary->info.can_map) {
-        errmsg_set(&session->error, 0,
-                   "%s does not answer GET LBA STATUS: leave --source-map out to copy %s",
+        errmsg_set(&session->error, 0, "%s does not answer GET LBA STATUS: %s",
                    session->primary->info.name,
-                   choice == SOURCE_BOTH ? "what its own tables call allocated" : "all of it");
+                   choice == SOURCE_BOTH ? "--source-map=analyse takes what its own tables call "
+                                           "allocated"
+                                         : "leave --source-map out for the best there is");
         return STATUS_FAILED;
     }
     return choice == SOURCE_ANALYSE || choice == SOURCE_BOTH ? choose_analysed(session)

@@ -192,27 +192,47 @@ class Sync(analyse_rig.Case):
 class NotThin(Targets):
     """LUNs of tgtd that are not thin."""
 
-    def test_its_own_table_is_asked_on_request_only(self):
+    def test_its_own_table_is_asked_without_being_told(self):
         path, url = self.serve(0)
         image, free = make_file_system(self, "image", SIZE)
         path.write_bytes(image.read_bytes())
         self.tgtd[0].set_params("thin_provisioning=0")
         copy = self.file("copy", SIZE)
-        got = self.expect(DONE, "sync", "--source-map=analyse", "--verify", "--json", url,
-                          copy).json
+        got = self.expect(DONE, "sync", "--verify", "--json", url, copy,
+                          says=["its own tables of contents", "--source-map=full"]).json
         self.assertEqual(got["source_map"], "analyse")
         self.assertEqual(got["written_bytes"], free.inverse(SIZE).total())
         run("e2fsck", "-fn", copy)
-        whole = self.file("whole", SIZE)
-        got = self.expect(DONE, "sync", "--json", url, whole,
-                          says=["all of them are taken"]).json
-        self.assertEqual(got["source_map"], "full")
-        self.assertEqual(got["written_bytes"], SIZE)
-        self.expect(DONE, "verify", url, whole)
+        self.expect(DONE, "verify", url, copy)
         self.expect(DONE, "verify", "--source-map=analyse", "--allocated", url, copy)
         got = self.expect(DONE, "verify", "--source-map=analyse", "--allocated", "--json", image,
                           url, says=["e2fsck -fn was not run", "attach it"]).json
         self.assertEqual([check["result"] for check in got["checks"]], ["not run"])
+
+    def test_a_copy_of_all_of_it_is_as_good(self):
+        path, url = self.serve(0)
+        image, free = make_file_system(self, "image", SIZE)
+        path.write_bytes(image.read_bytes())
+        self.tgtd[0].set_params("thin_provisioning=0")
+        whole = self.file("whole", SIZE)
+        got = self.expect(DONE, "sync", "--source-map=full", "--json", url, whole).json
+        self.assertEqual(got["written_bytes"], SIZE)
+        self.expect(DONE, "verify", url, whole)
+        self.expect(DONE, "verify", "--source-map=full", url, whole)
+        self.expect(DIFFERENT, "verify", "--source-map=analyse", url, whole)
+        self.assertTrue(free.pieces)
+
+    def test_without_a_table_that_is_understood_all_of_it_is_taken(self):
+        path, url = self.serve(0)
+        image, _ = make_file_system(self, "image", SIZE)
+        path.write_bytes(image.read_bytes())
+        run("debugfs", "-w", "-R", "feature needs_recovery", path)
+        self.tgtd[0].set_params("thin_provisioning=0")
+        whole = self.file("whole", SIZE)
+        got = self.expect(DONE, "sync", "--json", url, whole,
+                          says=["journal has to be replayed", "all of its blocks are taken"]).json
+        self.assertEqual((got["source_map"], got["written_bytes"]), ("full", SIZE))
+        self.expect(DONE, "verify", url, whole)
 
 
 if __name__ == "__main__":
