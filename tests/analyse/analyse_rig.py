@@ -7,6 +7,8 @@ import lzma
 import os
 import pathlib
 import random
+import re
+import shutil
 import subprocess
 import sys
 
@@ -92,6 +94,18 @@ class Case(rig.Case):
             at += extent["blocks"]
         self.assertEqual(at * SECTOR, os.path.getsize(image))
         return extents, result.err
+
+    def check_by_partclone(self, kind, image, ratio=1.02):
+        """What partclone would copy of it is allocated, and not much more."""
+        if not shutil.which(f"partclone.{kind}"):
+            self.skipTest("partclone is not installed")
+        domain = self.folder / "domain"
+        domain.unlink(missing_ok=True)
+        run(f"partclone.{kind}", "-D", "-s", image, "-o", domain, "-L", self.folder / "partclone.log")
+        needed = Ranges([(int(start, 16), int(start, 16) + int(length, 16)) for start, length in
+                         re.findall(r"(?m)^(0x\w+) +(0x\w+) +\+$", domain.read_text())])
+        self.assertGreater(needed.total(), 0)
+        self.check(image, needed, ratio=ratio)
 
     def ranges(self, extents, status, why=""):
         return Ranges([(e["lba"] * SECTOR, (e["lba"] + e["blocks"]) * SECTOR) for e in extents

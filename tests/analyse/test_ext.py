@@ -62,6 +62,11 @@ class Ext(analyse_rig.Case):
                 extents = self.check(image, free.inverse(128 * MIB))
                 self.assertEqual({e["why"] for e in extents}, {"ext4"})
 
+    def test_partclone_would_copy_the_same(self):
+        for name in ("ext2", "1 KiB blocks", "32 bit, no checksums", "no flex_bg", "inline data"):
+            with self.subTest(name):
+                self.check_by_partclone("extfs", self.make(*VARIANTS[name]))
+
     def test_a_copy_passes_e2fsck_and_its_files_are_alike(self):
         image = self.make("-b", "4096")
         fill_free(image, self.free_of(image))

@@ -65,6 +65,12 @@ class Xfs(analyse_rig.Case):
         copy, _ = self.copy(image)
         run("xfs_repair", "-n", copy)
 
+    def test_partclone_would_copy_the_same(self):
+        for options in ([], ["-m", "crc=0"], ["-d", "agcount=2"]):
+            with self.subTest(options):
+                self.check_by_partclone("xfs", self.make(*options))
+        self.check_by_partclone("xfs", self.golden("xfs-v5"))
+
     def test_a_copy_passes_xfs_repair(self):
         for options in ([], ["-m", "crc=0"]):
             image = self.make(*options)
