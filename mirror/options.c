@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "endpoint.h"
 #include "size.h"
 
 #define SYNC   (1U << COMMAND_SYNC)
@@ -96,6 +97,17 @@ static int set_queue_depth(struct options *options, const char *value, struct er
     return 0;
 }
 
+static int set_sessions(struct options *options, const char *value, struct errmsg *err)
+{
+    uint64_t sessions;
+
+    if (size_parse(value, &sessions) < 0 || sessions == 0 || sessions > ENDPOINT_SESSIONS_MAX)
+        return errmsg_set(err, -EINVAL, "--sessions is a number from 1 to %d, not '%s'",
+                          ENDPOINT_SESSIONS_MAX, value);
+    options->sessions = (unsigned)sessions;
+    return 0;
+}
+
 static int set_skip_bad(struct options *options, const char *value, struct errmsg *err)
 {
     if (size_parse(value, &options->skip_bad) < 0 || options->skip_bad == 0)
@@ -148,6 +160,7 @@ static const struct option {
     {"auth-file", ALL, 0, set_auth_file},
     {"progress", SYNC | VERIFY, 0, set_progress},
     {"queue-depth", SYNC | VERIFY, 0, set_queue_depth},
+    {"sessions", SYNC | VERIFY, 0, set_sessions},
     {"rate", SYNC | VERIFY, 0, set_rate},
     {"source-map", SYNC | MAP | VERIFY, 0, set_source},
     {"skip-gaps", SYNC | MAP | VERIFY, offsetof(struct options, skip_gaps), NULL},

@@ -47,6 +47,7 @@ struct options {
     enum progress_mode progress;
     enum source_choice source;
     unsigned queue_depth;   /* 0: the default */
+    unsigned sessions;      /* with each iSCSI target; 0: one */
     uint64_t rate_bytes;    /* per second; 0: no limit */
     const char *rate_file;  /* holds the rate, looked at again and again; or NULL */
     unsigned checkpoint_ms; /* the least time between two notes of what is done */

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,9 +73,12 @@ static bool is_same_file(const char *a, const char *b)
 
 /* The messages of what is below: they get a line of their own, and say whose they are. */
 static struct progress *shown_progress;
+/* Guards what is on the terminal: the threads of sessions have messages, too. */
+static pthread_mutex_t shown_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void log_line(enum log_level level, const char *message)
 {
+    SCOPED_LOCK(&shown_lock);
     if (shown_progress)
         progress_clear(shown_progress);
     fprintf(stderr, "thinmirror: %s%s\n", level <= LOG_LEVEL_WARNING ? "warning: " : "", message);
@@ -83,6 +87,7 @@ static void log_line(enum log_level level, const char *message)
 enum exit_status session_open(struct session *session, const struct options *options,
                               bool secondary_writable)
 {
+    unsigned sessions = options->sessions ? options->sessions : 1;
     int r;
 
     *session = (struct session){.options = options, .sole_writer = -1};
@@ -94,7 +99,8 @@ enum exit_status session_open(struct session *session, const struct options *opt
     r = auth_table_load(options->auth_file, &session->auth, &session->error);
     if (r < 0)
         return STATUS_FAILED;
-    r = endpoint_open(options->names[0], 0, session->auth, &session->primary, &session->error);
+    r = endpoint_open_sessions(options->names[0], 0, session->auth, sessions, &session->primary,
+                               &session->error);
     if (r < 0)
         return open_status(options->names[0], r);
     if (options->name_count < 2)
@@ -105,8 +111,8 @@ enum exit_status session_open(struct session *session, const struct options *opt
                    options->names[0], options->names[1]);
         return STATUS_REFUSED;
     }
-    r = endpoint_open(options->names[1], secondary_writable ? ENDPOINT_WRITABLE : 0, session->auth,
-                      &session->secondary, &session->error);
+    r = endpoint_open_sessions(options->names[1], secondary_writable ? ENDPOINT_WRITABLE : 0,
+                               session->auth, sessions, &session->secondary, &session->error);
     return r < 0 ? open_status(options->names[1], r) : STATUS_DONE;
 }
 
@@ -144,6 +150,7 @@ static void show_progress(void *opaque, const struct copy_status *status)
 
     if (session->options->rate_file && copy_now() - session->rate_read >= RATE_READ_SECONDS)
         read_rate(session);
+    SCOPED_LOCK(&shown_lock);
     progress_show(&session->progress, status);
 }
 

@@ -8,6 +8,7 @@
 #include "checked.h"
 #include "device.h"
 #include "endpoint_kinds.h"
+#include "endpoint_sessions.h"
 #include "target_url.h"
 #include "transport.h"
 
@@ -69,6 +70,30 @@ int endpoint_open(const char *name, unsigned flags, const struct auth_table *aut
         break;
     }
     return endpoint_file_open(name, flags, ret, err);
+}
+
+int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
+                           unsigned sessions, struct endpoint **ret, struct errmsg *err)
+{
+    struct endpoint *opened[ENDPOINT_SESSIONS_MAX];
+    unsigned count = 0;
+
+    if (sessions == 0 || sessions > ENDPOINT_SESSIONS_MAX)
+        return errmsg_set(err, -EINVAL, "%s: 1 to %d sessions", name, ENDPOINT_SESSIONS_MAX);
+    if (strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) != 0)
+        sessions = 1;
+    while (count < sessions) {
+        int r = endpoint_open(name, flags, auth, &opened[count], err);
+
+        if (r == 0) {
+            count++;
+            continue;
+        }
+        while (count > 0)
+            endpoint_close(opened[--count]);
+        return r;
+    }
+    return endpoint_sessions_join(opened, count, ret, err);
 }
 
 void endpoint_close(struct endpoint *endpoint)

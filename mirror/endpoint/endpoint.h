@@ -117,6 +117,8 @@ enum endpoint_open_flags {
     ENDPOINT_WRITABLE = 1 << 0,
 };
 
+#define ENDPOINT_SESSIONS_MAX 16
+
 struct auth_table; /* CHAP secrets by target name, see auth.h; NULL: none */
 
 /* Opens what the name stands for: iscsi://[user@]host[:port]/iqn/lun, thin:PATH, a device node
@@ -124,6 +126,10 @@ struct auth_table; /* CHAP secrets by target name, see auth.h; NULL: none */
  * node is opened exclusively: -EBUSY with a sentence when it is mounted or held. */
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
                   struct endpoint **ret, struct errmsg *err);
+/* The same with so many sessions (1 to ENDPOINT_SESSIONS_MAX), which share the requests, each
+ * served by a thread of its own. Endpoints other than iSCSI have one however many are asked for. */
+int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
+                           unsigned sessions, struct endpoint **ret, struct errmsg *err);
 /* Takes NULL. */
 void endpoint_close(struct endpoint *endpoint);
 

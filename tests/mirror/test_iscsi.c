@@ -179,6 +179,49 @@ static void data_and_map_of_4096_byte_blocks(void **state)
     check_data("large", 4096, "D256 M16 D16 M224 D15872");
 }
 
+static void note_result(struct endpoint_request *request)
+{
+    *(int *)request->opaque = request->result;
+}
+
+/* What one session wrote the others read; closing ends what is in flight. */
+static void sessions_share_a_lun(void **state)
+{
+    enum { SESSIONS = 3 };
+    static char data[65536], back[65536];
+    struct iovec iov = {back, sizeof(back)};
+    int result = 1;
+    struct endpoint_request read = {.op = ENDPOINT_READ,
+                                    .blocks = sizeof(back) / 512,
+                                    .iov = &iov,
+                                    .iov_count = 1,
+                                    .done = note_result,
+                                    .opaque = &result};
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+    struct endpoint *endpoint;
+    struct errmsg err;
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip();
+    if (endpoint_open_sessions(tgtd_url(&target, "plain", 1, url), ENDPOINT_WRITABLE, NULL,
+                               SESSIONS, &endpoint, &err) < 0)
+        fail_msg("%s", err.text);
+    for (int i = 0; i < 2 * SESSIONS; i++) {
+        memset(data, 'a' + i, sizeof(data));
+        transfer(endpoint, ENDPOINT_WRITE, 0, sizeof(data) / 512, data);
+        transfer(endpoint, ENDPOINT_READ, 0, sizeof(data) / 512, back);
+        assert_memory_equal(data, back, sizeof(data));
+    }
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    assert_int_equal(endpoint->counters.writes, 2 * SESSIONS);
+    assert_int_equal(endpoint->counters.flushes, SESSIONS);
+    assert_int_equal(endpoint_submit(endpoint, &read), 0);
+    endpoint_close(endpoint);
+    assert_true(result <= 0);
+}
+
 struct many {
     struct endpoint *endpoint;
     unsigned submitted, done, failed;
@@ -461,6 +504,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_and_map_of_512_byte_blocks),
         cmocka_unit_test(data_and_map_of_4096_byte_blocks),
+        cmocka_unit_test(sessions_share_a_lun),
         cmocka_unit_test(many_are_in_flight_at_once),
         cmocka_unit_test(close_with_requests_in_flight),
         cmocka_unit_test(sessions_of_one_process_leave_each_other_alone),

@@ -97,11 +97,11 @@ class Gone(Targets):
         self.assertIn('"verified": false', out)
         self.assertNotIn("done", out)
 
-    def restart_during_copy(self, victim):
+    def restart_during_copy(self, victim, *more):
         source, primary = self.serve(0, SIZE, [(0, SIZE)])
         path, secondary = self.serve(1)
-        with self.start("sync", "--json", "--verify", "--rate=8M", "--checkpoint=0.2", primary,
-                        secondary) as run:
+        with self.start("sync", "--json", "--verify", "--rate=8M", "--checkpoint=0.2", *more,
+                        primary, secondary) as run:
             while not rig.data_grains(path):
                 self.assertIsNone(run.poll())
                 time.sleep(0.01)
@@ -122,6 +122,10 @@ class Gone(Targets):
         got = self.restart_during_copy(1)
         self.assertGreater(got["rollbacks"], 0)
         self.assertGreaterEqual(got["written_bytes"], SIZE)
+
+    def test_a_secondary_that_is_restarted_under_several_sessions(self):
+        got = self.restart_during_copy(1, "--sessions=3")
+        self.assertGreater(got["rollbacks"], 0)
 
     def test_another_lun_after_a_restart_is_not_written_to(self):
         _, primary = self.serve(0, SIZE, [(0, SIZE)])

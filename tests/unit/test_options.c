@@ -55,12 +55,13 @@ static void every_option_is_taken(void **state)
     (void)state;
     assert_int_equal(parse(&options, &err, "sync", "--overwrite", "--json", "a", "--verify",
                            "--progress=json", "--source-map=full", "--queue-depth=1024", "b",
-                           "--rate=1G", "--ledger=l", "--auth-file=f", NULL),
+                           "--rate=1G", "--sessions=16", "--ledger=l", "--auth-file=f", NULL),
                      0);
     assert_true(options.overwrite && options.json && options.verify);
     assert_int_equal(options.progress, PROGRESS_JSON);
     assert_int_equal(options.source, SOURCE_FULL);
     assert_int_equal(options.queue_depth, 1024);
+    assert_int_equal(options.sessions, 16);
     assert_int_equal(options.rate_bytes, 1 << 30);
     assert_string_equal(options.ledger, "l");
     assert_string_equal(options.auth_file, "f");
@@ -113,7 +114,8 @@ static void numbers_have_limits(void **state)
     static const char *const wrong[] = {
         "--queue-depth=0",  "--queue-depth=1025", "--queue-depth=-1", "--queue-depth=",
         "--queue-depth=8x", "--rate=0",           "--rate=-1",        "--rate=99999999999999999999",
-        "--rate=1.5M",      "--ledger=",          "--auth-file="};
+        "--rate=1.5M",      "--ledger=",          "--auth-file=",     "--sessions=0",
+        "--sessions=17"};
     struct options options;
     struct errmsg err;
 
@@ -141,7 +143,8 @@ static void help_and_parser_agree(void **state)
 {
     static const char *const options[] = {"--json",        "--auth-file", "--progress",
                                           "--queue-depth", "--rate",      "--source-map",
-                                          "--dry-run",     "--overwrite", "--ledger"};
+                                          "--sessions",    "--dry-run",   "--overwrite",
+                                          "--ledger"};
     struct errmsg err;
 
     (void)state;
