@@ -6,8 +6,8 @@
  * usage: bench_native_map VOLUME EXTENTS ROUNDS
  *
  * Makes the volume, every other 4 KiB of it mapped; it is the caller's to remove. Prints a line for
- * each measurement: "status|bitmap - NANOSECONDS" of a whole map, "query FRACTION NANOSECONDS" of
- * one descriptor at that fraction of the LUN (the median of many). */
+ * each measurement: "status|bitmap - NANOSECONDS" of a whole map, "query PERCENT NANOSECONDS" of
+ * one descriptor at that percentage of the LUN (the median of many). */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -161,7 +161,7 @@ int main(int argc, char *argv[])
         printf("status - %" PRIu64 "\n", whole_status(lun, blocks, extents));
         printf("bitmap - %" PRIu64 "\n", whole_bitmap(lun, blocks, extents));
         for (unsigned place = 0; place < PLACES; place++)
-            printf("query %.2f %" PRIu64 "\n", (double)place / (PLACES - 1),
+            printf("query %u %" PRIu64 "\n", place * 100 / (PLACES - 1),
                    one_descriptor(lun, (blocks - 1) / (PLACES - 1) * place));
     }
     lun_close(lun);

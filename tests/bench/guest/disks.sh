@@ -87,37 +87,40 @@ slow_device() { # DEVICE
     dmsetup mknodes slow && wait_for 10 test -b /dev/mapper/slow && echo /dev/mapper/slow
 }
 
-# One fio for all backends in turn; prints a value a line, in the order of the backends: IOPS of
-# small, MiB/s of large requests.
-measure() { # RW BLOCK_SIZE DEPTH
-  local backend job_options=() rw=$1 direction='read'
+# One fio for the backends given, in turn, each begun with nothing left to write back; prints a line
+# `BACKEND VALUE` for each: IOPS of small, MiB/s of large requests.
+measure() { # RW BLOCK_SIZE DEPTH BACKEND...
+  local rw=$1 bytes=$2 depth=$3 backend job_options=() direction='read'
+  shift 3
   case $rw in
     *write) direction='write' ;;
   esac
-  for backend in "${backends[@]}"; do
-    job_options+=(--name="$backend" --stonewall --filename="${disk[$backend]}" --rw="$rw" --bs="$2"
-      --iodepth="$3" --direct=1 --ioengine=libaio --time_based --runtime="$seconds" --ramp_time=1
-      --randrepeat=0)
+  for backend in "$@"; do
+    job_options+=(--name="$backend" --stonewall --filename="${disk[$backend]}" --rw="$rw" --bs="$bytes"
+      --iodepth="$depth" --direct=1 --ioengine=libaio --time_based --runtime="$seconds" --ramp_time=1
+      --randrepeat=0 --exec_prerun=sync)
   done
-  fio --output-format=json "${job_options[@]}" |
-    jq -r --arg direction "$direction" --arg bytes "$2" '.jobs[]
+  fio --output-format=json "${job_options[@]}" | sed -n '/^{/,$p' |
+    jq -r --arg direction "$direction" --arg bytes "$bytes" '.jobs[] | .jobname as $name
       | if .error != 0 then error("fio: error \(.error)") else .[$direction] end
-      | if $bytes == "4k" then .iops else .bw_bytes / 1048576 end'
+      | if $bytes == "4k" then .iops else .bw_bytes / 1048576 end | "\($name) \(.)"'
 }
 
+# Every round begins with another backend, so that none has the better place.
 measure_all() { # TRANSPORT STORAGE
-  local round workload how values i
+  local round workload first how lines line
   for ((round = 0; round < rounds; round++)); do
+    first=$((round % ${#backends[@]}))
     for workload in "${workloads[@]}"; do
       if [[ $2 == slow ]]; then
         sync
         echo 3 >/proc/sys/vm/drop_caches
       fi
       IFS=: read -r -a how <<<"$workload"
-      mapfile -t values < <(measure "${how[@]:1}")
-      ((${#values[@]} == ${#backends[@]})) || fail "${how[0]} failed"
-      for i in "${!backends[@]}"; do
-        echo "bench $1 $2 ${how[0]} ${backends[i]} ${values[i]}"
+      mapfile -t lines < <(measure "${how[@]:1}" "${backends[@]:first}" "${backends[@]:0:first}")
+      ((${#lines[@]} == ${#backends[@]})) || fail "${how[0]} failed"
+      for line in "${lines[@]}"; do
+        echo "bench $1 $2 ${how[0]} $line"
       done
     done
   done
