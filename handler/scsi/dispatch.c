@@ -8,6 +8,8 @@
  * system writes a file's blocks in whatever order and number it likes. Without a journal of our own
  * the promise would be false, so VPD B0h states no atomic lengths. */
 
+#include <string.h>
+
 #include "byteorder.h"
 #include "cdb.h"
 #include "lun_internal.h"
@@ -234,8 +236,7 @@ uint8_t lun_execute(struct lun *lun, struct lun_command *command)
     const struct operation *row = find(command, &reason);
     uint8_t status;
 
-    for (size_t i = 0; i < LUN_SENSE_BYTES; i++)
-        command->sense[i] = 0;
+    memset(command->sense, 0, LUN_SENSE_BYTES);
     command->data_in_bytes = 0;
     if (row && command->patience != LUN_WAITS && !(row->flags & QUICK))
         return LUN_WOULD_WAIT;

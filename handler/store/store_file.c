@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -20,7 +21,9 @@
 #include "file_probe.h"
 #include "iov.h"
 
-/* Elements handed to one preadv or pwritev; a longer list takes several calls. */
+/* Elements handed to one preadv or pwritev of a list that is too long for one, or was not taken
+ * whole.
+ */
 #define BATCH               256
 
 #define GRANULARITY_DEFAULT 4096
@@ -67,33 +70,63 @@ static void file_close(struct store *store)
 }
 
 /* Reads into the list's bytes; flags are preadv2's. */
-static int read_all(struct store_file *file, const struct iovec *iov, int iov_count,
-                    uint64_t offset, int flags)
+/* One call of the kernel for what it takes of the list. */
+typedef ssize_t transfer_call(int fd, const struct iovec *iov, int iov_count, off_t offset,
+                              int flags);
+
+static ssize_t read_call(int fd, const struct iovec *iov, int iov_count, off_t offset, int flags)
 {
+    ssize_t done =
+        flags ? preadv2(fd, iov, iov_count, offset, flags) : preadv(fd, iov, iov_count, offset);
+
+    if (done == 0) { /* someone cut the file short */
+        errno = EIO;
+        return -1;
+    }
+    return done;
+}
+
+static ssize_t write_call(int fd, const struct iovec *iov, int iov_count, off_t offset, int flags)
+{
+    return pwritev2(fd, iov, iov_count, offset, flags);
+}
+
+/* All of the list, however much of it one call takes. Most of the time that is all, so that the
+ * list is handed over as it is; only what is left then is cut up. */
+static int transfer(struct store_file *file, transfer_call *call, const struct iovec *iov,
+                    int iov_count, uint64_t offset, int flags)
+{
+    size_t left = iov_total(iov, iov_count), length;
     struct iov_cursor cursor = iov_cursor_at_start(iov, iov_count);
+    const struct iovec *next = iov;
     struct iovec batch[BATCH];
-    size_t length;
-    int count;
+    int count = iov_count;
 
-    while ((count = iov_cursor_batch(&cursor, SIZE_MAX, batch, BATCH, &length)) > 0) {
-        ssize_t done = flags ? preadv2(file->fd, batch, count, (off_t)offset, flags)
-                             : preadv(file->fd, batch, count, (off_t)offset);
+    if (count > IOV_MAX) {
+        count = iov_cursor_batch(&cursor, SIZE_MAX, batch, BATCH, &length);
+        next = batch;
+    }
+    while (left > 0) {
+        ssize_t done = call(file->fd, next, count, (off_t)offset, flags);
 
-        if (done < 0 && errno == EINTR)
+        if (done < 0 && errno != EINTR)
+            return negative_errno();
+        if (done <= 0)
             continue;
-        if (done < 0)
-            return -errno;
-        if (done == 0) /* someone cut the file short */
-            return -EIO;
-        iov_cursor_skip(&cursor, (size_t)done);
+        left -= (size_t)done;
+        if (left == 0)
+            break;
         offset += (uint64_t)done;
+        iov_cursor_skip(&cursor, (size_t)done);
+        count = iov_cursor_batch(&cursor, SIZE_MAX, batch, BATCH, &length);
+        next = batch;
     }
     return 0;
 }
 
 static int file_read(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset)
 {
-    return read_all(file_of(store), iov, iov_count, offset, 0);
+    return transfer(file_of(store), read_call, iov, iov_count, offset, 0);
 }
 
 static int file_read_cached(struct store *store, const struct iovec *iov, int iov_count,
@@ -104,7 +137,7 @@ static int file_read_cached(struct store *store, const struct iovec *iov, int io
 
     if (file->no_nowait)
         return -EOPNOTSUPP;
-    error = read_all(file, iov, iov_count, offset, RWF_NOWAIT);
+    error = transfer(file, read_call, iov, iov_count, offset, RWF_NOWAIT);
     if (error == -EOPNOTSUPP || error == -EINVAL)
         file->no_nowait = true;
     return error == -EINVAL ? -EOPNOTSUPP : error;
@@ -127,28 +160,6 @@ static int file_flush(struct store *store)
     return -EIO;
 }
 
-/* Writes the list's bytes; flags are pwritev2's. */
-static int write_all(struct store_file *file, const struct iovec *iov, int iov_count,
-                     uint64_t offset, int flags)
-{
-    struct iov_cursor cursor = iov_cursor_at_start(iov, iov_count);
-    struct iovec batch[BATCH];
-    size_t length;
-    int count;
-
-    while ((count = iov_cursor_batch(&cursor, SIZE_MAX, batch, BATCH, &length)) > 0) {
-        ssize_t done = pwritev2(file->fd, batch, count, (off_t)offset, flags);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return negative_errno();
-        iov_cursor_skip(&cursor, (size_t)done);
-        offset += (uint64_t)done;
-    }
-    return 0;
-}
-
 static int file_write(struct store *store, const struct iovec *iov, int iov_count, uint64_t offset,
                       bool fua)
 {
@@ -156,11 +167,11 @@ static int file_write(struct store *store, const struct iovec *iov, int iov_coun
     int error;
 
     if (!fua)
-        return write_all(file, iov, iov_count, offset, 0);
+        return transfer(file, write_call, iov, iov_count, offset, 0);
     if (file->flush_failed)
         return -EIO;
     if (!file->no_dsync) {
-        error = write_all(file, iov, iov_count, offset, RWF_DSYNC);
+        error = transfer(file, write_call, iov, iov_count, offset, RWF_DSYNC);
         /* The failure may be that of earlier writes, reported here and nowhere else. */
         if (error == -EIO)
             file->flush_failed = true;
@@ -168,7 +179,7 @@ static int file_write(struct store *store, const struct iovec *iov, int iov_coun
             return error;
         file->no_dsync = true;
     }
-    error = write_all(file, iov, iov_count, offset, 0);
+    error = transfer(file, write_call, iov, iov_count, offset, 0);
     return error ? error : file_flush(store);
 }
 
@@ -208,7 +219,7 @@ static int write_zeros(struct store_file *file, uint64_t offset, uint64_t length
             iov[count++] = (struct iovec){.iov_base = (void *)zeros, .iov_len = piece};
             described += piece;
         }
-        error = write_all(file, iov, count, offset, 0);
+        error = transfer(file, write_call, iov, count, offset, 0);
         if (error)
             return error;
         offset += described;

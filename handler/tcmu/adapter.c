@@ -184,6 +184,8 @@ static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd, enum lun_p
 
     if (status == LUN_WOULD_WAIT)
         return LUN_WOULD_WAIT;
+    if (status == SCSI_STATUS_GOOD)
+        return TCMU_STS_OK;
     memcpy(cmd->sense_buf, command.sense, sizeof(cmd->sense_buf));
     return runner_status(status, cmd->sense_buf);
 }

