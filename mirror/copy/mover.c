@@ -14,6 +14,8 @@
 #define BAD_TOLD 16
 /* The piece with control->detect_zeroes: what is emptied is a whole piece. */
 #define DETECT_BYTES (64 * 1024)
+/* All buffers together, however many are in flight: with more of them each is smaller. */
+#define BUFFERS_BYTES (32 * 1024 * 1024)
 
 struct piece {
     struct piece *next;
@@ -33,11 +35,14 @@ static unsigned copies_of(unsigned depth)
 }
 
 static uint64_t chunk_of(const struct endpoint_info *primary, const struct endpoint_info *secondary,
-                         const struct copy_control *control)
+                         const struct copy_control *control, unsigned copies)
 {
     uint64_t blocks = buffers_chunk_blocks(primary->block_size, primary->max_transfer_blocks,
                                            secondary->max_transfer_blocks);
 
+    /* By halves, which leaves pieces on the boundaries of larger blocks. */
+    while (blocks > 1 && blocks * primary->block_size * copies > BUFFERS_BYTES)
+        blocks /= 2;
     if (!control->detect_zeroes)
         return blocks;
     return min_u64(blocks, max_u64(DETECT_BYTES / primary->block_size, 1));
@@ -50,12 +55,13 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
     unsigned depth = control->queue_depth ? control->queue_depth : COPY_QUEUE_DEPTH;
     unsigned copies = copies_of(depth);
 
-    *mover = (struct mover){.primary = primary,
-                            .secondary = secondary,
-                            .control = control,
-                            .checkpoint = checkpoint,
-                            .depth = depth,
-                            .chunk_blocks = chunk_of(&primary->info, &secondary->info, control)};
+    *mover =
+        (struct mover){.primary = primary,
+                       .secondary = secondary,
+                       .control = control,
+                       .checkpoint = checkpoint,
+                       .depth = depth,
+                       .chunk_blocks = chunk_of(&primary->info, &secondary->info, control, copies)};
     mover->pieces = calloc(copies + depth, sizeof(*mover->pieces));
     if (!mover->pieces ||
         buffers_init(&mover->buffers, copies, mover->chunk_blocks * block_size) < 0) {

@@ -223,6 +223,19 @@ static void writes_and_unmaps_share_a_budget(void **state)
     assert_int_equal(most, 4);
 }
 
+/* 32 MiB of buffers, two for each request in flight. */
+static void a_deep_queue_has_smaller_requests(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_fill(fixture->primary, 0, 128, 1);
+    fixture->params.control.queue_depth = 1024;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fake_count(fixture->primary, ENDPOINT_READ), 4);
+    assert_int_equal(fake_count(fixture->secondary, ENDPOINT_WRITE), 4);
+    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+}
+
 static void the_map_is_asked_for_to_the_end(void **state)
 {
     struct fixture *fixture = *state;
@@ -416,6 +429,7 @@ int main(void)
         TEST(unmapping_is_cut_where_the_secondary_can_give_back),
         TEST(the_queue_is_kept_full_but_not_fuller),
         TEST(writes_and_unmaps_share_a_budget),
+        TEST(a_deep_queue_has_smaller_requests),
         TEST(the_map_is_asked_for_to_the_end),
         TEST(an_extent_over_many_replies_counts_once),
         TEST(the_flush_comes_after_the_last_write),
