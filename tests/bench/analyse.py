@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import statistics
+import struct
 import subprocess
 import tempfile
 import time
@@ -35,9 +36,37 @@ def large_file_systems(small):
         ("ext4", size, ["mkfs.ext4", "-q", "-F"]),
         ("ext4, all bitmaps written", size,
          ["mkfs.ext4", "-q", "-F", "-O", "^uninit_bg,^metadata_csum", "-E", "nodiscard"]),
+        ("ext4, free in pieces of 16 KiB", size,
+         ["mkfs.ext4", "-q", "-F", "-O", "^64bit,^uninit_bg,^metadata_csum", "-E", "nodiscard"]),
         ("XFS", size, ["mkfs.xfs", "-q", "-f"]),
         ("XFS, 256 groups", size, ["mkfs.xfs", "-q", "-f", "-d", "agcount=256"]),
     ]
+
+
+def fragment(path):
+    """Takes every other four blocks of an ext4 with 4 KiB blocks and without checksums."""
+    with open(path, "r+b") as file:
+        file.seek(1024)
+        superblock = bytearray(file.read(1024))
+        blocks, per_group = struct.unpack_from("<I", superblock, 4)[0], 8 * 4096
+        groups = -(-blocks // per_group)
+        file.seek(4096)
+        table_of_groups = bytearray(file.read(groups * 32))
+        pattern = int.from_bytes(b"\x0f" * 4096, "little")
+        free = 0
+        for group in range(groups):
+            file.seek(struct.unpack_from("<I", table_of_groups, group * 32)[0] * 4096)
+            bitmap = int.from_bytes(file.read(4096), "little") | pattern
+            file.seek(-4096, os.SEEK_CUR)
+            file.write(bitmap.to_bytes(4096, "little"))
+            count = per_group - bitmap.bit_count()
+            struct.pack_into("<H", table_of_groups, group * 32 + 12, count)
+            free += count
+        struct.pack_into("<I", superblock, 12, free)
+        file.seek(1024)
+        file.write(superblock)
+        file.seek(4096)
+        file.write(table_of_groups)
 
 
 def measured(command):
@@ -54,6 +83,8 @@ def analyse_large(options, directory, log, checks):
     path = directory / "primary.raw"
     for name, size, command in large_file_systems(options.small):
         make(path, size, *command)
+        if "in pieces" in name:
+            fragment(path)
         target = tgt.Tgtd(1, path, log)
         try:
             target.serve()
@@ -145,11 +176,56 @@ def copy_full(options, directory, log, checks):
                f"{ours} s, {plain} s")
 
 
+def copy_local(options, directory, checks):
+    """From file to file, beside partclone's image piped to its restore."""
+    part = 16 if options.small else 1
+    size, used = 4096 * MIB // part, 400 * MIB // part
+    path, copy = directory / "primary.raw", directory / "copy.raw"
+    ledger = directory / "ledger"
+    if not shutil.which("partclone.extfs"):
+        checks.skip("a copy from file to file is not slower than partclone's",
+                    "partclone is not installed")
+        return
+    path.unlink(missing_ok=True)
+    path.touch()
+    os.truncate(path, size)
+    fill(path, used)
+    log = f"-L {directory}/partclone.log"
+    tools = [
+        ("thinmirror sync --source-map=analyse",
+         [options.build / "bin/thinmirror", "sync", "--source-map=analyse", "--overwrite",
+          "--progress=none", f"--ledger={ledger}", path, copy]),
+        ("partclone.extfs | partclone.restore",
+         ["bash", "-c", f"set -o pipefail; partclone.extfs -q -c -s {path} {log} -o - | "
+                        f"partclone.restore -q {log} -C -s - -O {copy}"]),
+    ]
+    seconds = {name: [] for name, _ in tools}
+    for _ in range(options.rounds):
+        for name, command in tools:
+            copy.unlink(missing_ok=True)
+            copy.touch()
+            os.truncate(copy, size)
+            ledger.unlink(missing_ok=True)
+            taken, _, well = measured(command)
+            clean = subprocess.run(["e2fsck", "-fn", copy], capture_output=True,
+                                   check=False).returncode == 0
+            if well and clean:
+                seconds[name].append(taken)
+    ours, theirs = (statistics.median(seconds[name]) if seconds[name] else None
+                    for name, _ in tools)
+    table.show("The same file system, from file to file", ["case", "tool", "seconds", "spread"],
+               [[f"{used // MIB} MiB in use of {size // MIB}" if name == tools[0][0] else "", name,
+                 *table.median_and_spread(seconds[name])] for name, _ in tools])
+    checks.add(bool(ours and theirs) and (options.small or ours <= theirs),
+               "a copy from file to file is not slower than partclone's", f"{ours} s, {theirs} s")
+
+
 def run(options, checks):
     directory = pathlib.Path(tempfile.mkdtemp(prefix="thinmirror-bench-", dir=options.directory))
     try:
         with open(directory / "tgtd.log", "w", encoding="utf-8") as log:
             analyse_large(options, directory, log, checks)
             copy_full(options, directory, log, checks)
+        copy_local(options, directory, checks)
     finally:
         shutil.rmtree(directory)
