@@ -4,6 +4,7 @@
 
 import json
 import signal
+import struct
 import time
 
 import analyse_rig
@@ -187,6 +188,43 @@ class Sync(analyse_rig.Case):
                              says=["no table of contents"])
         self.assertEqual({e["status"] for e in result.json}, {"deallocated"})
         self.expect(USAGE, "map", "--source-map=table", empty, says=["analyse"])
+
+
+class LargeBlocks(analyse_rig.Case):
+    """LUNs with blocks of 4096 bytes, which the file systems know nothing of."""
+
+    def check(self, size, kind, checker, command):
+        part = self.file("part", size)
+        run(*command, part)
+        disk = self.folder / "disk"
+        disk.unlink(missing_ok=True)
+        self.file("disk", size + 4 * MIB)
+        poke(disk, 446, struct.pack("<BxxxBxxxII", 0, 0x83, 256, size // 4096))
+        poke(disk, 510, b"\x55\xaa")
+        analyse_rig.place(disk, MIB, part)
+        primary, copy = (self.volume(name, size + 4 * MIB, block_size=4096)
+                         for name in ("primary", "copy"))
+        with open(primary, "r+b") as file:
+            file.write(disk.read_bytes())
+        args = ["--source-map=analyse", f"thin:{primary}", f"thin:{copy}"]
+        got = self.expect(DONE, "sync", "--verify", "--overwrite", "--json", *args).json
+        self.assertEqual(got["source_map"], "analyse")
+        self.assertLess(got["written_bytes"], size // 2)
+        check, = self.expect(DONE, "verify", "--allocated", "--json", *args).json["checks"]
+        self.assertEqual((check["what"], check["checker"]), (f"partition 1, {kind}", checker[0]))
+        out = self.folder / "out"
+        out.write_bytes(copy.read_bytes()[MIB:MIB + size])
+        run(*checker[1], out)
+        for path in (primary, copy):
+            path.unlink()
+            path.with_name(path.name + ".thin").unlink()
+
+    def test_file_systems_on_blocks_of_4096_bytes(self):
+        ext = ("e2fsck -fn", ["e2fsck", "-fn"])
+        self.check(32 * MIB, "ext4", ext, ["mkfs.ext4", "-q", "-F", "-b", "1024"])
+        self.check(64 * MIB, "ext4", ext, ["mkfs.ext4", "-q", "-F", "-b", "4096"])
+        self.check(320 * MIB, "XFS", ("xfs_repair -n", ["xfs_repair", "-n", "-f"]),
+                   ["mkfs.xfs", "-q", "-s", "size=4096"])
 
 
 class NotThin(Targets):
