@@ -94,7 +94,7 @@ void lun_close(struct lun *lun)
 
 void lun_set_copy_group(struct lun *lun, const char *group)
 {
-    snprintf(lun->copy_group, sizeof(lun->copy_group), "%s", group);
+    registry_set_group(lun, group);
 }
 
 struct volume *lun_volume(struct lun *lun)

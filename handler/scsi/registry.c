@@ -2,12 +2,13 @@
 #include "registry.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "cleanup.h"
 #include "lun_internal.h"
 
-/* lock guards first, and open_next and users of every LUN in the list. */
+/* lock guards first, and open_next, users and copy_group of every LUN in the list. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t released;
@@ -34,6 +35,13 @@ void registry_remove(struct lun *lun)
     }
     while (lun->users > 0)
         pthread_cond_wait(&registry.released, &registry.lock);
+}
+
+void registry_set_group(struct lun *lun, const char *group)
+{
+    SCOPED_LOCK(&registry.lock);
+
+    snprintf(lun->copy_group, sizeof(lun->copy_group), "%s", group);
 }
 
 static bool same_group(const struct lun *a, const struct lun *b)

@@ -15,6 +15,9 @@ void registry_add(struct lun *lun);
 /* Nobody finds it any more; returns when nobody uses it any more. */
 void registry_remove(struct lun *lun);
 
+/* Which copy group the LUN is of, for those who look while it is open; "": of none. */
+void registry_set_group(struct lun *lun, const char *group);
+
 /* The LUN with this NAA designator that asker may copy from and to: itself, or one of its copy
  * group. NULL: there is none, or more than one. The caller gives it back with registry_release, and
  * soon: closing the LUN waits for that. */

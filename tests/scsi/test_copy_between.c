@@ -196,7 +196,7 @@ struct stress {
     struct rig *by;
     struct copy_rig_list list;
     atomic_bool stop;
-    unsigned good, gone;
+    atomic_uint good, gone;
 };
 
 static void *copy_until_stopped(void *argument)
