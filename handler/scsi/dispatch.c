@@ -210,6 +210,7 @@ static uint8_t run_writing(struct exec *exec, const struct operation *row)
 static uint8_t run(struct exec *exec, const struct operation *row)
 {
     struct sense attention;
+    uint8_t status;
 
     if (control_of(row, exec->cdb) & CONTROL_NACA)
         return exec_fail_field(exec);
@@ -217,7 +218,12 @@ static uint8_t run(struct exec *exec, const struct operation *row)
         return exec_fail_sense(exec, &attention);
     if (!(row->flags & WHILE_SEALED) && lun_is_sealed(exec->lun))
         return exec_fail_sealed(exec);
-    return row->flags & WRITES ? run_writing(exec, row) : row->run(exec);
+    if (row->flags & WRITES)
+        return run_writing(exec, row);
+    status = row->run(exec);
+    if (status != LUN_WOULD_WAIT)
+        lun_end_other(exec->lun);
+    return status;
 }
 
 /* Nothing an earlier command left in the buffers may reach the initiator. */

@@ -62,7 +62,7 @@ struct thresholds {
     uint64_t (*now_ms)(void);     /* monotonic */
     atomic_bool any;              /* at least one is enabled */
     atomic_uint_fast64_t bytes;   /* written since the last look */
-    atomic_uint_fast64_t next_ms; /* when to look at the latest, if something is written */
+    atomic_uint_fast64_t next_ms; /* when to look next, if something is written */
     atomic_uint told_offset;      /* of the threshold descriptor that the unit attention is about */
 };
 
@@ -142,6 +142,9 @@ void thresholds_destroy(struct thresholds *thresholds);
 /* Looks at the space now, raises the unit attention where a threshold is reached, and learns which
  * thresholds are enabled. */
 void lun_look_at_thresholds(struct lun *lun);
+/* After every command that writes nothing: looks at the thresholds when the last look is long ago.
+ */
+void lun_end_other(struct lun *lun);
 /* Ends a command that writes and has come to this error, or 0; it may have taken so many bytes.
  * Makes its data durable where WCE is 0 and they are not, and looks at the thresholds when it is
  * time to. The error, or that of the flush. */

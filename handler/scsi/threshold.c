@@ -2,8 +2,9 @@
 
 /* Thresholds on the space that is left, SBC-4 4.7.3.7. Asking the file system costs more than a
  * small write, so it is asked once in a second in which something was written, and after so many
- * bytes. A threshold that is reached is told at once, and again every few minutes for as long as it
- * stays so. */
+ * bytes. What others take of the same file system nobody tells, so any command has it looked at
+ * when that was long ago. A threshold that is reached is told at once, and again every few minutes
+ * for as long as it stays so. */
 
 #include <time.h>
 
@@ -13,6 +14,7 @@
 #include "lun_internal.h"
 
 #define LOOK_EVERY_MS    1000
+#define LOOK_AGAIN_MS    10000 /* when nothing is written */
 #define LOOK_EVERY_BYTES (UINT64_C(32) << 20)
 #define TELL_EVERY_MS    (5 * 60 * 1000)
 
@@ -130,6 +132,16 @@ static void note_write(struct lun *lun, uint64_t bytes)
     if (atomic_fetch_add_explicit(&thresholds->bytes, bytes, memory_order_relaxed) + bytes >=
             LOOK_EVERY_BYTES ||
         thresholds->now_ms() >= atomic_load_explicit(&thresholds->next_ms, memory_order_relaxed))
+        lun_look_at_thresholds(lun);
+}
+
+void lun_end_other(struct lun *lun)
+{
+    struct thresholds *thresholds = &lun->thresholds;
+
+    if (atomic_load_explicit(&thresholds->any, memory_order_relaxed) &&
+        thresholds->now_ms() >= atomic_load_explicit(&thresholds->next_ms, memory_order_relaxed) +
+                                    (LOOK_AGAIN_MS - LOOK_EVERY_MS))
         lun_look_at_thresholds(lun);
 }
 

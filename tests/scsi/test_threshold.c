@@ -229,6 +229,21 @@ static void much_written_within_a_second_is_looked_at(void **state)
     assert_told(rig, 1);
 }
 
+static void what_others_take_is_told_without_a_write(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_needs_native("it sets the store a quota");
+    set_threshold(rig, 0, 5);
+    store_mem_set_quota(rig->store, 4 << 20);
+    now_ms += 9999;
+    assert_not_told(rig);
+    assert_not_told(rig);
+    now_ms += 1;
+    assert_not_told(rig); /* has it looked at */
+    assert_told(rig, 0);
+}
+
 static void without_lbpere_nobody_is_told(void **state)
 {
     uint8_t select[SCSI_CDB_MAX_BYTES] = {SCSI_MODE_SELECT_6, PF, 0, 0, 16};
@@ -257,6 +272,7 @@ int main(void)
         TEST(freeing_arms_it_again),
         TEST(little_comings_and_goings_at_the_threshold_are_not_told),
         TEST(much_written_within_a_second_is_looked_at),
+        TEST(what_others_take_is_told_without_a_write),
         TEST(without_lbpere_nobody_is_told),
     };
 
