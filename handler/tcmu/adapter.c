@@ -28,6 +28,7 @@
 #include "iov.h"
 #include "lun.h"
 #include "pace.h"
+#include "ring.h"
 #include "runner_log.h"
 #include "scsi_defs.h"
 #include "sense.h"
@@ -42,6 +43,7 @@ struct thin_device {
     struct lun *lun;
     struct cfgstring config;
     pthread_mutex_t ring_lock; /* guards the ring's responses; none other is taken under it */
+    void *ring;                /* the memory shared with the kernel; NULL: there is none */
     struct workers *workers;
     struct pace pace; /* of the thread that takes the commands */
 };
@@ -166,8 +168,10 @@ static int runner_status(uint8_t scsi_status, uint8_t *sense)
     }
 }
 
-/* Serves the command as far as patience goes: the runner's status, or LUN_WOULD_WAIT. */
-static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd, enum lun_patience patience)
+/* Serves the command as far as patience goes: the runner's status, or LUN_WOULD_WAIT.
+ * *ret_reply_bytes: of the Data-In that comes with the status. */
+static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd, enum lun_patience patience,
+                   size_t *ret_reply_bytes)
 {
     int cdb_length = tcmu_cdb_get_length(cmd->cdb);
     /* The ring does not tell which way the data goes. */
@@ -184,16 +188,23 @@ static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd, enum lun_p
 
     if (status == LUN_WOULD_WAIT)
         return LUN_WOULD_WAIT;
+    *ret_reply_bytes = status == SCSI_STATUS_GOOD ? command.data_in_bytes : 0;
     if (status == SCSI_STATUS_GOOD)
         return TCMU_STS_OK;
     memcpy(cmd->sense_buf, command.sense, sizeof(cmd->sense_buf));
     return runner_status(status, cmd->sense_buf);
 }
 
-/* The command is the runner's again, and gone. */
-static void complete(struct thin_device *thin, struct tcmulib_cmd *cmd, int status)
+/* The command is the runner's again, and gone. A reply that is shorter than what the initiator
+ * expects is told from one that is full: the initiator learns the residual. */
+static void complete(struct thin_device *thin, struct tcmulib_cmd *cmd, int status,
+                     size_t reply_bytes)
 {
+    bool is_short = reply_bytes > 0 && reply_bytes < iov_total(cmd->iovec, (int)cmd->iov_cnt);
+
     pthread_mutex_lock(&thin->ring_lock);
+    if (thin->ring && is_short)
+        ring_set_read_bytes(thin->ring, (uint32_t)reply_bytes);
     tcmulib_command_complete(thin->dev, cmd, status);
     pthread_mutex_unlock(&thin->ring_lock);
     tcmulib_processing_complete(thin->dev);
@@ -204,8 +215,10 @@ static void serve(void *context, void *item)
 {
     struct thin_device *thin = context;
     struct tcmulib_cmd *cmd = item;
+    size_t reply_bytes = 0;
+    int status = execute(thin, cmd, LUN_WAITS, &reply_bytes);
 
-    complete(thin, cmd, execute(thin, cmd, LUN_WAITS));
+    complete(thin, cmd, status, reply_bytes);
 }
 
 /* Milliseconds, in the steps of the kernel's tick: this clock costs next to nothing. */
@@ -227,11 +240,12 @@ static long sleeps(void)
 }
 
 /* Serves one that nobody knows whether it waits, here, and learns from it. */
-static int execute_and_learn(struct thin_device *thin, struct tcmulib_cmd *cmd, uint64_t begun)
+static int execute_and_learn(struct thin_device *thin, struct tcmulib_cmd *cmd, uint64_t begun,
+                             size_t *ret_reply_bytes)
 {
     bool watched = pace_watches(&thin->pace);
     long before = watched ? sleeps() : 0;
-    int status = execute(thin, cmd, LUN_WAITS_IF_UNKNOWN);
+    int status = execute(thin, cmd, LUN_WAITS_IF_UNKNOWN, ret_reply_bytes);
     enum pace_sleep sleep = PACE_NOT_WATCHED;
 
     if (status == LUN_WOULD_WAIT)
@@ -246,12 +260,13 @@ static int execute_and_learn(struct thin_device *thin, struct tcmulib_cmd *cmd, 
 static bool serve_at_once(struct thin_device *thin, struct tcmulib_cmd *cmd)
 {
     uint64_t now = coarse_ms();
-    int status = pace_try(&thin->pace, now) ? execute_and_learn(thin, cmd, now)
-                                            : execute(thin, cmd, LUN_NEVER_WAITS);
+    size_t reply_bytes = 0;
+    int status = pace_try(&thin->pace, now) ? execute_and_learn(thin, cmd, now, &reply_bytes)
+                                            : execute(thin, cmd, LUN_NEVER_WAITS, &reply_bytes);
 
     if (status == LUN_WOULD_WAIT)
         return false;
-    complete(thin, cmd, status);
+    complete(thin, cmd, status, reply_bytes);
     return true;
 }
 
@@ -266,6 +281,14 @@ static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd
         serve(thin, cmd);
     pthread_setcancelstate(cancel_state, NULL);
     return TCMU_STS_ASYNC_HANDLED;
+}
+
+static void *ring_of(struct tcmu_device *dev)
+{
+    void *ring = NULL;
+
+    free(tcmu_dev_get_memory_info(dev, &ring, NULL, NULL));
+    return ring;
 }
 
 static int thin_open(struct tcmu_device *dev, bool reopen)
@@ -285,6 +308,7 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
     }
     pthread_mutex_init(&thin->ring_lock, NULL);
     thin->dev = dev;
+    thin->ring = ring_of(dev);
     error = workers_start(thin->config.threads, serve, thin, &thin->workers);
     if (error) {
         errmsg_set(&err, error, "%s cannot be served: no threads: %s", thin->config.path,

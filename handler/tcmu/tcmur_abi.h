@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 struct tcmu_device; /* opaque: libtcmu's */
@@ -127,6 +128,10 @@ void tcmur_dev_set_private(struct tcmu_device *dev, void *handler_data);
 char *tcmu_dev_get_cfgstring(struct tcmu_device *dev);
 /* "uio0": its name in sysfs ends with the whole cfgstring, where the runner takes it from. */
 char *tcmu_dev_get_uio_name(struct tcmu_device *dev);
+/* Where the memory shared with the kernel is mapped, mailbox first (linux/target_core_user.h), how
+ * long it is and where in its file; each may be NULL. Returns that file's name, for the caller to
+ * free, or NULL. */
+char *tcmu_dev_get_memory_info(struct tcmu_device *dev, void **base, size_t *len, off_t *offset);
 uint32_t tcmu_dev_get_block_size(struct tcmu_device *dev); /* bytes */
 uint64_t tcmu_dev_get_num_lbas(struct tcmu_device *dev);
 /* A number from the device's info file in configfs; *ret is 0 or -errno. */

@@ -341,11 +341,14 @@ static void task_management_functions_are_those_of_the_kernel_target(void **stat
                                        SCSI_SA_REPORT_TASK_MANAGEMENT_FUNCTIONS};
     struct rig *rig = *state;
     uint8_t reply[16];
+    struct answer answer;
 
     cdb[9] = sizeof(reply);
-    assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));
+    answer = rig_command_in(rig, cdb, reply, sizeof(reply));
+    assert_good(answer);
+    assert_length(answer, 4); /* and behind that only zeros, if anything */
     assert_int_equal(reply[0], expected[0]);
-    for (size_t i = 1; i < sizeof(reply); i++)
+    for (size_t i = 1; i < 4; i++)
         assert_int_equal(reply[i], 0);
     cdb[2] = 0x80; /* REPD */
     assert_good(rig_command_in(rig, cdb, reply, sizeof(reply)));

@@ -97,11 +97,11 @@ static void one_reply_holds_as_many_descriptors_as_fit(void **state)
     assert_descriptor(reply, 2, 24, 40, DEALLOCATED);
     assert_descriptor(reply, 3, 64, 8, MAPPED);
     assert_descriptor(reply, 4, 72, (uint32_t)rig->blocks - 72, DEALLOCATED);
-    assert_good(get_lba_status(rig, 3, 8 + 3 * 16, reply, sizeof(reply)));
+    answer = get_lba_status(rig, 3, 8 + 3 * 16, reply, sizeof(reply));
+    assert_good(answer);
+    assert_length(answer, 8 + 3 * 16); /* and behind that only zeros, if anything */
     assert_header(reply, 3, LBA_STATUS_ALLOCATION_LENGTH);
     assert_descriptor(reply, 2, 24, 40, DEALLOCATED);
-    for (size_t i = 8 + 3 * 16; i < sizeof(reply); i++)
-        assert_int_equal(reply[i], 0);
 }
 
 /* From every LBA round the islands, with every allocation length: never an error, never a byte

@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host_ring.h"
+
 /* libtcmu's struct tcmu_device, which its exported functions read and write. */
 #define TCMU_DEVICE_BYTES 4360
 
 struct host_device {
     _Alignas(16) unsigned char tcmu_device[TCMU_DEVICE_BYTES];
     void *handler_data;
+    struct host_ring *ring;
     uint64_t configured_bytes;
     pthread_t *workers;
     pthread_mutex_t lock;
@@ -54,6 +57,14 @@ uint64_t tcmu_cfgfs_dev_get_info_u64(struct tcmu_device *dev, const char *name, 
 {
     *ret = strcmp(name, "Size") == 0 ? 0 : -1;
     return ((struct host_device *)dev)->configured_bytes;
+}
+
+char *tcmu_dev_get_memory_info(struct tcmu_device *dev, void **base, size_t *len, off_t *offset)
+{
+    (void)len;
+    (void)offset;
+    *base = ((struct host_device *)dev)->ring;
+    return strdup("/dev/uio0");
 }
 
 __attribute__((format(printf, 1, 0))) static void append_to_log(const char *format, va_list args)
@@ -192,6 +203,7 @@ void tcmulib_command_complete(struct tcmu_device *dev, struct tcmulib_cmd *lib_c
 
     pthread_mutex_lock(&device->lock);
     command->status = status;
+    command->read_bytes = host_ring_take_read_bytes(device->ring);
     memcpy(command->sense, lib_cmd->sense_buf, sizeof(command->sense));
     command->done = true;
     pthread_mutex_unlock(&device->lock);
@@ -255,6 +267,7 @@ static void free_device(struct host_device *device)
     pthread_cond_destroy(&device->queued);
     pthread_mutex_destroy(&device->lock);
     free(device->workers);
+    free(device->ring);
     free(device);
 }
 
@@ -269,6 +282,7 @@ int host_add(const char *cfgstring, uint32_t block_size, uint64_t bytes, struct 
     pthread_cond_init(&device->completed, NULL);
     device->tail = &device->head;
     device->configured_bytes = bytes;
+    device->ring = host_ring_create();
     tcmu_dev_set_block_size(dev, block_size);
     tcmu_dev_set_num_lbas(dev, bytes / block_size);
     strcpy(tcmu_dev_get_cfgstring(dev), cfgstring);

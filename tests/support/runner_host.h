@@ -43,6 +43,7 @@ struct host_command {
     size_t iov_count;
     int status; /* enum tcmu_status */
     uint8_t sense[TCMULIB_SENSE_BYTES];
+    uint32_t read_bytes; /* of the Data-In as the handler said; 0: all that there is room for */
     bool done;
     struct host_command *next; /* the host's */
 };

@@ -249,6 +249,32 @@ static enum extent_status lba_status(struct host_device *device, uint64_t lba, u
     return status;
 }
 
+static void the_kernel_is_told_how_long_a_reply_is_that_does_not_fill_its_buffer(void **state)
+{
+    struct host_device *device = serve(cfgstring, 512);
+    struct host_command command = {0};
+    uint8_t reply[512];
+
+    (void)state;
+    cdb_inquiry(command.cdb, 255);
+    assert_int_equal(host_execute(device, &command, reply, 255), TCMU_STS_OK);
+    assert_int_equal(command.read_bytes, 5 + reply[4]);
+    cdb_inquiry(command.cdb, 36);
+    assert_int_equal(host_execute(device, &command, reply, 36), TCMU_STS_OK);
+    assert_int_equal(command.read_bytes, 0);
+    cdb_read_16(command.cdb, 0, 1);
+    assert_int_equal(host_execute(device, &command, reply, sizeof(reply)), TCMU_STS_OK);
+    assert_int_equal(command.read_bytes, 0);
+    cdb_write_16(command.cdb, 0, 1, false);
+    assert_int_equal(host_execute(device, &command, reply, sizeof(reply)), TCMU_STS_OK);
+    assert_int_equal(command.read_bytes, 0);
+    cdb_read_16(command.cdb, VOLUME_BYTES / 512, 1);
+    assert_int_equal(host_execute(device, &command, reply, sizeof(reply)),
+                     TCMU_STS_PASSTHROUGH_ERR);
+    assert_int_equal(command.read_bytes, 0);
+    host_remove(device);
+}
+
 static void mapping_is_told_and_given_back(void **state)
 {
     struct host_device *device = serve(cfgstring, 512);
@@ -453,6 +479,7 @@ int main(int argc, char **argv)
         MODULE_TEST(data_written_is_read_back_after_reopening),
         MODULE_TEST(scattered_buffers_are_filled_in_order),
         MODULE_TEST(inquiry_fills_its_whole_buffer),
+        MODULE_TEST(the_kernel_is_told_how_long_a_reply_is_that_does_not_fill_its_buffer),
         MODULE_TEST(mapping_is_told_and_given_back),
         MODULE_TEST(errors_come_with_their_sense_data),
         MODULE_TEST(every_operation_code_is_answered),
