@@ -12,17 +12,19 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "fuzz.h"
+#include "fuzz_buffer.h"
 #include "lba_status.h"
 #include "log.h"
 #include "lun.h"
 #include "lun_model.h"
 #include "lun_model_copy.h"
 #include "lun_model_mode.h"
+#include "lun_model_token.h"
 #include "sense.h"
 #include "store_mem.h"
 #include "zeros.h"
 
-enum { MAX_COMMANDS = 48, MAX_BUFFER = 32 * 1024, MAX_PIECES = 3, MAX_ATTENTIONS = 8 };
+enum { MAX_COMMANDS = 48, MAX_BUFFER = 32 * 1024, MAX_ATTENTIONS = 8 };
 
 struct harness {
     struct fuzz_input input;
@@ -31,51 +33,6 @@ struct harness {
     struct lun_model model;
     bool may_fail; /* a fault or a shortage is set: a write may break off in the middle */
 };
-
-/* One buffer in separate allocations, each of exactly its size. */
-struct buffer {
-    struct iovec pieces[MAX_PIECES];
-    int count;
-    size_t bytes;
-};
-
-static void buffer_make(struct buffer *buffer, size_t bytes, uint8_t cut)
-{
-    size_t left = bytes;
-
-    *buffer = (struct buffer){.bytes = bytes};
-    while (left > 0) {
-        bool last = buffer->count == MAX_PIECES - 1 || cut == 0;
-        size_t size = last ? left : min_u64(left, 1 + left * cut / 256);
-        struct iovec *piece = &buffer->pieces[buffer->count++];
-
-        *piece = (struct iovec){malloc(size), size};
-        FUZZ_CHECK(piece->iov_base);
-        left -= size;
-    }
-}
-
-static void buffer_free(struct buffer *buffer)
-{
-    for (int i = 0; i < buffer->count; i++)
-        free(buffer->pieces[i].iov_base);
-}
-
-static void buffer_set(struct buffer *buffer, const uint8_t *bytes)
-{
-    for (int i = 0; i < buffer->count; i++) {
-        memcpy(buffer->pieces[i].iov_base, bytes, buffer->pieces[i].iov_len);
-        bytes += buffer->pieces[i].iov_len;
-    }
-}
-
-static void buffer_get(const struct buffer *buffer, uint8_t *bytes)
-{
-    for (int i = 0; i < buffer->count; i++) {
-        memcpy(bytes, buffer->pieces[i].iov_base, buffer->pieces[i].iov_len);
-        bytes += buffer->pieces[i].iov_len;
-    }
-}
 
 static void check_sense(const struct lun_command *command, uint8_t status)
 {
@@ -108,7 +65,7 @@ static void compare_volume(struct harness *harness, struct lun_model_range undef
         FUZZ_CHECK(attempt == 0 && harness->may_fail);
         store_mem_set_fault(harness->store, "read", 0, 0);
     }
-    if (harness->may_fail && undefined.length > 0)
+    if ((harness->may_fail || undefined.even_without_fault) && undefined.length > 0)
         memcpy(model->bytes + undefined.start, now + undefined.start, undefined.length);
     FUZZ_CHECK(memcmp(now, model->bytes, model->size) == 0);
 }
@@ -199,6 +156,26 @@ static bool sends_data(uint8_t opcode)
     }
 }
 
+/* The model learns the token that POPULATE TOKEN has just made. */
+static void learn_token(struct harness *harness, uint32_t list_id)
+{
+    enum { BEFORE_TOKEN = 32 + 4 + 2 };
+    uint8_t cdb[16] = {SCSI_THIRD_PARTY_COPY_IN, SCSI_SA_RECEIVE_ROD_TOKEN_INFORMATION};
+    uint8_t reply[BEFORE_TOKEN + LUN_MODEL_TOKEN_BYTES];
+    struct iovec iov = {reply, sizeof(reply)};
+    struct lun_command command = {.cdb = cdb,
+                                  .cdb_length = sizeof(cdb),
+                                  .data_in = &iov,
+                                  .data_in_count = 1};
+
+    put_be32(cdb + 2, list_id);
+    put_be32(cdb + 10, sizeof(reply));
+    for (int attempt = 0; lun_execute(harness->lun, &command) != SCSI_STATUS_GOOD; attempt++)
+        FUZZ_CHECK(attempt < MAX_ATTENTIONS);
+    FUZZ_CHECK(command.data_in_bytes == sizeof(reply));
+    lun_model_keep_token(&harness->model, reply + BEFORE_TOKEN);
+}
+
 /* Runs a command with data_out of out_bytes and a Data-In buffer of in_bytes. shared: as an adapter
  * does that knows no directions, one buffer for both. */
 static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t cdb_bytes,
@@ -246,7 +223,8 @@ static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t c
     exchange.data_in_filled = command.data_in_bytes;
     if (cdb_bytes >= 10 && cdb[0] == SCSI_SANITIZE)
         adopt_sanitized(harness, &exchange);
-    lun_model_apply(&harness->model, &exchange, &undefined);
+    if (lun_model_apply(&harness->model, &exchange, &undefined))
+        learn_token(harness, get_be32(exact_cdb + 6));
     compare_volume(harness, undefined);
     buffer_free(&out);
     buffer_free(&in);
@@ -285,6 +263,7 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
         SCSI_WRITE_AND_VERIFY_12, SCSI_WRITE_AND_VERIFY_16, SCSI_COMPARE_AND_WRITE,
         SCSI_ORWRITE_16, SCSI_PRE_FETCH_10, SCSI_PRE_FETCH_16, SCSI_VARIABLE_LENGTH,
         SCSI_THIRD_PARTY_COPY_OUT, SCSI_MODE_SELECT_6,
+        SCSI_FORMAT_UNIT, SCSI_SANITIZE,
     };
     /* clang-format on */
     uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
@@ -313,6 +292,8 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
         return cdb_get_lba_status_32(cdb, first, count, fuzz_byte(&harness->input) % 18,
                                      fuzz_byte(&harness->input));
     cdb[0] = opcode;
+    if (opcode == SCSI_SANITIZE)
+        memset(cdb + 2, 0, length - 2);
     if (length > 6)
         cdb[1] = fuzz_byte(&harness->input) & (opcode == SCSI_SERVICE_ACTION_IN_16 ? 0x1F : 0x1B);
     return length;
@@ -383,6 +364,8 @@ static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[stat
         return pick_unmap_list(harness, cdb, data);
     if (cdb[0] == SCSI_THIRD_PARTY_COPY_OUT && !(cdb[1] & 0x10))
         return lun_model_make_copy(&harness->model, &harness->input, cdb, data);
+    if (cdb[0] == SCSI_THIRD_PARTY_COPY_OUT)
+        return lun_model_make_token_list(&harness->model, &harness->input, cdb, data);
     if (cdb[0] == SCSI_SANITIZE && (cdb[1] & 0x1F) == SCSI_SA_SANITIZE_OVERWRITE)
         return pick_overwrite_list(harness, cdb, data);
     cdb_decode_block_fields(cdb, &fields);
@@ -530,6 +513,7 @@ static bool start(struct harness *harness)
     harness->model.size = blocks * block_size;
     harness->model.block_size = block_size;
     harness->model.software_protected = false;
+    harness->model.token.valid = false;
     harness->model.read_only = (shape & 0xF8) == 0xF8;
     memset(harness->model.bytes, 0, harness->model.size);
     if (store_mem_create(harness->model.size, granularity, &harness->store))

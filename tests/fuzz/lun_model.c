@@ -10,6 +10,7 @@
 #include "lba_status.h"
 #include "lun_model_copy.h"
 #include "lun_model_mode.h"
+#include "lun_model_token.h"
 #include "unmap_list.h"
 #include "zeros.h"
 
@@ -342,7 +343,7 @@ static void apply_good(struct lun_model *model, const struct lun_exchange *excha
 static struct lun_model_range undefined_after(const struct lun_model *model,
                                               const struct lun_exchange *exchange)
 {
-    struct lun_model_range whole = {0, model->size};
+    struct lun_model_range whole = {.length = model->size};
     struct cdb_block_fields fields;
 
     if (lun_model_is_protected(model) || exchange->cdb_length < cdb_length(exchange->cdb[0]))
@@ -379,21 +380,24 @@ static struct lun_model_range undefined_after(const struct lun_model *model,
     }
 }
 
-void lun_model_apply(struct lun_model *model, const struct lun_exchange *exchange,
+bool lun_model_apply(struct lun_model *model, const struct lun_exchange *exchange,
                      struct lun_model_range *ret_undefined)
 {
     *ret_undefined = (struct lun_model_range){0};
     if (lun_model_is_copy(exchange)) {
         lun_model_copy(model, exchange, ret_undefined);
-        return;
+        return false;
     }
+    if (lun_model_is_token(exchange))
+        return lun_model_token(model, exchange, ret_undefined);
     if (exchange->status == SCSI_STATUS_CHECK_CONDITION) {
         if (exchange->cdb_length > 0)
             *ret_undefined = undefined_after(model, exchange);
-        return;
+        return false;
     }
     FUZZ_CHECK(exchange->cdb_length > 0);
     FUZZ_CHECK(cdb_length(exchange->cdb[0]) > 0);
     FUZZ_CHECK(exchange->cdb_length >= cdb_length(exchange->cdb[0]));
     apply_good(model, exchange);
+    return false;
 }

@@ -9,7 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LUN_MODEL_MAX_BYTES (128 * 1024)
+#define LUN_MODEL_MAX_BYTES   (128 * 1024)
+
+#define LUN_MODEL_TOKEN_BYTES 512
+
+/* The newest ROD token, and the data it stands for. */
+struct lun_model_token {
+    bool valid;
+    uint8_t bytes[LUN_MODEL_TOKEN_BYTES];
+    uint64_t length;
+    uint8_t data[LUN_MODEL_MAX_BYTES];
+};
 
 struct lun_model {
     uint8_t bytes[LUN_MODEL_MAX_BYTES];
@@ -18,6 +28,7 @@ struct lun_model {
     uint8_t naa[16]; /* its designator */
     bool read_only;
     bool software_protected; /* SWP of the control mode page */
+    struct lun_model_token token;
 };
 
 static inline bool lun_model_is_protected(const struct lun_model *model)
@@ -42,11 +53,13 @@ struct lun_exchange {
 struct lun_model_range {
     uint64_t start;
     uint64_t length;
+    bool even_without_fault;
 };
 
 /* Checks the answer and does to the model what the command did. On a failed command that writes,
- * *ret_undefined is what it may have changed before it failed: adopt it from the volume. */
-void lun_model_apply(struct lun_model *model, const struct lun_exchange *exchange,
+ * *ret_undefined is what it may have changed before it failed: adopt it from the volume, where a
+ * fault is set or the failure explains itself. True: a token was made (lun_model_token.h). */
+bool lun_model_apply(struct lun_model *model, const struct lun_exchange *exchange,
                      struct lun_model_range *ret_undefined);
 
 #endif
