@@ -17,7 +17,7 @@ runner_pid=
 
 # --- checks: TAP lines; a script ends with `finish_checks` ---
 
-checks=0 failures=0
+checks=0 failures=0 skips=0
 
 ok() { # NAME
   checks=$((checks + 1))
@@ -32,7 +32,7 @@ not_ok() { # NAME [DETAIL...]: each detail becomes a comment
 }
 
 skip() { # NAME REASON
-  checks=$((checks + 1))
+  checks=$((checks + 1)) skips=$((skips + 1))
   echo "ok $checks - $1 # SKIP $2"
 }
 
@@ -85,7 +85,7 @@ finish_checks() {
   [[ ! -s $missing_commands ]] ||
     not_ok "every program the test uses is there" "$(sort -u "$missing_commands")"
   echo "1..$checks"
-  echo "# $((checks - failures)) passed, $failures failed, $(cut -d . -f 1 /proc/uptime) s of guest time"
+  echo "# $((checks - failures - skips)) passed, $failures failed, $skips skipped, $(cut -d . -f 1 /proc/uptime) s of guest time"
   if ((failures > 0)); then
     echo "# the end of $runner_log:"
     tail -n 20 "$runner_log" 2>/dev/null | sed 's/^/#   /'
