@@ -218,7 +218,8 @@ static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t c
     buffer_get(shared ? &out : &in, reply);
     if (!shared || cdb_bytes == 0 || !sends_data(cdb[0]))
         FUZZ_CHECK(bytes_are_zero(reply + command.data_in_bytes, in_bytes - command.data_in_bytes));
-    exchange.sense_key = command.sense[2] & 0x0F;
+    /* Descriptor sense data has it elsewhere than fixed. */
+    exchange.sense_key = command.sense[command.sense[0] & 0x02 ? 1 : 2] & 0x0F;
     exchange.data_in = reply;
     exchange.data_in_filled = command.data_in_bytes;
     if (cdb_bytes >= 10 && cdb[0] == SCSI_SANITIZE)
