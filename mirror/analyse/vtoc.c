@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The VTOC of a DASD volume: every label (DSCB) is read, and what no data set's extents (Formats 1
+ * and 8, continued in Format 3) cover is free. The labels of free space (Formats 5 and 7) are not
+ * trusted: nobody keeps them on volumes with an index. A free track keeps its begin, where its home
+ * address, record zero and the end mark are: a track without them can't be written to again. */
+
+#include "vtoc.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "byteorder.h"
+#include "checked.h"
+#include "cleanup.h"
+
+#define VTOC_TRACKS_MAX 4096
+#define NAMES_MAX       1024 /* the map says why for as many extents; the others are only mapped */
+#define TRACK_KEEP      512  /* of a free track */
+#define TRACKS_MAX      (1U << 26)
+
+/* Places in a DSCB, key included. */
+#define NAME_BYTES         44
+#define FORMAT_ID          44
+#define EXTENT_COUNT       59
+#define EXTENTS            105
+#define EXTENT_BYTES       10
+#define EXTENTS_F1         3
+#define POINTER            135
+#define F4_STATUS          58
+#define F4_CYLINDERS       62
+#define F4_HEADS           64
+#define F4_PER_TRACK       74
+#define F4_LARGE_CYLS      132
+#define CYLS_LARGE         0xFFFE
+
+#define STATUS_INTERRUPTED 0x04
+#define EXTENT_SHARED      0x80 /* its cylinders are shared with other data sets */
+
+struct vtoc {
+    struct dasd *dasd;
+    uint64_t first, tracks; /* of the VTOC itself */
+    unsigned per_track;     /* labels */
+    uint64_t volume_tracks;
+    unsigned names;  /* extents that were named */
+    uint8_t *labels; /* DSCB_BYTES each, in the order of their addresses */
+    uint8_t *seen;   /* a byte a label: it was reached from a data set's first label */
+    uint8_t *used;   /* a byte a track of the volume */
+};
+
+/* Letters, digits and what else a name may be made of; anything else is a question mark. */
+static void name_from_ebcdic(const uint8_t *from, char *to)
+{
+    static const uint8_t codes[] = "\x4B\x5B\x60\x6D\x7B\x7C\xC0\x40";
+    static const char chars[] = ".$-_#@{ ";
+    static const uint8_t rows[] = {0xC1, 0xD1, 0xE2};
+    size_t length = NAME_BYTES;
+
+    while (length > 0 && (from[length - 1] == 0x40 || from[length - 1] == 0))
+        length--;
+    for (size_t i = 0; i < length; i++) {
+        const char *code = memchr(codes, from[i], sizeof(codes) - 1);
+
+        to[i] = '?';
+        if (code)
+            to[i] = chars[(const uint8_t *)code - codes];
+        else if (from[i] >= 0xF0 && from[i] <= 0xF9)
+            to[i] = (char)('0' + from[i] - 0xF0);
+        for (unsigned row = 0; row < 3; row++)
+            if (from[i] >= rows[row] && from[i] < rows[row] + (row < 2 ? 9 : 8))
+                to[i] = (char)("AJS"[row] + from[i] - rows[row]);
+    }
+    to[length] = '\0';
+}
+
+/* Marks what an extent covers. type 0: there is none. */
+static int take_extent(struct vtoc *vtoc, const uint8_t *extent, const char *name, unsigned *count)
+{
+    struct dasd *dasd = vtoc->dasd;
+    uint64_t low, high;
+    int r = 0;
+
+    if (extent[0] == 0)
+        return 0;
+    if (dasd_track_number(dasd, extent + 2, &low) < 0 ||
+        dasd_track_number(dasd, extent + 6, &high) < 0 || low > high || high >= vtoc->volume_tracks)
+        return region_refuse(dasd->region, "an extent of %s lies beyond its bounds", name);
+    for (uint64_t track = low; track <= high; track++) {
+        if (vtoc->used[track] && extent[0] != EXTENT_SHARED)
+            return region_refuse(dasd->region, "an extent of %s is another one's too", name);
+        vtoc->used[track] = 1;
+    }
+    if (vtoc->names++ < NAMES_MAX)
+        r = region_name(dasd->region, dasd_track_start(dasd, low),
+                        (high - low + 1) * dasd->track_bytes, name);
+    (*count)++;
+    return r;
+}
+
+static int take_extents(struct vtoc *vtoc, const uint8_t *extents, unsigned items, const char *name,
+                        unsigned *count)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < items && r == 0; i++)
+        r = take_extent(vtoc, extents + (size_t)i * EXTENT_BYTES, name, count);
+    return r;
+}
+
+/* The label's index in the VTOC. */
+static int find_label(const struct vtoc *vtoc, const uint8_t *pointer, uint64_t *ret)
+{
+    uint64_t track;
+    unsigned record = pointer[4];
+
+    if (dasd_track_number(vtoc->dasd, pointer, &track) < 0 || track < vtoc->first ||
+        track - vtoc->first >= vtoc->tracks || record == 0 || record > vtoc->per_track)
+        return -ERANGE;
+    *ret = (track - vtoc->first) * vtoc->per_track + record - 1;
+    return 0;
+}
+
+/* One label of the chain behind a data set's first one: a Format 3 has extents, a Format 2 or 9
+ * only leads on. */
+static int take_linked(struct vtoc *vtoc, const uint8_t *label, const char *name, unsigned *count)
+{
+    int r;
+
+    if (label[FORMAT_ID] == 0xF2 || label[FORMAT_ID] == 0xF9)
+        return 0;
+    if (label[FORMAT_ID] != 0xF3)
+        return region_refuse(vtoc->dasd->region, "the labels of %s are not a chain", name);
+    r = take_extents(vtoc, label + 4, 4, name, count);
+    return r < 0 ? r : take_extents(vtoc, label + 45, 9, name, count);
+}
+
+static int take_data_set(struct vtoc *vtoc, const uint8_t *label)
+{
+    static const uint8_t none[5];
+    const uint8_t *first = label;
+    char name[NAME_BYTES + 1];
+    unsigned count = 0;
+    uint64_t index;
+    int r;
+
+    name_from_ebcdic(label, name);
+    r = take_extents(vtoc, label + EXTENTS, EXTENTS_F1, name, &count);
+    while (r == 0 && memcmp(label + POINTER, none, sizeof(none)) != 0) {
+        if (find_label(vtoc, label + POINTER, &index) < 0 || vtoc->seen[index])
+            return region_refuse(vtoc->dasd->region, "the labels of %s are not a chain", name);
+        vtoc->seen[index] = 1;
+        label = vtoc->labels + index * DSCB_BYTES;
+        r = take_linked(vtoc, label, name, &count);
+    }
+    if (r == 0 && count < first[EXTENT_COUNT])
+        return region_refuse(vtoc->dasd->region, "extents of %s are missing", name);
+    return r;
+}
+
+static int take_labels(struct vtoc *vtoc)
+{
+    uint64_t labels = vtoc->tracks * vtoc->per_track;
+    int r = 0;
+
+    for (uint64_t i = 0; i < labels && r == 0; i++) {
+        const uint8_t *label = vtoc->labels + i * DSCB_BYTES;
+
+        if (label[FORMAT_ID] == 0xF1 || label[FORMAT_ID] == 0xF8)
+            r = take_data_set(vtoc, label);
+    }
+    for (uint64_t i = 0; i < labels && r == 0; i++)
+        if (vtoc->labels[i * DSCB_BYTES + FORMAT_ID] == 0xF3 && !vtoc->seen[i])
+            return region_refuse(vtoc->dasd->region, "a label belongs to no data set");
+    return r;
+}
+
+/* Format 0 is a label that is not in use, all zeros. */
+static bool is_known(const uint8_t *label, bool first)
+{
+    static const uint8_t zeros[DSCB_BYTES];
+    unsigned format = label[FORMAT_ID];
+
+    if (format == 0)
+        return memcmp(label, zeros, DSCB_BYTES) == 0;
+    return format >= 0xF1 && format <= 0xF9 && (format == 0xF4) == first;
+}
+
+static int read_vtoc_track(struct vtoc *vtoc, uint64_t track)
+{
+    struct region *region = vtoc->dasd->region;
+    uint8_t *to = vtoc->labels + track * vtoc->per_track * DSCB_BYTES;
+    struct dasd_record record;
+    unsigned count = 0;
+    uint32_t at = 0;
+    int r = dasd_read_track(vtoc->dasd, vtoc->first + track);
+
+    if (r < 0)
+        return r;
+    while ((r = dasd_next_record(vtoc->dasd, &at, &record)) > 0) {
+        if (record.number == 0)
+            continue;
+        if (record.key_bytes + record.data_bytes != DSCB_BYTES || record.number != count + 1 ||
+            count == vtoc->per_track || !is_known(record.bytes, track == 0 && count == 0))
+            return region_refuse(region, "label %u on track %llu of its VTOC makes no sense",
+                                 record.number, (unsigned long long)track);
+        memcpy(to + (size_t)count++ * DSCB_BYTES, record.bytes, DSCB_BYTES);
+    }
+    if (r == 0 && count != vtoc->per_track)
+        return region_refuse(region, "labels are missing on track %llu of its VTOC",
+                             (unsigned long long)track);
+    return r;
+}
+
+static int claim_free(struct vtoc *vtoc)
+{
+    struct dasd *dasd = vtoc->dasd;
+    int r = 0;
+
+    vtoc->used[0] = 1;
+    for (uint64_t track = 0; track < vtoc->volume_tracks && r == 0; track++)
+        if (!vtoc->used[track])
+            r = region_claim_free(dasd->region, dasd_track_start(dasd, track) + TRACK_KEEP,
+                                  dasd->track_bytes - TRACK_KEEP);
+    return r;
+}
+
+static int plan_vtoc(struct vtoc *vtoc)
+{
+    struct byte_range range = {dasd_track_start(vtoc->dasd, vtoc->first),
+                               vtoc->tracks * vtoc->dasd->track_bytes};
+
+    return region_plan(vtoc->dasd->region, &range, 1);
+}
+
+/* What the Format 4 label says of the volume and of the VTOC. */
+static int take_format4(struct vtoc *vtoc, const uint8_t *label)
+{
+    struct dasd *dasd = vtoc->dasd;
+    uint64_t cylinders = get_be16(label + F4_CYLINDERS), low, high;
+
+    if (label[FORMAT_ID] != 0xF4)
+        return region_refuse(dasd->region, "it has no label of Format 4");
+    if (label[F4_STATUS] & STATUS_INTERRUPTED)
+        return region_refuse(dasd->region, "a change of its VTOC was interrupted");
+    if (cylinders == CYLS_LARGE)
+        cylinders = get_be32(label + F4_LARGE_CYLS);
+    vtoc->volume_tracks = cylinders * dasd->heads;
+    vtoc->per_track = label[F4_PER_TRACK];
+    if (get_be16(label + F4_HEADS) != dasd->heads || vtoc->per_track == 0 || cylinders == 0)
+        return region_refuse(dasd->region, "its label of Format 4 makes no sense");
+    if (vtoc->volume_tracks > dasd->tracks || vtoc->volume_tracks > TRACKS_MAX)
+        return region_refuse(dasd->region, "it is larger than the place it lies in");
+    if (label[EXTENTS] == 0 || dasd_track_number(dasd, label + EXTENTS + 2, &low) < 0 ||
+        dasd_track_number(dasd, label + EXTENTS + 6, &high) < 0 || low != vtoc->first ||
+        high < low || high >= vtoc->volume_tracks || high - low >= VTOC_TRACKS_MAX)
+        return region_refuse(dasd->region, "its VTOC lies beyond its bounds");
+    vtoc->tracks = high - low + 1;
+    return 0;
+}
+
+static int read_format4(struct vtoc *vtoc, const uint8_t *pointer)
+{
+    struct dasd *dasd = vtoc->dasd;
+    struct dasd_record record;
+    uint32_t at = 0;
+    int r;
+
+    if (pointer[4] != 1 || dasd_track_number(dasd, pointer, &vtoc->first) < 0)
+        return region_refuse(dasd->region, "its volume label tells of no VTOC");
+    r = dasd_read_track(dasd, vtoc->first);
+    if (r < 0)
+        return r;
+    while ((r = dasd_next_record(dasd, &at, &record)) > 0)
+        if (record.number == 1 && record.key_bytes + record.data_bytes == DSCB_BYTES)
+            return take_format4(vtoc, record.bytes);
+    return r < 0 ? r : region_refuse(dasd->region, "it has no label of Format 4");
+}
+
+int vtoc_take(struct dasd *dasd, const uint8_t *pointer)
+{
+    struct vtoc vtoc = {.dasd = dasd};
+    CLEANUP_FREE uint8_t *labels = NULL, *seen = NULL, *used = NULL;
+    unsigned count = 0;
+    int r = read_format4(&vtoc, pointer);
+
+    if (r < 0)
+        return r;
+    vtoc.labels = labels = calloc(vtoc.tracks * vtoc.per_track, DSCB_BYTES);
+    vtoc.seen = seen = calloc(vtoc.tracks, vtoc.per_track);
+    vtoc.used = used = calloc(vtoc.volume_tracks, 1);
+    if (!labels || !seen || !used)
+        return -ENOMEM;
+    r = plan_vtoc(&vtoc);
+    for (uint64_t track = 0; track < vtoc.tracks && r == 0; track++)
+        r = read_vtoc_track(&vtoc, track);
+    if (r == 0)
+        r = take_extent(&vtoc, labels + EXTENTS, "VTOC", &count);
+    if (r == 0)
+        r = take_labels(&vtoc);
+    return r < 0 ? r : claim_free(&vtoc);
+}
