@@ -22,6 +22,8 @@ BACKENDS = {
     "fileio": "LIO fileio (kernel)",
 }
 TRANSPORTS = {"iscsi": "over iSCSI", "loop": "over tcm_loop"}
+BARE = ("inline", "worker")
+BARE_LIMIT, QCOW_LIMIT = 0.95, 1.1
 STORAGES = {"cached": "all cached", "slow": "not cached, a disk with 5 ms of delay"}
 
 
@@ -35,11 +37,42 @@ def measured(output):
     return values
 
 
-def ratio(ours, theirs):
-    """How many times the other's value ours is: the median over the rounds, each by itself."""
+def median_ratio(ours, theirs):
+    """How many times the other's value ours is: the median over the rounds, each by itself; None
+    when a round of either is missing."""
     if not ours or len(ours) != len(theirs) or not all(theirs):
-        return "-"
-    return f"{statistics.median(a / b for a, b in zip(ours, theirs)):.2f}x"
+        return None
+    return statistics.median(a / b for a, b in zip(ours, theirs))
+
+
+def ratio(ours, theirs):
+    times = median_ratio(ours, theirs)
+    return "-" if times is None else f"{times:.2f}x"
+
+
+def verdict(cell, rounds):
+    """The Markdown columns of one cell of the grid, from its values of each backend: the ratios to
+    the bare handlers' better form, to qcow and to fileio, and whether both limits are met."""
+    ours = cell.get("thin", [])
+    bare = [median_ratio(ours, cell.get(form, [])) for form in BARE]
+    better = None if None in bare else min(bare)
+    qcow, fileio = (median_ratio(ours, cell.get(name, [])) for name in ("qcow", "fileio"))
+    shown = ["-" if times is None else f"{times:.2f}" for times in (better, qcow, fileio)]
+    if better is None or qcow is None or len(ours) < rounds:
+        return [*shown, "not measured"]
+    return [*shown, "PASS" if better >= BARE_LIMIT and qcow >= QCOW_LIMIT else "below"]
+
+
+def show_verdicts(values, places, rounds):
+    """A Markdown table of all cells, measured or not."""
+    print(f"| Disk | Workload | ours / bare (at least {BARE_LIMIT}) | ours / qcow (at least "
+          f"{QCOW_LIMIT}) | ours / fileio | |\n|---|---|--:|--:|--:|---|")
+    for place in places:
+        for workload, (name, _) in WORKLOADS.items():
+            cell = {backend: values.get((*place, workload, backend), []) for backend in BACKENDS}
+            where = f"{TRANSPORTS[place[0]]}, {STORAGES[place[1]]}"
+            print(f"| {' | '.join([where, name, *verdict(cell, rounds)])} |")
+    print(flush=True)
 
 
 def rows_of(values, place, options, checks, output):
@@ -73,3 +106,4 @@ def run(options, checks, repository):
         table.show(f"LUNs {TRANSPORTS[place[0]]} in one guest ({emulation}), {STORAGES[place[1]]}, "
                    f"medians over {options.rounds} interleaved round(s) of {options.seconds} s",
                    ["workload", "target", "unit", "median", "spread", "ours / it"], rows)
+    show_verdicts(values, places, options.rounds)
