@@ -15,6 +15,7 @@ extern const struct format format_mbr;
 extern const struct format format_ext;
 extern const struct format format_xfs;
 extern const struct format format_swap;
+extern const struct format format_fat;
 extern const struct format format_dasd;
 
 /* Ends with NULL. */

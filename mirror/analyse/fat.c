@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* FAT12, FAT16 and FAT32, as in Microsoft's "FAT: General Overview of On-Disk Format" 1.03. Free is
+ * what the file allocation table calls free; what lies before the first cluster and behind the last
+ * one is never claimed. */
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "byteorder.h"
+#include "checked.h"
+#include "cleanup.h"
+#include "format_registry.h"
+
+#define BOOT_BYTES      512
+#define SECTOR_MIN      512
+#define SECTOR_MAX      4096
+#define STATE_DIRTY     0x03 /* in use, or to be tested */
+#define FIRST_CLUSTER   2
+#define FAT12_CLUSTERS  4085 /* from so many on it is a FAT16 */
+#define FAT16_CLUSTERS  65525
+#define FAT32_CLUSTERS  0x0FFFFFF5
+#define DIRECTORY_BYTES 32
+
+/* Read at a time: a whole number of entries of 12, 16 and 32 bits. */
+#define CHUNK_BYTES (3 * 256 * 1024)
+
+struct fat {
+    struct region *region;
+    uint64_t table;       /* where the first table begins */
+    uint64_t table_bytes; /* of one */
+    unsigned tables;
+    unsigned bits; /* of an entry: 12, 16 or 32 */
+    uint64_t data; /* where the first cluster begins */
+    uint64_t cluster_bytes;
+    uint64_t clusters;
+    uint8_t *chunk, *other;         /* CHUNK_BYTES and one more each */
+    uint64_t free_from, free_count; /* the run of free clusters that is not claimed yet */
+};
+
+static int probe(struct region *region)
+{
+    uint8_t boot[BOOT_BYTES];
+    int r = region_read(region, 0, boot, sizeof(boot));
+    uint32_t sector = get_le16(boot + 11);
+
+    if (r < 0)
+        return r;
+    if (!(boot[0] == 0xEB && boot[2] == 0x90) && boot[0] != 0xE9)
+        return 0;
+    return boot[510] == 0x55 && boot[511] == 0xAA && is_power_of_two(sector) &&
+           sector >= SECTOR_MIN && sector <= SECTOR_MAX && is_power_of_two(boot[13]) &&
+           get_le16(boot + 14) != 0 && boot[16] != 0 && boot[16] <= 2 && boot[21] >= 0xF0 &&
+           (memcmp(boot + 54, "FAT", 3) == 0 || memcmp(boot + 82, "FAT32", 5) == 0);
+}
+
+static int check_fat32(struct fat *fat, const uint8_t *boot)
+{
+    if (get_le16(boot + 40) & 0x80)
+        return region_refuse(fat->region, "its tables are not kept alike");
+    if (get_le16(boot + 42) != 0)
+        return region_refuse(fat->region, "its version is not known here");
+    if (get_le32(boot + 44) < FIRST_CLUSTER || get_le32(boot + 44) - FIRST_CLUSTER >= fat->clusters)
+        return region_refuse(fat->region, "its root directory is beyond its end");
+    return region_keep(fat->region,
+                       fat->data + (get_le32(boot + 44) - FIRST_CLUSTER) * fat->cluster_bytes,
+                       fat->cluster_bytes);
+}
+
+static unsigned entry_bits(const uint8_t *boot, uint64_t clusters)
+{
+    if (get_le16(boot + 22) == 0)
+        return 32;
+    return clusters < FAT12_CLUSTERS ? 12 : 16;
+}
+
+static int check_sizes(const struct fat *fat)
+{
+    static const uint64_t most[] = {
+        [12] = FAT12_CLUSTERS, [16] = FAT16_CLUSTERS, [32] = FAT32_CLUSTERS};
+
+    if (fat->clusters == 0 || fat->clusters >= most[fat->bits])
+        return region_refuse(fat->region, "its boot sector makes no sense");
+    if ((fat->clusters + FIRST_CLUSTER) * fat->bits > fat->table_bytes * 8)
+        return region_refuse(fat->region, "its tables are too short");
+    return 0;
+}
+
+/* What the boot sector says. Nothing overflows: the largest field has 32 bits, a sector 4096 bytes.
+ */
+static int take_boot_sector(struct fat *fat)
+{
+    uint8_t boot[BOOT_BYTES];
+    uint64_t sector, sectors, before;
+    int r = region_read(fat->region, 0, boot, sizeof(boot));
+
+    if (r < 0)
+        return r;
+    sector = get_le16(boot + 11);
+    sectors = get_le16(boot + 19) ? get_le16(boot + 19) : get_le32(boot + 32);
+    fat->tables = boot[16];
+    fat->table = get_le16(boot + 14) * sector;
+    fat->table_bytes = sector * (get_le16(boot + 22) ? get_le16(boot + 22) : get_le32(boot + 36));
+    before = fat->table + fat->tables * fat->table_bytes +
+             align_up((uint64_t)get_le16(boot + 17) * DIRECTORY_BYTES, sector);
+    if (before >= sectors * sector)
+        return region_refuse(fat->region, "its boot sector makes no sense");
+    if (sectors * sector > region_bytes(fat->region))
+        return region_refuse(fat->region, "it is larger than the place it lies in");
+    fat->data = before;
+    fat->cluster_bytes = boot[13] * sector;
+    fat->clusters = (sectors * sector - before) / fat->cluster_bytes;
+    fat->bits = entry_bits(boot, fat->clusters);
+    if (boot[fat->bits == 32 ? 65 : 37] & STATE_DIRTY)
+        return region_refuse(fat->region, "it was not unmounted cleanly or has errors");
+    r = check_sizes(fat);
+    return r == 0 && fat->bits == 32 ? check_fat32(fat, boot) : r;
+}
+
+static uint32_t entry_of(const struct fat *fat, const uint8_t *chunk, uint64_t number)
+{
+    const uint8_t *at = chunk + number * fat->bits / 8;
+
+    if (fat->bits == 32)
+        return get_le32(at) & 0x0FFFFFFF;
+    if (fat->bits == 16)
+        return get_le16(at);
+    return number % 2 ? get_le16(at) >> 4 : get_le16(at) & 0x0FFF;
+}
+
+/* The second entry of the table has two bits that are set while nothing is wrong. */
+static int check_second_entry(const struct fat *fat, uint32_t entry)
+{
+    uint32_t fine = fat->bits == 32 ? 0x0C000000 : 0xC000;
+
+    if (fat->bits != 12 && (entry & fine) != fine)
+        return region_refuse(fat->region, "it was not unmounted cleanly or has errors");
+    return 0;
+}
+
+static int claim_run(struct fat *fat)
+{
+    uint64_t count = fat->free_count;
+
+    fat->free_count = 0;
+    if (count == 0)
+        return 0;
+    return region_claim_free(fat->region,
+                             fat->data + (fat->free_from - FIRST_CLUSTER) * fat->cluster_bytes,
+                             count * fat->cluster_bytes);
+}
+
+static int take_entry(struct fat *fat, uint64_t cluster, uint32_t entry)
+{
+    uint32_t highest = fat->bits == 32 ? 0x0FFFFFFF : (1U << fat->bits) - 1;
+
+    if (entry == 0) {
+        if (fat->free_count++ == 0)
+            fat->free_from = cluster;
+        return 0;
+    }
+    /* The highest nine are the marks of a bad cluster and of the last one of a file. */
+    if (entry < FIRST_CLUSTER || (entry >= fat->clusters + FIRST_CLUSTER && entry < highest - 8))
+        return region_refuse(fat->region, "a chain of clusters leads beyond its end");
+    return claim_run(fat);
+}
+
+/* The same part of all tables, into the chunk: they must be alike. */
+static int read_chunk(struct fat *fat, uint64_t offset, size_t bytes)
+{
+    int r = region_read(fat->region, fat->table + offset, fat->chunk, bytes);
+
+    for (unsigned i = 1; r == 0 && i < fat->tables; i++) {
+        r = region_read(fat->region, fat->table + i * fat->table_bytes + offset, fat->other, bytes);
+        if (r == 0 && memcmp(fat->chunk, fat->other, bytes) != 0)
+            r = region_refuse(fat->region, "its tables contradict each other");
+    }
+    return r;
+}
+
+static int take_chunk(struct fat *fat, uint64_t first, uint64_t count)
+{
+    int r = read_chunk(fat, first * fat->bits / 8, (size_t)((count * fat->bits + 7) / 8));
+
+    for (uint64_t i = 0; r == 0 && i < count; i++) {
+        uint32_t entry = entry_of(fat, fat->chunk, i);
+
+        if (first + i >= FIRST_CLUSTER)
+            r = take_entry(fat, first + i, entry);
+        else if (first + i == 1)
+            r = check_second_entry(fat, entry);
+    }
+    return r;
+}
+
+static int plan_tables(const struct fat *fat)
+{
+    struct byte_ranges ranges = {0};
+    int r = 0;
+
+    for (uint64_t at = 0; r == 0 && at < fat->table_bytes; at += CHUNK_BYTES)
+        for (unsigned i = 0; r == 0 && i < fat->tables; i++)
+            r = byte_ranges_add(&ranges, fat->table + i * fat->table_bytes + at,
+                                min_u64(CHUNK_BYTES, fat->table_bytes - at));
+    if (r == 0)
+        r = region_plan(fat->region, ranges.items, ranges.count);
+    byte_ranges_free(&ranges);
+    return r;
+}
+
+static int take_tables(struct fat *fat)
+{
+    uint64_t entries = fat->clusters + FIRST_CLUSTER, at_once = CHUNK_BYTES * 8 / fat->bits;
+    int r = plan_tables(fat);
+
+    for (uint64_t first = 0; r == 0 && first < entries; first += at_once)
+        r = take_chunk(fat, first, min_u64(at_once, entries - first));
+    return r == 0 ? claim_run(fat) : r;
+}
+
+static int analyse(struct region *region)
+{
+    CLEANUP_FREE uint8_t *chunk = calloc(2, CHUNK_BYTES + 1);
+    struct fat fat = {.region = region, .chunk = chunk};
+    int r;
+
+    if (!chunk)
+        return -ENOMEM;
+    fat.other = chunk + CHUNK_BYTES + 1;
+    r = take_boot_sector(&fat);
+    return r == 0 ? take_tables(&fat) : r;
+}
+
+const struct format format_fat = {.name = "FAT", .probe = probe, .analyse = analyse};
