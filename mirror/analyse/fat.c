@@ -36,6 +36,9 @@ struct fat {
     uint64_t data; /* where the first cluster begins */
     uint64_t cluster_bytes;
     uint64_t clusters;
+    /* A bit for each entry: of those that were looked at, whether it is free; of the others,
+     * whether one of those leads there. */
+    uint8_t *marks;
     uint8_t *chunk, *other;         /* CHUNK_BYTES and one more each */
     uint64_t free_from, free_count; /* the run of free clusters that is not claimed yet */
 };
@@ -152,10 +155,42 @@ static int claim_run(struct fat *fat)
                              count * fat->cluster_bytes);
 }
 
+static bool is_marked(const struct fat *fat, uint64_t cluster)
+{
+    return fat->marks[cluster / 8] >> cluster % 8 & 1;
+}
+
+static void mark(struct fat *fat, uint64_t cluster, bool value)
+{
+    uint8_t bit = (uint8_t)(1U << cluster % 8);
+
+    fat->marks[cluster / 8] =
+        (uint8_t)(value ? fat->marks[cluster / 8] | bit : fat->marks[cluster / 8] & ~bit);
+}
+
+/* Whether a chain leads from this cluster to a free one, or to this one although it is free. */
+static bool meets_free(struct fat *fat, uint64_t cluster, uint32_t entry)
+{
+    bool led_here = is_marked(fat, cluster);
+
+    mark(fat, cluster, entry == 0);
+    if (entry == 0)
+        return led_here;
+    if (entry >= fat->clusters + FIRST_CLUSTER)
+        return false;
+    if (entry < cluster)
+        return is_marked(fat, entry);
+    if (entry > cluster)
+        mark(fat, entry, true);
+    return false;
+}
+
 static int take_entry(struct fat *fat, uint64_t cluster, uint32_t entry)
 {
     uint32_t highest = fat->bits == 32 ? 0x0FFFFFFF : (1U << fat->bits) - 1;
 
+    if (meets_free(fat, cluster, entry))
+        return region_refuse(fat->region, "a chain of clusters leads to a free one");
     if (entry == 0) {
         if (fat->free_count++ == 0)
             fat->free_from = cluster;
@@ -230,7 +265,14 @@ static int analyse(struct region *region)
         return -ENOMEM;
     fat.other = chunk + CHUNK_BYTES + 1;
     r = take_boot_sector(&fat);
-    return r == 0 ? take_tables(&fat) : r;
+    if (r < 0)
+        return r;
+    fat.marks = calloc(1, (size_t)((fat.clusters + FIRST_CLUSTER) / 8 + 1));
+    if (!fat.marks)
+        return -ENOMEM;
+    r = take_tables(&fat);
+    free(fat.marks);
+    return r;
 }
 
 const struct format format_fat = {.name = "FAT", .probe = probe, .analyse = analyse};

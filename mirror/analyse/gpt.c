@@ -200,8 +200,12 @@ static int analyse_pair(struct region *region, const struct gpt *first, bool fir
     return r < 0 ? r : analyse_table(region, sound);
 }
 
+/* Without the protective MBR a table may be what an older use of the disk left, the backup above
+ * all, while something newer that is not known here begins where that MBR was. */
 static int analyse(struct region *region)
 {
+    if (!is_protected(region))
+        return region_refuse(region, "its protective MBR is gone, so it may be out of date");
     for (size_t i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++) {
         CLEANUP(gpt_free) struct gpt first = {0};
         CLEANUP(gpt_free) struct gpt last = {0};

@@ -127,6 +127,27 @@ class Fat(analyse_rig.Case):
                 poke(image, table + 9 * width, value.to_bytes(width, "little"))
             self.check_all_allocated(image, "beyond its end")
 
+    def test_a_chain_that_leads_to_a_free_cluster_is_allocated_whole(self):
+        for bits, width in ((16, 2), (32, 4)):
+            for step in (1, -1):
+                image = self.fill(self.make(bits))
+                entries = [int.from_bytes(peek(image, self.table(image) + i * width, width), "little")
+                           for i in range(2, 2000)]
+                free = next(i + 2 for i in range(400, 1900) if entries[i] == 0)
+                used = free - 100 if step > 0 else free + 50
+                for table in self.tables(image):
+                    poke(image, table + used * width, free.to_bytes(width, "little"))
+                self.check_all_allocated(image, "leads to a free one")
+
+    def test_bad_clusters_and_loops_are_allocated(self):
+        for bits, width in ((16, 2), (32, 4)):
+            image = self.fill(self.make(bits))
+            for table in self.tables(image):
+                poke(image, table + 3000 * width, (0x0FFFFFF7 & (1 << bits) - 1).to_bytes(width, "little"))
+                poke(image, table + 3100 * width, (3101).to_bytes(width, "little"))
+                poke(image, table + 3101 * width, (3100).to_bytes(width, "little"))
+            self.check(image, self.needed(image, bits), ratio=1)
+
     def test_a_boot_sector_that_makes_no_sense_is_allocated_whole(self):
         damage = [(32, 32, b"\xff\xff\xff\x7f"), (32, 36, b"\1\0\0\0"), (32, 40, b"\x80\0"),
                   (32, 42, b"\1"), (32, 44, b"\xff\xff\xff\x0f"), (16, 22, b"\1\0"),

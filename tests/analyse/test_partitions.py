@@ -133,6 +133,17 @@ class Partitions(analyse_rig.Case):
         self.assertIn("the first table counts", notes)
         self.check_partitions(image, places)
 
+    def test_a_table_that_something_newer_was_put_over_frees_nothing(self):
+        for newer in (b"\xeb\x52\x90NTFS    ", b"\xeb\x76\x90EXFAT   ", b"?"):
+            image, _ = self.gpt("-n", "1:1M:+20M", "-n", "2:0:+20M")
+            poke(image, 0, newer.ljust(34 * SECTOR, b"\0"))
+            self.check_all_allocated(image)
+
+    def test_without_its_protective_mbr_a_gpt_counts_for_nothing(self):
+        image, _ = self.gpt("-n", "1:0:+20M", "-n", "2:0:+20M")
+        poke(image, 446, bytes(66))
+        self.check_all_allocated(image, "protective MBR is gone")
+
     def test_two_torn_tables_free_nothing(self):
         image, _ = self.gpt("-n", "1:0:+20M", "-n", "2:0:+20M")
         poke(image, SECTOR + 20, b"\xff")
