@@ -67,6 +67,9 @@ for block_size in 512 4096; do
     dd if=/dev/urandom of="$secondary" bs=1M count=8 oflag=direct
   check_fails "$block_size: verify finds the garbage" 4 . \
     thinmirror verify "$primary" "$(url "s$block_size")"
+  check_equal "$block_size: the bitmap tells the same map as GET LBA STATUS" \
+    "$(thinmirror map --json "$primary" || echo 'no map')" \
+    "$(thinmirror map --source-map=bitmap --json "$(url "p$block_size")" || echo 'no bitmap')"
   check_copy "$block_size, /dev/sdX to /dev/sdX" "$primary" "$secondary" \
     "/mnt/xfs/p$block_size" "/mnt/xfs/s$block_size"
 done

@@ -20,6 +20,22 @@ data_by_sg() { # DISK
   lba_status "$1" | awk '$3 == 0 { print $1, $2 }'
 }
 
+# The same, taken out of the reply's own bytes: 8 of header, then 16 for each descriptor.
+data_by_raw() { # DISK
+  local byte
+  sg_get_lba_status --16 --raw --maxlen=65536 "$1" | tail -c +9 | od -An -v -tx1 -w16 |
+    while read -r -a byte; do
+      [[ ${byte[12]} != 00 ]] ||
+        echo "$((16#$(printf %s "${byte[@]:0:8}"))) $((16#$(printf %s "${byte[@]:8:4}")))"
+    done
+}
+
+# The same as thinmirror sees it in the reply of READ BUFFER.
+data_by_bitmap() { # DISK|URL
+  thinmirror map --source-map=bitmap --json "$1" |
+    jq -r '.[] | select(.status == "mapped") | "\(.lba) \(.blocks)"'
+}
+
 # The generic node of a disk: sg_xcopy does not find it by itself.
 generic_of() { # DISK
   echo /dev/"$(ls "/sys/block/$(basename "$1")/device/scsi_generic")"
@@ -63,6 +79,10 @@ check_equal "the data are where they were written" "2048 2048
 check_map "sg_get_lba_status" "$a" /mnt/tmpfs/a
 check_equal "sg_get_lba_status of what is mapped only" "2" \
   "$(sg_get_lba_status -S -b --report-type=2 --maxlen=65536 "$a" | grep -c '^0x')"
+check_equal "sg_get_lba_status --raw" "$(data_of /mnt/tmpfs/a)" "$(data_by_raw "$a")"
+check_equal "the bitmap by READ BUFFER" "$(data_of /mnt/tmpfs/a)" "$(data_by_bitmap "$(generic_of "$a")")"
+check_equal "a READ of 4 MiB" "$(head -c 4M /mnt/tmpfs/a | md5sum)" \
+  "$(dd if="$a" bs=4M count=1 iflag=direct status=none | md5sum)"
 check "sg_unmap" sg_unmap --lba=2560 --num=512 "$a"
 check_map "and the map after it" "$a" /mnt/tmpfs/a
 check "sg_write_same --unmap" sg_write_same --16 --unmap --lba=3072 --num=256 --in=/dev/zero "$a"
