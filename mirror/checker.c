@@ -26,10 +26,7 @@ static const struct checker {
 } checkers[] = {
     {"ext4", "e2fsck -fn", {"e2fsck", "-fn"}},
     {"XFS", "xfs_repair -n", {"xfs_repair", "-n"}},
-    {"btrfs", "btrfs check", {"btrfs", "check", "--readonly"}},
-    {"NTFS", "ntfsfix -n", {"ntfsfix", "-n"}},
     {"FAT", "fsck.fat -n", {"fsck.fat", "-n"}},
-    {"exFAT", "fsck.exfat -n", {"fsck.exfat", "-n"}},
 };
 
 /* Where administrators' programs are, which need not be on a user's PATH. */

@@ -2,9 +2,11 @@
 #include "options.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "control.h"
 #include "endpoint.h"
 #include "size.h"
@@ -72,12 +74,37 @@ static int set_source(struct options *options, const char *value, struct errmsg 
     return 0;
 }
 
+int options_read_rate(const char *path, uint64_t *ret_bytes)
+{
+    CLEANUP_FCLOSE FILE *file = fopen(path, "re");
+    char text[64] = "";
+
+    if (!file)
+        return -errno;
+    if (!fgets(text, sizeof(text), file))
+        return ferror(file) ? -EIO : -EINVAL;
+    text[strcspn(text, " \t\r\n")] = '\0';
+    return size_parse(text, ret_bytes) < 0 ? -EINVAL : 0;
+}
+
+static int set_rate_file(struct options *options, const char *path, struct errmsg *err)
+{
+    uint64_t ignored;
+    int r = options_read_rate(path, &ignored);
+
+    options->rate_file = path;
+    if (r == -EINVAL)
+        return errmsg_set(err, r,
+                          "--rate=@%s: the file does not begin with a number of bytes per "
+                          "second like 500K, 20M or 1G",
+                          path);
+    return r < 0 ? errmsg_set(err, -EINVAL, "--rate=@%s: %s", path, strerror(-r)) : 0;
+}
+
 static int set_rate(struct options *options, const char *value, struct errmsg *err)
 {
-    if (value[0] == '@' && value[1] != '\0') {
-        options->rate_file = value + 1;
-        return 0;
-    }
+    if (value[0] == '@' && value[1] != '\0')
+        return set_rate_file(options, value + 1, err);
     if (size_parse(value, &options->rate_bytes) < 0 || options->rate_bytes == 0)
         return errmsg_set(err, -EINVAL,
                           "--rate is a number of bytes per second like 500K, 20M or 1G, or @FILE "

@@ -58,6 +58,9 @@ struct options {
 /* Strings stay argv's. -EINVAL with a sentence. */
 int options_parse(int argc, char *const argv[], struct options *ret, struct errmsg *err);
 
+/* The number in the file of --rate=@FILE, 0 for no limit. -errno, -EINVAL when it holds none. */
+int options_read_rate(const char *path, uint64_t *ret_bytes);
+
 /* What --help prints. */
 const char *options_help(enum command command);
 

@@ -130,17 +130,13 @@ void session_close(struct session *session)
 }
 
 /* A file that is not there, or makes no sense, changes nothing; 0 is no limit. */
+/* What cannot be read now, as when an editor is just writing it, leaves the rate as it is. */
 static void read_rate(struct session *session)
 {
-    CLEANUP_FCLOSE FILE *file = fopen(session->options->rate_file, "re");
-    char text[64] = "";
     uint64_t rate;
 
     session->rate_read = copy_now();
-    if (!file || !fgets(text, sizeof(text), file))
-        return;
-    text[strcspn(text, " \t\r\n")] = '\0';
-    if (size_parse(text, &rate) == 0)
+    if (options_read_rate(session->options->rate_file, &rate) == 0)
         session->rate_bytes = rate;
 }
 

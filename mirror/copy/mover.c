@@ -175,7 +175,7 @@ static void read_done(struct endpoint_request *request)
 {
     struct piece *piece = request->opaque;
     struct mover *mover = piece->mover;
-    bool may_skip = request->result == -EIO && mover->control->skip_bad > 0;
+    bool may_skip = request->unreadable && mover->control->skip_bad > 0;
 
     mover->reading--;
     if (may_skip && !piece->careful) {

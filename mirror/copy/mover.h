@@ -11,9 +11,9 @@
  *
  * Jobs never overlap, so nothing here keeps their order.
  *
- * A read that fails with -EIO is done again block by block as long as control->skip_bad allows. A
- * block that fails then too is bad: zeros are written in its place, and its piece never counts as
- * finished. */
+ * A read that finds the medium unreadable is done again block by block as long as control->skip_bad
+ * allows. A block that fails then too is bad: zeros are written in its place, and its piece never
+ * counts as finished. */
 
 #include <stdbool.h>
 #include <stddef.h>

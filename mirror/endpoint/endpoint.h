@@ -78,6 +78,8 @@ struct endpoint_request {
     int result;
     bool deallocated; /* ZERO: the whole range was deallocated, nothing had to be written */
     uint64_t error_lba;
+    bool
+        unreadable; /* READ failed, and for no other reason than that the medium does not give it */
     struct errmsg error;
 
     void (*done)(struct endpoint_request *request);

@@ -89,8 +89,12 @@ static int transfer(const struct file_endpoint *file, struct endpoint_request *r
         if (n < 0 && errno == EINTR)
             continue;
         request->error_lba = request->lba + done / block_size;
-        if (n < 0)
-            return -errno;
+        if (n < 0) {
+            /* The kernel's words for a disk below the file that cannot read. */
+            request->unreadable =
+                request->op == ENDPOINT_READ && (errno == EIO || errno == ENODATA);
+            return errno == ENODATA ? -EIO : -errno;
+        }
         if (n == 0)
             return -EIO; /* the file has become shorter */
         done += (uint64_t)n;

@@ -78,6 +78,8 @@ void scsi_command_fail(struct scsi_command *command, const struct outcome *outco
             outcome->sense.information >= user->lba &&
             outcome->sense.information - user->lba < user->blocks)
             user->error_lba = outcome->sense.information;
+        user->unreadable = user->op == ENDPOINT_READ && outcome->has_sense &&
+                           !outcome->sense.deferred && outcome->sense.key == SENSE_MEDIUM_ERROR;
     }
     scsi_command_finish(command);
 }

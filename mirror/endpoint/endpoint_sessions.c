@@ -257,6 +257,7 @@ static void copy_outcome(struct endpoint_request *to, const struct endpoint_requ
     to->result = from->result;
     to->deallocated = from->deallocated;
     to->error_lba = from->error_lba;
+    to->unreadable = from->unreadable;
     to->error = from->error;
 }
 

@@ -40,6 +40,8 @@ class Usage(rig.Case):
                 (["sync", "--queue-depth=0", "a", "b"], "1 to 1024"),
                 (["sync", "--sessions=17", "a", "b"], "1 to 16"),
                 (["sync", "--rate=fast", "a", "b"], "'fast'"),
+                (["sync", "--rate=@/nowhere/rate", "a", "b"], "/nowhere/rate: No such file"),
+                (["sync", "--rate=@/dev/null", "a", "b"], "does not begin with a number"),
                 (["sync", "--dry-run", "--verify", "a", "b"], "--dry-run"),
                 (["probe", "iscsi://"], "iscsi://"),
                 (["probe", "iscsi://host/iqn.2024-01.org.example:x"], "iscsi://host"),

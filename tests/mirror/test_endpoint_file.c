@@ -312,6 +312,7 @@ static void a_read_past_a_cut_file_fails(void **state)
     assert_int_equal(truncate(fixture->path, 8 * 512), 0);
     assert_int_equal(endpoint_run(endpoint, &request), -EIO);
     assert_int_equal(request.error_lba, 8);
+    assert_false(request.unreadable);
     assert_non_null(strstr(request.error.text, fixture->path));
     endpoint_close(endpoint);
 }

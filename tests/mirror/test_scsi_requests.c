@@ -193,6 +193,12 @@ static void the_lba_of_an_error_is_told(void **state)
     fake_unit_fault(fixture->unit, bad);
     assert_int_equal(transfer(fixture, ENDPOINT_READ, 32, 8), -EIO);
     assert_int_equal(request.error_lba, 32);
+    assert_true(request.unreadable);
+    /* Something else that keeps the target from reading. */
+    bad.key = SENSE_HARDWARE_ERROR;
+    fake_unit_fault(fixture->unit, bad);
+    assert_int_equal(transfer(fixture, ENDPOINT_READ, 32, 8), -EIO);
+    assert_false(request.unreadable);
 }
 
 static void recovered_is_good(void **state)

@@ -133,6 +133,18 @@ static void one_bad_block_too_many_ends_it(void **state)
     assert_int_equal(fixture->result.bad_blocks, 0);
 }
 
+/* A target that is busy, confused or reserved by someone else has lost nothing. */
+static void only_an_unreadable_medium_is_passed_over(void **state)
+{
+    struct fixture *fixture = *state;
+
+    prepare_copy(fixture);
+    fixture->primary->fault = (struct fake_fault){ENDPOINT_READ, 10, -EIO};
+    fixture->params.control.skip_bad = UINT64_MAX;
+    expect_failure(fixture, "primary", -EIO);
+    assert_int_equal(fixture->result.bad_blocks, 0);
+}
+
 static void what_reads_as_zeros_is_emptied_when_asked(void **state)
 {
     struct fixture *fixture = *state;
@@ -255,6 +267,7 @@ int main(void)
         TEST(a_read_error_ends_it),
         TEST(bad_blocks_are_passed_over_up_to_the_number_allowed),
         TEST(one_bad_block_too_many_ends_it),
+        TEST(only_an_unreadable_medium_is_passed_over),
         TEST(what_reads_as_zeros_is_emptied_when_asked),
         TEST(a_write_error_ends_it),
         TEST(an_unmap_error_ends_it),

@@ -113,8 +113,10 @@ static int execute(struct fake_endpoint *fake, struct endpoint_request *request)
     }
     for (const uint64_t *bad = fake->bad; bad && *bad != UINT64_MAX; bad++)
         if (request->op == ENDPOINT_READ && *bad >= request->lba &&
-            *bad - request->lba < request->blocks)
+            *bad - request->lba < request->blocks) {
+            request->unreadable = true;
             return -EIO;
+        }
     switch (request->op) {
     case ENDPOINT_MAP:
         return answer_map(fake, request);
