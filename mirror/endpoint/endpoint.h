@@ -78,8 +78,7 @@ struct endpoint_request {
     int result;
     bool deallocated; /* ZERO: the whole range was deallocated, nothing had to be written */
     uint64_t error_lba;
-    bool
-        unreadable; /* READ failed, and for no other reason than that the medium does not give it */
+    bool unreadable; /* READ failed as the medium does not give it, for no other reason */
     struct errmsg error;
 
     void (*done)(struct endpoint_request *request);
