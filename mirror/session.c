@@ -129,7 +129,6 @@ void session_close(struct session *session)
     notes_free(&session->notes);
 }
 
-/* A file that is not there, or makes no sense, changes nothing; 0 is no limit. */
 /* What cannot be read now, as when an editor is just writing it, leaves the rate as it is. */
 static void read_rate(struct session *session)
 {

@@ -69,7 +69,6 @@ static void file_close(struct store *store)
     free(file);
 }
 
-/* Reads into the list's bytes; flags are preadv2's. */
 /* One call of the kernel for what it takes of the list. */
 typedef ssize_t transfer_call(int fd, const struct iovec *iov, int iov_count, off_t offset,
                               int flags);
