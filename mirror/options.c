@@ -113,26 +113,27 @@ static int set_rate(struct options *options, const char *value, struct errmsg *e
     return 0;
 }
 
+/* 1 to most. */
+static int set_count(const char *name, const char *value, unsigned most, unsigned *ret,
+                     struct errmsg *err)
+{
+    uint64_t count;
+
+    if (size_parse(value, &count) < 0 || count == 0 || count > most)
+        return errmsg_set(err, -EINVAL, "--%s is a number from 1 to %u, not '%s'", name, most,
+                          value);
+    *ret = (unsigned)count;
+    return 0;
+}
+
 static int set_queue_depth(struct options *options, const char *value, struct errmsg *err)
 {
-    uint64_t depth;
-
-    if (size_parse(value, &depth) < 0 || depth == 0 || depth > COPY_QUEUE_DEPTH_MAX)
-        return errmsg_set(err, -EINVAL, "--queue-depth is a number from 1 to %d, not '%s'",
-                          COPY_QUEUE_DEPTH_MAX, value);
-    options->queue_depth = (unsigned)depth;
-    return 0;
+    return set_count("queue-depth", value, COPY_QUEUE_DEPTH_MAX, &options->queue_depth, err);
 }
 
 static int set_sessions(struct options *options, const char *value, struct errmsg *err)
 {
-    uint64_t sessions;
-
-    if (size_parse(value, &sessions) < 0 || sessions == 0 || sessions > ENDPOINT_SESSIONS_MAX)
-        return errmsg_set(err, -EINVAL, "--sessions is a number from 1 to %d, not '%s'",
-                          ENDPOINT_SESSIONS_MAX, value);
-    options->sessions = (unsigned)sessions;
-    return 0;
+    return set_count("sessions", value, ENDPOINT_SESSIONS_MAX, &options->sessions, err);
 }
 
 static int set_skip_bad(struct options *options, const char *value, struct errmsg *err)

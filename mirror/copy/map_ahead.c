@@ -129,7 +129,7 @@ void map_ahead_pump(struct map_ahead *ahead)
 
 static void resize(struct map_ahead *ahead, unsigned questions)
 {
-    if (questions <= FEW_QUESTIONS && ahead->region_blocks < ahead->end)
+    if (questions <= FEW_QUESTIONS && ahead->region_blocks < ahead->end / 2)
         ahead->region_blocks *= 2;
     else if (questions > MANY_QUESTIONS)
         ahead->region_blocks = max_u64(ahead->region_blocks / 2, 1);

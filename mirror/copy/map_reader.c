@@ -131,14 +131,16 @@ static void no_answer(struct map_reader *reader, int result, const struct errmsg
 static void watch_replies(struct map_reader *reader)
 {
     bool narrow = reader->reply.count == 1 && reader->covered < reader->end;
+    uint64_t length;
 
     reader->narrow = narrow ? reader->narrow + 1 : 0;
     if (reader->narrow < NARROW_REPLIES)
         return;
+    length = min_u64(reader->reply.items[0].length, UINT64_MAX / FIRST_REGION_EXTENTS);
     reader->ahead = malloc(sizeof(*reader->ahead));
     if (reader->ahead)
         map_ahead_init(reader->ahead, reader->endpoint, reader->covered, reader->end,
-                       FIRST_REGION_EXTENTS * reader->reply.items[0].length);
+                       FIRST_REGION_EXTENTS * length);
 }
 
 static void map_done(struct endpoint_request *request)
