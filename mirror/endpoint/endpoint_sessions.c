@@ -10,15 +10,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "cleanup.h"
-
-struct parcel_list {
-    struct parcel *first;
-    struct parcel **end; /* where the next one is linked */
-};
+#include "event.h"
+#include "fifo.h"
 
 struct worker {
     struct sessions *all;
@@ -28,7 +24,7 @@ struct worker {
     int wake; /* event: there is something in the inbox, or to stop */
 
     pthread_mutex_t lock; /* guards inbox, stopping; taken before sessions.lock, never with it */
-    struct parcel_list inbox;
+    struct fifo inbox;
     bool stopping;
 
     unsigned in_flight; /* the owner's: not back yet */
@@ -41,7 +37,7 @@ struct sessions {
     int event;     /* readable while the outbox is not empty */
 
     pthread_mutex_t lock; /* guards outbox and what follows */
-    struct parcel_list outbox;
+    struct fifo outbox;
     struct endpoint_counters counters[ENDPOINT_SESSIONS_MAX]; /* as each worker last told */
     bool can_unmap;                                           /* of the first */
 
@@ -55,50 +51,13 @@ struct fan {
 };
 
 struct parcel {
-    struct parcel *next;
+    struct fifo_link link;
     struct endpoint_request request; /* what the endpoint gets */
     struct endpoint_request *user;   /* NULL: fan's */
     struct fan *fan;
     struct worker *worker;
     bool by_bitmap;
 };
-
-static void list_init(struct parcel_list *list)
-{
-    list->first = NULL;
-    list->end = &list->first;
-}
-
-static void list_put(struct parcel_list *list, struct parcel *parcel)
-{
-    parcel->next = NULL;
-    *list->end = parcel;
-    list->end = &parcel->next;
-}
-
-static struct parcel *list_take_all(struct parcel_list *list)
-{
-    struct parcel *first = list->first;
-
-    list_init(list);
-    return first;
-}
-
-static void raise_event(int event)
-{
-    const uint64_t one = 1;
-
-    if (write(event, &one, sizeof(one)) < 0)
-        abort(); /* an event counter takes 2^64 - 2 of these */
-}
-
-static void drain_event(int event)
-{
-    uint64_t count;
-
-    if (read(event, &count, sizeof(count)) < 0 && errno != EAGAIN)
-        abort();
-}
 
 /* On the worker's thread. */
 
@@ -110,8 +69,8 @@ static void parcel_done(struct endpoint_request *request)
 
     SCOPED_LOCK(&all->lock);
     if (!all->outbox.first)
-        raise_event(all->event);
-    list_put(&all->outbox, parcel);
+        event_raise(all->event);
+    fifo_put(&all->outbox, &parcel->link);
     all->counters[worker - all->workers] = worker->endpoint->counters;
     if (worker == all->workers)
         all->can_unmap = worker->endpoint->info.can_unmap;
@@ -120,17 +79,18 @@ static void parcel_done(struct endpoint_request *request)
 /* False: to stop. */
 static bool submit_inbox(struct worker *worker)
 {
-    struct parcel *list, *parcel;
+    struct fifo_link *list;
     bool stopping;
 
     pthread_mutex_lock(&worker->lock);
-    list = list_take_all(&worker->inbox);
+    list = fifo_take_all(&worker->inbox);
     stopping = worker->stopping;
     pthread_mutex_unlock(&worker->lock);
-    while ((parcel = list)) {
+    while (list) {
+        struct parcel *parcel = (struct parcel *)list;
         int r;
 
-        list = parcel->next;
+        list = list->next;
         worker->endpoint->info.by_bitmap = parcel->by_bitmap;
         r = endpoint_submit(worker->endpoint, &parcel->request);
         if (r == 0)
@@ -156,7 +116,7 @@ static void *work(void *opaque)
         if (poll(fds, 2, timeout_ms) < 0)
             continue;
         if (fds[1].revents)
-            drain_event(worker->wake);
+            event_drain(worker->wake);
         /* A dead endpoint has completed its requests with the error, and says it of all that
          * follow. */
         endpoint->ops->service(endpoint, fds[0].revents);
@@ -208,10 +168,10 @@ static void hand_over(struct parcel *parcel)
     worker->in_flight++;
     pthread_mutex_lock(&worker->lock);
     first = !worker->inbox.first;
-    list_put(&worker->inbox, parcel);
+    fifo_put(&worker->inbox, &parcel->link);
     pthread_mutex_unlock(&worker->lock);
     if (first)
-        raise_event(worker->wake);
+        event_raise(worker->wake);
 }
 
 static int submit_flush(struct sessions *all, struct endpoint_request *request)
@@ -302,7 +262,7 @@ static void add_counters(struct endpoint_counters *sum, const struct endpoint_co
     sum->reconnects += one->reconnects;
 }
 
-static struct parcel *take_outbox(struct sessions *all)
+static struct fifo_link *take_outbox(struct sessions *all)
 {
     SCOPED_LOCK(&all->lock);
     all->base.counters = (struct endpoint_counters){0};
@@ -310,17 +270,19 @@ static struct parcel *take_outbox(struct sessions *all)
         add_counters(&all->base.counters, &all->counters[i]);
     all->base.info.can_unmap = all->can_unmap;
     if (all->outbox.first)
-        drain_event(all->event);
-    return list_take_all(&all->outbox);
+        event_drain(all->event);
+    return fifo_take_all(&all->outbox);
 }
 
 static int sessions_service(struct endpoint *base, short revents)
 {
-    struct parcel *list = take_outbox((struct sessions *)base), *parcel;
+    struct fifo_link *list = take_outbox((struct sessions *)base);
 
     (void)revents;
-    while ((parcel = list)) {
-        list = parcel->next;
+    while (list) {
+        struct parcel *parcel = (struct parcel *)list;
+
+        list = list->next;
         take_back(parcel);
     }
     return 0;
@@ -339,7 +301,7 @@ static void worker_stop(struct worker *worker)
     pthread_mutex_lock(&worker->lock);
     worker->stopping = true;
     pthread_mutex_unlock(&worker->lock);
-    raise_event(worker->wake);
+    event_raise(worker->wake);
 }
 
 static void worker_free(struct worker *worker)
@@ -408,17 +370,17 @@ static struct sessions *sessions_new(struct endpoint *const endpoints[], unsigne
     all->base = (struct endpoint){.ops = &sessions_ops, .info = endpoints[0]->info};
     all->count = count;
     all->can_unmap = endpoints[0]->info.can_unmap;
-    all->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    all->event = event_open();
     pthread_mutex_init(&all->lock, NULL);
-    list_init(&all->outbox);
+    fifo_init(&all->outbox);
     for (unsigned i = 0; i < count; i++) {
         struct worker *worker = &all->workers[i];
 
         worker->all = all;
         worker->endpoint = endpoints[i];
-        worker->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        worker->wake = event_open();
         pthread_mutex_init(&worker->lock, NULL);
-        list_init(&worker->inbox);
+        fifo_init(&worker->inbox);
         all->counters[i] = endpoints[i]->counters;
     }
     return all;
@@ -441,13 +403,13 @@ int endpoint_sessions_join(struct endpoint *const endpoints[], unsigned count,
         return errmsg_set(err, -ENOMEM, "out of memory");
     }
     if (all->event < 0)
-        r = errmsg_set(err, -EMFILE, "%s: no more events: too many open files",
-                       all->base.info.name);
+        r = errmsg_set(err, all->event, "%s: no event: %s", all->base.info.name,
+                       strerror(-all->event));
     for (unsigned i = 0; r == 0 && i < count; i++) {
         r = check_same(endpoints[0], endpoints[i], err);
         if (r == 0 && all->workers[i].wake < 0)
-            r = errmsg_set(err, -EMFILE, "%s: no more events: too many open files",
-                           all->base.info.name);
+            r = errmsg_set(err, all->workers[i].wake, "%s: no event: %s", all->base.info.name,
+                           strerror(-all->workers[i].wake));
     }
     for (unsigned i = 0; r == 0 && i < count; i++) {
         r = start_thread(&all->workers[i]);

@@ -5,24 +5,17 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "cleanup.h"
-
-/* First in, first out. */
-struct work_queue {
-    struct work *first;
-    struct work **end; /* where the next one is linked */
-};
+#include "event.h"
 
 struct workpool {
     pthread_mutex_t lock; /* guards waiting, finished and stopping */
     pthread_cond_t wake;
-    struct work_queue waiting;
-    struct work_queue finished;
+    struct fifo waiting;
+    struct fifo finished;
     bool stopping;
 
     int event;          /* readable while finished is not empty */
@@ -31,51 +24,24 @@ struct workpool {
     pthread_t threads[];
 };
 
-static void queue_init(struct work_queue *queue)
-{
-    queue->first = NULL;
-    queue->end = &queue->first;
-}
-
-static void queue_put(struct work_queue *queue, struct work *work)
-{
-    work->next = NULL;
-    *queue->end = work;
-    queue->end = &work->next;
-}
-
-static struct work *queue_take(struct work_queue *queue)
-{
-    struct work *work = queue->first;
-
-    if (!work)
-        return NULL;
-    queue->first = work->next;
-    if (!queue->first)
-        queue->end = &queue->first;
-    return work;
-}
-
 /* NULL when the pool is stopping. */
 static struct work *wait_for_work(struct workpool *pool)
 {
-    struct work *work;
+    struct fifo_link *link;
 
     SCOPED_LOCK(&pool->lock);
-    while (!(work = queue_take(&pool->waiting)) && !pool->stopping)
+    while (!(link = fifo_take(&pool->waiting)) && !pool->stopping)
         pthread_cond_wait(&pool->wake, &pool->lock);
-    return work;
+    return (struct work *)link;
 }
 
 static void finish(struct workpool *pool, struct work *work)
 {
-    const uint64_t one = 1;
-
     SCOPED_LOCK(&pool->lock);
     /* Under the lock, so that the event is set exactly while the queue is not empty. */
-    if (!pool->finished.first && write(pool->event, &one, sizeof(one)) < 0)
-        abort(); /* an event counter takes 2^64 - 2 of these */
-    queue_put(&pool->finished, work);
+    if (!pool->finished.first)
+        event_raise(pool->event);
+    fifo_put(&pool->finished, &work->link);
 }
 
 static void *worker(void *opaque)
@@ -110,15 +76,17 @@ int workpool_create(unsigned threads, struct workpool **ret)
 
     if (!pool)
         return -ENOMEM;
-    pool->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pool->event = event_open();
     if (pool->event < 0) {
+        int r = pool->event;
+
         free(pool);
-        return -errno;
+        return r;
     }
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
-    queue_init(&pool->waiting);
-    queue_init(&pool->finished);
+    fifo_init(&pool->waiting);
+    fifo_init(&pool->finished);
     while (pool->thread_count < threads) {
         int r = pthread_create(&pool->threads[pool->thread_count], NULL, worker, pool);
 
@@ -149,7 +117,7 @@ void workpool_submit(struct workpool *pool, struct work *work)
 {
     SCOPED_LOCK(&pool->lock);
     pool->outstanding++;
-    queue_put(&pool->waiting, work);
+    fifo_put(&pool->waiting, &work->link);
     pthread_cond_signal(&pool->wake);
 }
 
@@ -158,25 +126,22 @@ int workpool_fd(const struct workpool *pool)
     return pool->event;
 }
 
-static struct work *take_finished(struct workpool *pool)
+static struct fifo_link *take_finished(struct workpool *pool)
 {
-    struct work *list;
-    uint64_t count;
-
     SCOPED_LOCK(&pool->lock);
-    list = pool->finished.first;
-    queue_init(&pool->finished);
-    if (list && read(pool->event, &count, sizeof(count)) < 0)
-        abort(); /* it was set when the first one was put there */
-    return list;
+    if (pool->finished.first)
+        event_drain(pool->event);
+    return fifo_take_all(&pool->finished);
 }
 
 void workpool_service(struct workpool *pool)
 {
-    struct work *next;
+    struct fifo_link *next;
 
-    for (struct work *work = take_finished(pool); work; work = next) {
-        next = work->next;
+    for (struct fifo_link *link = take_finished(pool); link; link = next) {
+        struct work *work = (struct work *)link;
+
+        next = link->next;
         pool->outstanding--;
         work->done(work);
     }

@@ -5,15 +5,15 @@
 /* Threads for system calls that block (SG_IO, pread, an in-process LUN), driven by one owner thread
  * that waits on a descriptor like for a socket. */
 
-#include <stddef.h>
+#include "fifo.h"
 
 struct workpool;
 
 /* The caller owns it until done() is called. */
 struct work {
+    struct fifo_link link;           /* the pool's */
     void (*run)(struct work *work);  /* on a worker thread */
     void (*done)(struct work *work); /* on the owner's thread, from workpool_service */
-    struct work *next;
 };
 
 int workpool_create(unsigned threads, struct workpool **ret);
