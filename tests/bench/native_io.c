@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_util.h"
 #include "cdb.h"
 #include "runner_host.h"
 
@@ -50,20 +51,6 @@ struct runner {
     uint64_t cpu_ns;
 };
 
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec now;
-
-    clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 static uint64_t next_piece(struct runner *runner)
 {
     runner->random ^= runner->random << 13;
@@ -79,7 +66,7 @@ static void bare_command(struct runner *runner, struct iovec *iov)
     ssize_t done = runner->run->write ? pwritev(fd, iov, 1, offset) : preadv(fd, iov, 1, offset);
 
     if (done != BYTES)
-        die("a bare command");
+        give_up_errno("a bare command");
 }
 
 static void handler_command(struct runner *runner, const struct iovec *iov)
@@ -91,10 +78,8 @@ static void handler_command(struct runner *runner, const struct iovec *iov)
         cdb_write_16(command.cdb, lba, BYTES / BLOCK, false);
     else
         cdb_read_16(command.cdb, lba, BYTES / BLOCK);
-    if (host_call(runner->place->device, &command) != TCMU_STS_OK) {
-        fprintf(stderr, "a command failed\n");
-        exit(1);
-    }
+    if (host_call(runner->place->device, &command) != TCMU_STS_OK)
+        give_up("a command failed");
 }
 
 static void *work(void *argument)
@@ -126,7 +111,7 @@ static void measure(const struct run *run, int threads)
                                      .place = &run->places[i],
                                      .random = 0x9E3779B97F4A7C15u * (unsigned)(i + 1)};
         if (pthread_create(&ids[i], NULL, work, &runners[i]))
-            die("pthread_create");
+            give_up_errno("pthread_create");
     }
     for (int i = 0; i < threads; i++) {
         pthread_join(ids[i], NULL);
@@ -145,11 +130,11 @@ static int open_filled(const char *path, uint64_t *ret_bytes)
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
-        die(path);
+        give_up_errno(path);
     memset(bytes, 0x5A, sizeof(bytes));
     for (off_t at = 0; at < st.st_size; at += FILL_BYTES)
         if (pwrite(fd, bytes, FILL_BYTES, at) != FILL_BYTES)
-            die(path);
+            give_up_errno(path);
     *ret_bytes = (uint64_t)st.st_size;
     return fd;
 }

@@ -10,11 +10,9 @@
  * one descriptor at that percentage of the LUN (the median of many). */
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench_util.h"
 #include "bitmap_reply.h"
 #include "cdb.h"
 #include "lba_status.h"
@@ -27,20 +25,6 @@
 #define PLACES      5
 
 static uint8_t reply[REPLY_BYTES];
-
-static void give_up(const char *why)
-{
-    fprintf(stderr, "bench_native_map: %s\n", why);
-    exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
 
 /* Sends the CDB, again after a unit attention. The bytes of the reply. */
 static size_t ask(struct lun *lun, const uint8_t *cdb, size_t cdb_length, size_t room)
@@ -80,7 +64,7 @@ static struct volume *make_volume(const char *path, uint64_t extents)
 
 static uint64_t whole_status(struct lun *lun, uint64_t blocks, uint64_t extents)
 {
-    uint64_t start = now_ns(), lba = 0;
+    uint64_t start = now_ns(CLOCK_MONOTONIC), lba = 0;
     struct extent_list list = {0};
     enum lba_status_defect defect;
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
@@ -95,13 +79,13 @@ static uint64_t whole_status(struct lun *lun, uint64_t blocks, uint64_t extents)
     if (list.count != extents)
         give_up("the map is not what was written");
     extent_list_free(&list);
-    return now_ns() - start;
+    return now_ns(CLOCK_MONOTONIC) - start;
 }
 
 static uint64_t whole_bitmap(struct lun *lun, uint64_t blocks, uint64_t extents)
 {
     struct bitmap_geometry geometry = {.block_size = BLOCK, .blocks = blocks};
-    uint64_t start = now_ns(), lba = 0;
+    uint64_t start = now_ns(CLOCK_MONOTONIC), lba = 0;
     struct extent_list list = {0};
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
     size_t length = ask(lun, cdb, cdb_inquiry_vpd(cdb, VPD_ALLOCATION_BITMAP, 1024), 1024);
@@ -118,7 +102,7 @@ static uint64_t whole_bitmap(struct lun *lun, uint64_t blocks, uint64_t extents)
     if (list.count != extents)
         give_up("the bitmap is not what was written");
     extent_list_free(&list);
-    return now_ns() - start;
+    return now_ns(CLOCK_MONOTONIC) - start;
 }
 
 static int compare(const void *a, const void *b)
@@ -134,10 +118,10 @@ static uint64_t one_descriptor(struct lun *lun, uint64_t lba)
     uint8_t cdb[SCSI_CDB_MAX_BYTES];
 
     for (int i = 0; i < QUERIES; i++) {
-        uint64_t start = now_ns();
+        uint64_t start = now_ns(CLOCK_MONOTONIC);
 
         ask(lun, cdb, cdb_get_lba_status_16(cdb, lba, 24), 24);
-        taken[i] = now_ns() - start;
+        taken[i] = now_ns(CLOCK_MONOTONIC) - start;
     }
     qsort(taken, QUERIES, sizeof(taken[0]), compare);
     return taken[QUERIES / 2];
