@@ -52,19 +52,27 @@ static void check_sense(const struct lun_command *command, uint8_t status)
     FUZZ_CHECK(command->data_in_bytes == 0);
 }
 
-/* The whole volume against the model; what is undefined after a failure is adopted first. */
-static void compare_volume(struct harness *harness, struct lun_model_range undefined)
+/* All of the volume's bytes, even with a fault set that makes the first attempt fail. */
+static const uint8_t *read_whole(struct harness *harness)
 {
     struct volume *volume = lun_volume(harness->lun);
-    struct lun_model *model = &harness->model;
     static uint8_t now[LUN_MODEL_MAX_BYTES];
-    struct iovec iov = {now, model->size};
+    struct iovec iov = {now, harness->model.size};
 
-    FUZZ_CHECK(volume_bytes(volume) == model->size);
+    FUZZ_CHECK(volume_bytes(volume) == harness->model.size);
     for (int attempt = 0; volume_read(volume, &iov, 1, 0); attempt++) {
         FUZZ_CHECK(attempt == 0 && harness->may_fail);
         store_mem_set_fault(harness->store, "read", 0, 0);
     }
+    return now;
+}
+
+/* The whole volume against the model; what is undefined after a failure is adopted first. */
+static void compare_volume(struct harness *harness, struct lun_model_range undefined)
+{
+    struct lun_model *model = &harness->model;
+    const uint8_t *now = read_whole(harness);
+
     if ((harness->may_fail || undefined.even_without_fault) && undefined.length > 0)
         memcpy(model->bytes + undefined.start, now + undefined.start, undefined.length);
     FUZZ_CHECK(memcmp(now, model->bytes, model->size) == 0);
@@ -108,10 +116,8 @@ static void adopt_overwritten(struct harness *harness, const struct lun_exchange
     const uint8_t *list = exchange->data_out;
     size_t pattern_bytes = (size_t)list[2] << 8 | list[3];
     uint8_t flip = list[0] & 0x80 && (list[0] & 0x1F) % 2 == 0 ? 0xFF : 0;
-    static uint8_t now[LUN_MODEL_MAX_BYTES];
-    struct iovec iov = {now, model->size};
+    const uint8_t *now = read_whole(harness);
 
-    FUZZ_CHECK(volume_read(lun_volume(harness->lun), &iov, 1, 0) == 0);
     for (uint64_t at = 0; at < model->size; at += model->block_size) {
         bool overwritten = true;
 
