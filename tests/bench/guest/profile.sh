@@ -32,10 +32,25 @@ disk=$(iscsi_login "$iqn") || fail "no disk"
 perf record -q -a -e cpu-clock -o /tmp/perf.data -- fio --name=profile --filename="$disk" --rw="$rw" \
   --bs="$block_size" --iodepth="$depth" --direct=1 --ioengine=libaio --time_based \
   --runtime="$seconds" | grep -E 'IOPS=|error' || fail "no profile"
-for sort in comm comm,symbol; do
-  echo "--- by $sort"
-  perf report -q -i /tmp/perf.data --stdio --percent-limit 1 --sort "$sort" 2>/dev/null | grep -v '^$'
-done
+# Shares of the time that was not idle. Which of its threads the kernel takes for work is chance.
+shares() { # LEAST THREADS SORT...
+  perf report -q -i /tmp/perf.data --stdio --percent-limit 0 --sort "comm${3:+,$3}" 2>/dev/null |
+    awk -v least="$1" -v threads="$2" '
+      NF < 2 || $2 == "swapper" { next }
+      {
+        share = $1 + 0; thread = $2; sub("/.*|-.*", "", thread); busy += share
+        where = thread; for (i = 3; i <= NF; i++) if ($i != "-") where = where " " $i
+        sub(/ kworker.*/, "", where)
+        if (where ~ threads) sum[where] += share
+      }
+      END { for (where in sum) if (sum[where] / busy * 100 >= least) printf "%5.1f%%  %s\n", sum[where] / busy * 100, where }' |
+    sort -rn
+}
+
+echo "--- by thread"
+shares 1 .
+echo "--- in tcmu-runner, by function"
+shares 0.3 '^cmdproc' symbol
 
 iscsiadm -m node --logout >/dev/null 2>&1
 targets_remove
