@@ -18,7 +18,7 @@ declare -A packages=(
 
   # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.
   [test]="clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils
-    e2fsprogs xfsprogs partclone dosfstools mtools fdisk gdisk hercules util-linux procps python3 jq"
+    e2fsprogs xfsprogs partclone dosfstools mtools exfatprogs ntfs-3g fdisk gdisk hercules util-linux procps python3 jq"
 
   # The virtual machine, and what runs inside it (it sees this machine's root file system).
   # xz-utils unpacks the kernel, so that the emulated CPU need not.

@@ -41,8 +41,6 @@ static const struct mark marks[] = {
     MARK("cramfs", 0, "\x45\x3d\xcd\x28"),
     MARK("romfs", 0, "-rom1fs-"),
     MARK("a BitLocker volume", 3, "-FVE-FS-"),
-    MARK("NTFS", 3, "NTFS    "),
-    MARK("exFAT", 3, "EXFAT   "),
     MARK("ReFS", 3, "ReFS\0\0\0\0"),
     MARK("APFS", 32, "NXSB"),
     MARK("an Oracle ASM disk", 32, "ORCLDISK"),

@@ -15,6 +15,8 @@ extern const struct format format_mbr;
 extern const struct format format_ext;
 extern const struct format format_xfs;
 extern const struct format format_swap;
+extern const struct format format_exfat;
+extern const struct format format_ntfs;
 extern const struct format format_fat;
 extern const struct format format_dasd;
 

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* NTFS 3.0 and 3.1. Free is what the file $Bitmap calls free; the copy of the boot sector behind
+ * the last cluster, and all else there, is never claimed. Anything that may still be waiting in the
+ * log or in a suspended Windows, and anything that contradicts itself, makes all of it allocated.
+ */
+
+#include "ntfs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "byteorder.h"
+#include "checked.h"
+#include "cleanup.h"
+#include "cluster_bitmap.h"
+#include "format_registry.h"
+
+#define BOOT_BYTES        512
+#define BOOT_FILE_BYTES   8192 /* $Boot, at the begin */
+#define SECTOR_MIN        256
+#define SECTOR_MAX        4096
+#define CLUSTER_BYTES_MAX (UINT64_C(2) << 20)
+#define RECORD_BYTES_MIN  512
+#define MIRROR_RECORDS    4
+
+static int probe(struct region *region)
+{
+    uint8_t byte;
+    int r = region_read(region, 0, &byte, 1);
+
+    return r < 0 ? r : region_has(region, 3, "NTFS    ", 8);
+}
+
+/* A number of units, or, from 128 on, the negated logarithm of what they make. */
+static uint64_t small_or_power(uint8_t value, uint64_t unit)
+{
+    unsigned power = 256U - value;
+
+    if (value < 128)
+        return value * unit;
+    return power < 32 ? UINT64_C(1) << power : 0;
+}
+
+/* Sectors of a cluster; the same encoding, but a logarithm of sectors. */
+static uint64_t cluster_sectors(uint8_t value)
+{
+    if (value <= 128)
+        return value;
+    return value > 224 ? UINT64_C(1) << (256U - value) : 0;
+}
+
+static int take_boot_sector(struct ntfs *ntfs)
+{
+    uint8_t boot[BOOT_BYTES];
+    uint64_t sector, sectors, record;
+    int r = region_read(ntfs->region, 0, boot, sizeof(boot));
+
+    if (r < 0)
+        return r;
+    sector = get_le16(boot + 11);
+    sectors = get_le64(boot + 40);
+    ntfs->cluster_bytes = cluster_sectors(boot[13]) * sector;
+    record = small_or_power(boot[64], ntfs->cluster_bytes);
+    if (boot[510] != 0x55 || boot[511] != 0xAA || !is_power_of_two(sector) || sector < SECTOR_MIN ||
+        sector > SECTOR_MAX || !is_power_of_two(ntfs->cluster_bytes) ||
+        ntfs->cluster_bytes > CLUSTER_BYTES_MAX || !is_power_of_two(record) ||
+        record < RECORD_BYTES_MIN || record > NTFS_RECORD_BYTES_MAX)
+        return region_refuse(ntfs->region, "its boot sector makes no sense");
+    if (sectors > region_bytes(ntfs->region) / sector)
+        return region_refuse(ntfs->region, "it is larger than the place it lies in");
+    ntfs->record_bytes = (uint32_t)record;
+    ntfs->clusters = sectors / (ntfs->cluster_bytes / sector);
+    if (get_le64(boot + 48) >= ntfs->clusters || get_le64(boot + 56) >= ntfs->clusters)
+        return region_refuse(ntfs->region, "its file table is beyond its end");
+    ntfs->table_start = get_le64(boot + 48) * ntfs->cluster_bytes;
+    ntfs->mirror_start = get_le64(boot + 56) * ntfs->cluster_bytes;
+    return 0;
+}
+
+static int read_copy(const struct ntfs *ntfs, uint64_t table_start, uint64_t number, uint8_t *to)
+{
+    int r = region_read(ntfs->region, table_start + number * ntfs->record_bytes, to,
+                        ntfs->record_bytes);
+
+    return r < 0 ? r
+                 : ntfs_undo_fixups(ntfs, to, ntfs->record_bytes, "FILE",
+                                    "a record of its file table");
+}
+
+/* The copy of the first records must be like them, as far as these are in use. */
+static int check_mirror(const struct ntfs *ntfs, uint8_t *record, uint8_t *copy)
+{
+    int r = 0;
+
+    for (uint64_t i = 0; r == 0 && i < MIRROR_RECORDS; i++) {
+        r = read_copy(ntfs, ntfs->table_start, i, record);
+        if (r == 0)
+            r = read_copy(ntfs, ntfs->mirror_start, i, copy);
+        if (r == 0 && memcmp(record, copy, min_u64(get_le32(record + 24), ntfs->record_bytes)) != 0)
+            r = region_refuse(ntfs->region, "the copy of its file table contradicts it");
+    }
+    return r;
+}
+
+static int note_used(struct ntfs *ntfs)
+{
+    uint64_t boot = align_up(BOOT_FILE_BYTES, ntfs->cluster_bytes);
+    uint64_t mirror = align_up((uint64_t)MIRROR_RECORDS * ntfs->record_bytes, ntfs->cluster_bytes);
+    int r = byte_ranges_add(&ntfs->used, 0, boot);
+
+    return r == 0 ? byte_ranges_add(&ntfs->used, ntfs->mirror_start, mirror) : r;
+}
+
+/* The file table's own record says where the table is. */
+static int take_table(struct ntfs *ntfs, uint8_t *record)
+{
+    struct byte_ranges table = {0};
+    struct ntfs_attribute data;
+    int r = ntfs_read_record(ntfs, NTFS_FILE_MFT, record);
+
+    if (r == 0)
+        r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "", &data);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        return region_refuse(ntfs->region, "its file table does not say where it is");
+    r = ntfs_first_places(ntfs, &data, &table);
+    if (r == 0 && (table.count == 0 || table.items[0].start != ntfs->table_start))
+        r = region_refuse(ntfs->region, "its file table is not where its boot sector says");
+    if (r < 0)
+        byte_ranges_free(&table);
+    else
+        ntfs->table = table;
+    return r;
+}
+
+static int take_bitmap(struct ntfs *ntfs, uint8_t *record)
+{
+    struct byte_ranges places = {0};
+    struct ntfs_attribute data;
+    int r = ntfs_read_record(ntfs, NTFS_FILE_BITMAP, record);
+
+    if (r == 0)
+        r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "", &data);
+    if (r < 0)
+        return r;
+    if (r == 0 || data.resident || data.bytes < (ntfs->clusters + 7) / 8)
+        return region_refuse(ntfs->region, "its bitmap is missing or too short");
+    r = ntfs_places(ntfs, record, &data, &places);
+    if (r == 0)
+        r = cluster_bitmap_claim(&(struct cluster_bitmap){.region = ntfs->region,
+                                                          .places = &places,
+                                                          .clusters = ntfs->clusters,
+                                                          .cluster_bytes = ntfs->cluster_bytes,
+                                                          .used = &ntfs->used});
+    byte_ranges_free(&places);
+    return r;
+}
+
+static int take_parts(struct ntfs *ntfs)
+{
+    CLEANUP_FREE uint8_t *records = malloc(2 * NTFS_RECORD_BYTES_MAX);
+    int r;
+
+    if (!records)
+        return -ENOMEM;
+    r = note_used(ntfs);
+    if (r == 0)
+        r = check_mirror(ntfs, records, records + NTFS_RECORD_BYTES_MAX);
+    if (r == 0)
+        r = take_table(ntfs, records);
+    if (r == 0)
+        r = ntfs_check_clean(ntfs);
+    return r == 0 ? take_bitmap(ntfs, records) : r;
+}
+
+static int analyse(struct region *region)
+{
+    struct ntfs ntfs = {.region = region};
+    int r = take_boot_sector(&ntfs);
+
+    if (r == 0)
+        r = take_parts(&ntfs);
+    byte_ranges_free(&ntfs.table);
+    byte_ranges_free(&ntfs.used);
+    return r;
+}
+
+const struct format format_ntfs = {.name = "NTFS", .probe = probe, .analyse = analyse};

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_NTFS_H
+#define THINMIRROR_NTFS_H
+
+/* What the parts of the NTFS analyser share. All numbers on disk are little-endian; a cluster is
+ * counted from the region's begin. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "region.h"
+
+/* Of the first records of the master file table ($MFT), whose places are fixed. */
+enum ntfs_file {
+    NTFS_FILE_MFT = 0,
+    NTFS_FILE_MIRROR = 1,
+    NTFS_FILE_LOG = 2,
+    NTFS_FILE_VOLUME = 3,
+    NTFS_FILE_ROOT = 5,
+    NTFS_FILE_BITMAP = 6,
+};
+
+enum ntfs_attribute_type {
+    NTFS_ATTRIBUTE_LIST = 0x20,
+    NTFS_VOLUME_INFORMATION = 0x70,
+    NTFS_DATA = 0x80,
+    NTFS_INDEX_ROOT = 0x90,
+    NTFS_INDEX_ALLOCATION = 0xA0,
+    NTFS_BITMAP = 0xB0,
+};
+
+#define NTFS_RECORD_BYTES_MAX 65536
+
+struct ntfs {
+    struct region *region;
+    uint64_t cluster_bytes;
+    uint64_t clusters;
+    uint32_t record_bytes;    /* of an entry of the master file table */
+    uint64_t table_start;     /* where the table begins, in bytes */
+    uint64_t mirror_start;    /* where the copy of its first records is */
+    struct byte_ranges table; /* the table's places, in order */
+    struct byte_ranges used;  /* everything that was followed */
+};
+
+/* An attribute of a record; it points into the record. */
+struct ntfs_attribute {
+    const uint8_t *header;
+    size_t length;
+    bool resident;
+    const uint8_t *value; /* of a resident one */
+    size_t value_bytes;
+    uint64_t bytes; /* of what is in it, wherever that is */
+};
+
+/* Undoes the protection of a structure that was written in several sectors. Refuses, naming what,
+ * when its first four bytes are not magic or one of the sectors is from another time. */
+int ntfs_undo_fixups(const struct ntfs *ntfs, uint8_t *bytes, size_t length, const char *magic,
+                     const char *what);
+
+/* The record of the master file table into to, of record_bytes. Refuses when it is damaged, not in
+ * use, or only a part of another one. */
+int ntfs_read_record(struct ntfs *ntfs, uint64_t number, uint8_t *to);
+
+/* The first attribute of this type and of this name (ASCII, "" for none), of a record that
+ * ntfs_read_record gave. 1: found. 0: there is none. Refuses what is out of bounds. */
+int ntfs_find_attribute(const struct ntfs *ntfs, const uint8_t *record, uint32_t type,
+                        const char *name, struct ntfs_attribute *ret);
+
+/* Where a nonresident attribute's bytes are, in their order, appended to ret (-ENOMEM) and noted as
+ * used. Refuses what is compressed, encrypted, sparse, in several records, or out of bounds. */
+int ntfs_places(struct ntfs *ntfs, const uint8_t *record, const struct ntfs_attribute *attribute,
+                struct byte_ranges *ret);
+
+/* The same where the rest may be in other records: what this one says is the begin. */
+int ntfs_first_places(struct ntfs *ntfs, const struct ntfs_attribute *attribute,
+                      struct byte_ranges *ret);
+
+/* Copies [offset, offset + length) of a file with these places. -ERANGE beyond its end. */
+int ntfs_read_places(const struct ntfs *ntfs, const struct byte_ranges *places, uint64_t offset,
+                     void *to, size_t length);
+
+/* The bytes of an attribute, wherever they are: the first length of them. -ERANGE: it has fewer. */
+int ntfs_read_attribute(struct ntfs *ntfs, const uint8_t *record,
+                        const struct ntfs_attribute *attribute, void *to, size_t length);
+
+/* 0: nothing is waiting to be written to the file system: its log is closed, the volume is not
+ * marked as in use, and no suspended Windows holds it. Refuses otherwise. */
+int ntfs_check_clean(struct ntfs *ntfs);
+
+/* Refuses when a suspended Windows holds it: its memory is in the file hiberfil.sys. */
+int ntfs_check_hibernation(struct ntfs *ntfs);
+
+#endif

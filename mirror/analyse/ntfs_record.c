@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Records of the master file table, their attributes, and where their bytes are. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "byteorder.h"
+#include "checked.h"
+#include "cleanup.h"
+#include "cluster_bitmap.h"
+#include "ntfs.h"
+
+#define FIXUP_STRIDE      512 /* whatever a sector is */
+#define RECORD_HEADER     42
+#define RECORD_IN_USE     0x0001
+#define ATTRIBUTE_HEADER  24
+#define NONRESIDENT_BYTES 64
+#define ATTRIBUTES_END    UINT32_C(0xFFFFFFFF)
+#define STORED_OTHERWISE  0xC0FF /* compressed, encrypted, sparse */
+
+int ntfs_undo_fixups(const struct ntfs *ntfs, uint8_t *bytes, size_t length, const char *magic,
+                     const char *what)
+{
+    size_t offset = get_le16(bytes + 4), count = get_le16(bytes + 6);
+    size_t strides = length / FIXUP_STRIDE;
+    const uint8_t *fixups = bytes + offset;
+
+    if (memcmp(bytes, magic, 4) != 0)
+        return region_refuse(ntfs->region, "%s is damaged", what);
+    if (offset < 8 || offset % 2 != 0 || count != strides + 1 ||
+        offset + count * 2 > FIXUP_STRIDE - 2)
+        return region_refuse(ntfs->region, "%s is damaged", what);
+    for (size_t i = 1; i <= strides; i++) {
+        uint8_t *last = bytes + i * FIXUP_STRIDE - 2;
+
+        if (memcmp(last, fixups, 2) != 0)
+            return region_refuse(ntfs->region, "%s was not written as a whole", what);
+        memcpy(last, fixups + i * 2, 2);
+    }
+    return 0;
+}
+
+int ntfs_read_places(const struct ntfs *ntfs, const struct byte_ranges *places, uint64_t offset,
+                     void *to, size_t length)
+{
+    uint8_t *next = to;
+
+    for (size_t i = 0; i < places->count && length > 0; i++) {
+        const struct byte_range *place = &places->items[i];
+        size_t now;
+        int r;
+
+        if (offset >= place->length) {
+            offset -= place->length;
+            continue;
+        }
+        now = (size_t)min_u64(length, place->length - offset);
+        r = region_read(ntfs->region, place->start + offset, next, now);
+        if (r < 0)
+            return r;
+        next += now;
+        length -= now;
+        offset = 0;
+    }
+    return length > 0 ? -ERANGE : 0;
+}
+
+/* Before the table's own record was read, its begin is all that is known of it. */
+static int read_raw(const struct ntfs *ntfs, uint64_t number, uint8_t *to)
+{
+    uint64_t offset;
+
+    if (mul_overflows(number, ntfs->record_bytes, &offset))
+        return -ERANGE;
+    if (ntfs->table.count == 0)
+        return region_read(ntfs->region, ntfs->table_start + offset, to, ntfs->record_bytes);
+    return ntfs_read_places(ntfs, &ntfs->table, offset, to, ntfs->record_bytes);
+}
+
+int ntfs_read_record(struct ntfs *ntfs, uint64_t number, uint8_t *to)
+{
+    int r = read_raw(ntfs, number, to);
+
+    if (r == -ERANGE)
+        return region_refuse(ntfs->region, "a record of its file table is beyond the table's end");
+    if (r == 0)
+        r = ntfs_undo_fixups(ntfs, to, ntfs->record_bytes, "FILE", "a record of its file table");
+    if (r < 0)
+        return r;
+    if (!(get_le16(to + 22) & RECORD_IN_USE) || get_le64(to + 32) != 0)
+        return region_refuse(ntfs->region, "a record of its file table is not what it should be");
+    return 0;
+}
+
+/* Names are UTF-16. */
+static bool has_name(const uint8_t *header, size_t length, const char *name)
+{
+    size_t count = header[9], offset = get_le16(header + 10);
+
+    if (count != strlen(name))
+        return false;
+    if (count > 0 && !range_within(offset, count * 2, length))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (get_le16(header + offset + i * 2) != (uint8_t)name[i])
+            return false;
+    return true;
+}
+
+static int take_attribute(const struct ntfs *ntfs, const uint8_t *header, size_t length,
+                          struct ntfs_attribute *ret)
+{
+    *ret = (struct ntfs_attribute){.header = header, .length = length, .resident = header[8] == 0};
+    if (!ret->resident) {
+        if (length < NONRESIDENT_BYTES)
+            return region_refuse(ntfs->region, "an attribute is damaged");
+        ret->bytes = get_le64(header + 48);
+        return 1;
+    }
+    ret->value_bytes = get_le32(header + 16);
+    ret->bytes = ret->value_bytes;
+    if (!range_within(get_le16(header + 20), ret->value_bytes, length))
+        return region_refuse(ntfs->region, "an attribute is damaged");
+    ret->value = header + get_le16(header + 20);
+    return 1;
+}
+
+int ntfs_find_attribute(const struct ntfs *ntfs, const uint8_t *record, uint32_t type,
+                        const char *name, struct ntfs_attribute *ret)
+{
+    size_t at = get_le16(record + 20), end = get_le32(record + 24);
+
+    if (at < RECORD_HEADER || end > ntfs->record_bytes)
+        return region_refuse(ntfs->region, "a record of its file table is damaged");
+    while (range_within(at, 4, end) && get_le32(record + at) != ATTRIBUTES_END) {
+        const uint8_t *header = record + at;
+        size_t length;
+
+        if (!range_within(at, ATTRIBUTE_HEADER, end))
+            return region_refuse(ntfs->region, "an attribute is damaged");
+        length = get_le32(header + 4);
+        if (length < ATTRIBUTE_HEADER || length % 8 != 0 || !range_within(at, length, end))
+            return region_refuse(ntfs->region, "an attribute is damaged");
+        if (get_le32(header) == type && has_name(header, length, name))
+            return take_attribute(ntfs, header, length, ret);
+        at += length;
+    }
+    return 0;
+}
+
+/* A little-endian number of up to 8 bytes. */
+static uint64_t get_number(const uint8_t *bytes, unsigned count, bool is_signed)
+{
+    uint64_t value = is_signed && count > 0 && bytes[count - 1] & 0x80 ? UINT64_MAX : 0;
+
+    while (count-- > 0)
+        value = value << 8 | bytes[count];
+    return value;
+}
+
+/* The runs of a list: pairs of a length and of the distance from where the last one began. */
+static int add_runs(struct ntfs *ntfs, const struct ntfs_attribute *attribute,
+                    struct byte_ranges *ret, uint64_t *ret_clusters)
+{
+    size_t at = get_le16(attribute->header + 32);
+    uint64_t cluster = 0;
+
+    while (at < attribute->length && attribute->header[at] != 0) {
+        unsigned count_bytes = attribute->header[at] & 0x0F,
+                 step_bytes = attribute->header[at] >> 4;
+        const uint8_t *numbers = attribute->header + at + 1;
+        uint64_t count;
+        int r;
+
+        if (count_bytes == 0 || count_bytes > 8 || step_bytes == 0 || step_bytes > 8 ||
+            !range_within(at + 1, count_bytes + step_bytes, attribute->length))
+            return region_refuse(ntfs->region, "a list of clusters is damaged");
+        count = get_number(numbers, count_bytes, false);
+        cluster += get_number(numbers + count_bytes, step_bytes, true);
+        if (count == 0 || !range_within(cluster, count, ntfs->clusters))
+            return region_refuse(ntfs->region, "a list of clusters leads beyond its end");
+        r = cluster_bitmap_add(ret, cluster * ntfs->cluster_bytes, count * ntfs->cluster_bytes);
+        if (r == 0)
+            r = byte_ranges_add(&ntfs->used, cluster * ntfs->cluster_bytes,
+                                count * ntfs->cluster_bytes);
+        if (r < 0)
+            return r;
+        *ret_clusters += count;
+        at += 1 + count_bytes + step_bytes;
+    }
+    if (at >= attribute->length)
+        return region_refuse(ntfs->region, "a list of clusters is damaged");
+    return 0;
+}
+
+int ntfs_first_places(struct ntfs *ntfs, const struct ntfs_attribute *attribute,
+                      struct byte_ranges *ret)
+{
+    uint64_t clusters = 0;
+    int r;
+
+    if (attribute->resident || get_le64(attribute->header + 16) != 0)
+        return region_refuse(ntfs->region, "a list of clusters is missing");
+    if (get_le16(attribute->header + 12) & STORED_OTHERWISE)
+        return region_refuse(ntfs->region, "a file of its own is compressed, encrypted or sparse");
+    r = add_runs(ntfs, attribute, ret, &clusters);
+    if (r == 0 && get_le64(attribute->header + 24) + 1 != clusters)
+        r = region_refuse(ntfs->region, "a list of clusters is not as long as it says");
+    return r;
+}
+
+int ntfs_places(struct ntfs *ntfs, const uint8_t *record, const struct ntfs_attribute *attribute,
+                struct byte_ranges *ret)
+{
+    struct ntfs_attribute list;
+    uint64_t bytes = 0;
+    int r = ntfs_find_attribute(ntfs, record, NTFS_ATTRIBUTE_LIST, "", &list);
+
+    if (r < 0)
+        return r;
+    if (r == 1)
+        return region_refuse(ntfs->region, "a file of its own is in too many pieces");
+    r = ntfs_first_places(ntfs, attribute, ret);
+    for (size_t i = 0; i < ret->count; i++)
+        bytes += ret->items[i].length;
+    if (r == 0 && attribute->bytes > bytes)
+        r = region_refuse(ntfs->region, "a list of clusters is not as long as its file");
+    return r;
+}
+
+int ntfs_read_attribute(struct ntfs *ntfs, const uint8_t *record,
+                        const struct ntfs_attribute *attribute, void *to, size_t length)
+{
+    struct byte_ranges places = {0};
+    int r;
+
+    if (attribute->bytes < length)
+        return -ERANGE;
+    if (attribute->resident) {
+        memcpy(to, attribute->value, length);
+        return 0;
+    }
+    r = ntfs_places(ntfs, record, attribute, &places);
+    if (r == 0)
+        r = ntfs_read_places(ntfs, &places, 0, to, length);
+    byte_ranges_free(&places);
+    return r;
+}

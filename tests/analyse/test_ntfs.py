@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""NTFS by mkntfs, filled, truncated and fragmented by ntfs-3g's tools."""
+
+import random
+import re
+import struct
+
+import analyse_rig
+from analyse_rig import DONE, MIB, Ranges, peek, poke, run
+
+SIZE = 64 * MIB
+MFT, LOG, VOLUME, ROOT, BITMAP, UPCASE = 0, 2, 3, 5, 6, 10
+INFORMATION, DATA, INDEX = 0x70, 0x80, 0xA0
+
+
+class Volume:
+    """Where things are in an NTFS, as far as the tests need to damage them."""
+
+    def __init__(self, path):
+        self.path = path
+        boot = peek(path, 0, 512)
+        sector, per_cluster = struct.unpack_from("<HB", boot, 11)
+        self.cluster = sector * per_cluster
+        sectors, mft, mirror = struct.unpack_from("<QQQ", boot, 40)
+        self.clusters = sectors // per_cluster
+        self.mft, self.mirror = mft * self.cluster, mirror * self.cluster
+        self.record = 1 << 256 - boot[64] if boot[64] > 127 else boot[64] * self.cluster
+
+    def record_at(self, number):
+        return self.mft + number * self.record
+
+    def attribute(self, number, kind):
+        """Where an attribute's header is."""
+        record = self.record_at(number)
+        at = record + struct.unpack("<H", peek(self.path, record + 20, 2))[0]
+        while True:
+            found, length = struct.unpack("<II", peek(self.path, at, 8))
+            if found == kind:
+                return at
+            if found == 0xFFFFFFFF:
+                raise AssertionError(f"record {number} has no attribute {kind:#x}")
+            at += length
+
+    def runs_at(self, number, kind=DATA):
+        at = self.attribute(number, kind)
+        return at + struct.unpack("<H", peek(self.path, at + 32, 2))[0]
+
+    def places(self, number, kind=DATA):
+        """The pieces of a file, as offsets and lengths in bytes."""
+        at, cluster, pieces = self.runs_at(number, kind), 0, []
+        while head := peek(self.path, at, 1)[0]:
+            numbers = peek(self.path, at + 1, (head & 15) + (head >> 4))
+            count = int.from_bytes(numbers[:head & 15], "little")
+            cluster += int.from_bytes(numbers[head & 15:], "little", signed=True)
+            pieces.append((cluster * self.cluster, count * self.cluster))
+            at += 1 + len(numbers)
+        return pieces
+
+    def bits(self):
+        return b"".join(peek(self.path, *place) for place in self.places(BITMAP))
+
+    def needed(self):
+        bits = self.bits()
+        free = [i for i in range(self.clusters) if not bits[i // 8] >> i % 8 & 1]
+        return Ranges([(i * self.cluster, (i + 1) * self.cluster) for i in free]).inverse(
+            self.path.stat().st_size)
+
+    def poke(self, number, offset, data):
+        """Into a record and into its copy. Not the last bytes of a sector."""
+        assert all((offset + i) % 512 < 510 for i in range(len(data)))
+        poke(self.path, self.record_at(number) + offset, data)
+        if number < 4:
+            poke(self.path, self.mirror + number * self.record + offset, data)
+
+    def poke_attribute(self, number, kind, offset, data):
+        self.poke(number, self.attribute(number, kind) + offset - self.record_at(number), data)
+
+    def clear_bit(self, cluster):
+        (start, _), = self.places(BITMAP)
+        byte = peek(self.path, start + cluster // 8, 1)[0]
+        poke(self.path, start + cluster // 8, bytes([byte & ~(1 << cluster % 8)]))
+
+    def write_log(self, *pages):
+        """The restart pages of 4096 bytes: sequence number, client in use, flags, version."""
+        (start, length), = self.places(LOG)
+        poke(self.path, start, bytes(length))
+        for i, (sequence, client, flags, version) in enumerate(pages):
+            page = bytearray(4096)
+            struct.pack_into("<4sHHQIIHHH", page, 0, b"RSTR", 30, 9, 0, 4096, 4096, 48, version & 255,
+                             version >> 8)
+            struct.pack_into("<QHHHH", page, 48, sequence, 1, 0xFFFF, client, flags)
+            for place in [30, *range(510, 4096, 512)]:
+                struct.pack_into("<H", page, place, 7)
+            poke(self.path, start + i * 4096, page)
+
+
+class Ntfs(analyse_rig.Case):
+    def make(self, *options, size=SIZE):
+        image = self.image("ntfs", size)
+        run("mkntfs", "-q", "-F", "-Q", *options, image)
+        return image, Volume(image)
+
+    def put(self, image, name, data):
+        part = self.folder / "part"
+        part.write_bytes(data)
+        run("ntfscp", "-q", image, part, f"/{name}")
+
+    def fill(self, *options, files=24):
+        """Many files, every second one truncated, and longer ones in the gaps."""
+        image, volume = self.make(*options)
+        for i in range(files):
+            self.put(image, f"file{i}", random.randbytes(random.randrange(1, 200_000)))
+        for i in range(64, 64 + files, 2):
+            run("ntfstruncate", "-q", image, i, 0)
+        for i in range(3):
+            self.put(image, f"large{i}", random.randbytes(900_000))
+        return image, volume
+
+    def test_free_clusters_are_free(self):
+        image, volume = self.fill()
+        extents = self.check(image, volume.needed(), ratio=1)
+        self.assertIn("NTFS", {e["why"] for e in extents})
+        self.assertLess(self.ranges(extents, "mapped").total(), SIZE // 4)
+        self.assertGreater(len(extents), 10)
+
+    def test_as_many_clusters_are_free_as_ntfsinfo_counts(self):
+        for options in ([], ["-c", "512"], ["-c", "65536"], ["-s", "1024", "-c", "1024"],
+                        ["-s", "4096", "-c", "4096"]):
+            with self.subTest(options=options):
+                image, volume = self.make(*options)
+                self.put(image, "a", random.randbytes(1_000_000))
+                self.check(image, volume.needed(), ratio=1)
+                said = re.search(r"Free Clusters: (\d+)", run("ntfsinfo", "-m", image)).group(1)
+                free = self.ranges(self.map(image)[0], "deallocated").total()
+                self.assertEqual(free, int(said) * volume.cluster)
+
+    def test_what_partclone_copies_is_allocated(self):
+        image, _ = self.fill()
+        self.check_by_partclone("ntfs", image)
+
+    def test_what_is_free_belongs_to_no_file_says_ntfscluster(self):
+        image, volume = self.fill(files=8)
+        extents, _ = self.map(image)
+        for piece in self.ranges(extents, "deallocated").pieces[:20]:
+            first, last = piece[0] // volume.cluster, piece[1] // volume.cluster - 1
+            self.assertIn("no inode found",
+                          run("ntfscluster", "-q", "-c", f"{first}-{last}", image))
+
+    def test_a_copy_is_clean_and_holds_every_file(self):
+        image, volume = self.fill()
+        copy, _ = self.copy(image)
+        run("ntfsfix", "-n", copy)
+        self.assertEqual(peek(image, SIZE - 512, 512), peek(copy, SIZE - 512, 512))
+        for name in ("file1", "file23", "large0", "large2"):
+            self.assertEqual(run("ntfscat", image, name, errors="replace"),
+                             run("ntfscat", copy, name, errors="replace"))
+        self.assertEqual(Volume(copy).bits(), volume.bits())
+
+    def test_verify_runs_its_checker(self):
+        image, _ = self.fill(files=2)
+        copy, _ = self.copy(image)
+        got = self.expect(DONE, "verify", "--allocated", "--source-map=analyse", "--json", image,
+                          copy).json
+        self.assertIn("ntfsfix", str(got["checks"]))
+
+    def test_one_that_was_not_unmounted_is_allocated_whole(self):
+        for flags in (1, 2, 4, 0x10, 0x4000):
+            image, volume = self.make()
+            volume.poke_attribute(VOLUME, INFORMATION, 24 + 10, struct.pack("<H", flags))
+            self.check_all_allocated(image, "not unmounted cleanly")
+
+    def test_a_version_that_is_not_known_is_allocated_whole(self):
+        for version in (b"\1\2", b"\4\0", b"\3\2"):
+            image, volume = self.make()
+            volume.poke_attribute(VOLUME, INFORMATION, 24 + 8, version)
+            self.check_all_allocated(image, "version is not known")
+
+    def test_only_a_log_that_is_closed_is_clean(self):
+        none, first = 0xFFFF, 0
+        for pages, says in (([(5, none, 0, 0x101), (4, none, 0, 0x101)], None),
+                            ([(5, first, 2, 0x101), (4, none, 0, 0x101)], None),
+                            ([(5, none, 0, 0x101), (6, first, 0, 0x101)], "not empty"),
+                            ([(7, first, 0, 0x101), (6, none, 0, 0x101)], "not empty"),
+                            ([(7, first, 0, 0x101)], "not empty"),
+                            ([(7, none, 0, 0x200)], "means to go on"),
+                            ([], "damaged")):
+            with self.subTest(pages=pages):
+                image, volume = self.make()
+                volume.write_log(*pages)
+                if says:
+                    self.check_all_allocated(image, says)
+                else:
+                    self.check(image, volume.needed(), ratio=1)
+
+    def test_a_damaged_page_of_the_log_leaves_the_other(self):
+        for damaged, says in ((0, None), (1, "not empty")):
+            image, volume = self.make()
+            volume.write_log((5, 0, 0, 0x101), (4, 0xFFFF, 0, 0x101))
+            (start, _), = volume.places(LOG)
+            poke(image, start + damaged * 4096 + 510, b"\x55")
+            if says:
+                self.check_all_allocated(image, says)
+            else:
+                self.check(image, volume.needed(), ratio=1)
+
+    def test_a_suspended_windows_makes_all_of_it_allocated(self):
+        for files in (0, 40):
+            for begin, whole in ((b"hibr", True), (b"HIBR", True), (b"RSTR", True), (b"wake", False),
+                                 (bytes(4), False)):
+                with self.subTest(files=files, begin=begin):
+                    image, volume = self.make()
+                    for i in range(files):
+                        self.put(image, f"a file with quite a long name {i}", b"1")
+                    if files > 0:
+                        volume.attribute(ROOT, INDEX)
+                    self.put(image, "hiberfil.SYS", begin + bytes(9000))
+                    if whole:
+                        self.check_all_allocated(image, "suspended Windows")
+                    else:
+                        self.check(image, volume.needed(), ratio=1)
+
+    def test_a_short_hibernation_file_is_none(self):
+        image, volume = self.make()
+        self.put(image, "hiberfil.sys", b"hibr" + bytes(100))
+        self.check(image, volume.needed(), ratio=1)
+
+    def test_a_record_that_was_not_written_as_a_whole_is_not_believed(self):
+        for number in (MFT, VOLUME, ROOT, BITMAP, LOG):
+            with self.subTest(number=number):
+                image, volume = self.fill(files=1)
+                for start in [volume.mft] + [volume.mirror] * (number < 4):
+                    poke(image, start + number * volume.record + volume.record - 2, b"\xAB\xCD")
+                self.check_all_allocated(image, "not written as a whole")
+
+    def test_a_file_table_that_its_copy_contradicts_is_not_believed(self):
+        image, volume = self.make()
+        poke(image, volume.mirror + VOLUME * volume.record + 60, b"\x5A")
+        self.check_all_allocated(image, "contradicts")
+
+    def test_lists_of_clusters_that_lead_beyond_the_end_are_not_believed(self):
+        for number in (MFT, LOG, BITMAP):
+            for value, says in ((b"\x41\x01\xff\xff\xff\x7f", "beyond its end"),
+                                (b"\x11\x00\x10\x00", "beyond its end"),
+                                (b"\xff" * 4, "damaged"), (b"\x00" * 4, "a list of clusters"),
+                                (b"\x01\x08\x00", "damaged"), (b"\x11\x01\x80\x00", "beyond its end"),
+                                (b"\x14\xff\xff\xff\xff\x04", "beyond its end")):
+                with self.subTest(number=number, value=value):
+                    image, volume = self.make()
+                    volume.poke(number, volume.runs_at(number) - volume.record_at(number), value)
+                    self.check_all_allocated(image, says)
+
+    def test_a_bitmap_that_calls_its_own_clusters_free_is_not_believed(self):
+        image, volume = self.make()
+        for start in (0, volume.mft, volume.mirror, volume.places(BITMAP)[0][0],
+                      volume.places(LOG)[0][0]):
+            image, volume = self.make()
+            volume.clear_bit(start // volume.cluster)
+            self.check_all_allocated(image, "calls free what it needs")
+
+    def test_attributes_out_of_bounds_are_not_believed(self):
+        for offset, value in ((4, b"\0\0\0\0"), (4, b"\xf8\xff\0\0"), (4, b"\x49\0\0\0")):
+            image, volume = self.make()
+            volume.poke_attribute(BITMAP, DATA, offset, value)
+            self.check_all_allocated(image, "damaged")
+        for offset, value, says in ((12, b"\1\0", "compressed"), (12, b"\0\x80", "sparse"),
+                                    (48, b"\1" + bytes(7), "too short"),
+                                    (48, b"\xff" * 7 + b"\x0f", "not as long")):
+            image, volume = self.make()
+            volume.poke_attribute(BITMAP, DATA, offset, value)
+            self.check_all_allocated(image, says)
+
+    def test_a_boot_sector_that_makes_no_sense_is_allocated_whole(self):
+        for offset, value in ((11, b"\0\0"), (11, b"\1\2"), (13, b"\0"), (13, b"\3"), (13, b"\x90"),
+                              (40, b"\xff" * 8), (48, b"\xff" * 8), (56, b"\xff" * 8), (48, b"\1"),
+                              (64, b"\0"), (64, b"\x80"), (64, b"\xe0"), (510, b"\0")):
+            with self.subTest(offset=offset, value=value):
+                image, _ = self.make()
+                poke(image, offset, value)
+                self.check_all_allocated(image, "NTFS")
+
+    def test_in_a_partition_and_cut_short(self):
+        image, volume = self.fill(files=4)
+        disk = self.image("disk", SIZE + 2 * MIB)
+        run("sfdisk", "-q", disk, input=f"start=1MiB, size={SIZE // 512}, type=7\n")
+        analyse_rig.place(disk, MIB, image)
+        inner = Ranges(volume.needed().moved(MIB))
+        needed = Ranges(inner.pieces + [[0, MIB], [MIB + SIZE, SIZE + 2 * MIB]])
+        self.check(disk, needed, ratio=1)
+        with open(image, "r+b") as file:
+            file.truncate(SIZE - MIB)
+        self.check_all_allocated(image, "larger than the place")
+
+
+if __name__ == "__main__":
+    analyse_rig.main()
