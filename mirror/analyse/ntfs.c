@@ -146,7 +146,8 @@ static int take_bitmap(struct ntfs *ntfs, uint8_t *record)
         r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "", &data);
     if (r < 0)
         return r;
-    if (r == 0 || data.resident || data.bytes < (ntfs->clusters + 7) / 8)
+    if (r == 0 || data.resident ||
+        min_u64(data.bytes, data.initialised_bytes) < (ntfs->clusters + 7) / 8)
         return region_refuse(ntfs->region, "its bitmap is missing or too short");
     r = ntfs_places(ntfs, record, &data, &places);
     if (r == 0)
@@ -157,6 +158,17 @@ static int take_bitmap(struct ntfs *ntfs, uint8_t *record)
                                                           .used = &ntfs->used});
     byte_ranges_free(&places);
     return r;
+}
+
+/* Clusters that cannot be used are those of a file that has holes everywhere else. */
+static int note_bad_clusters(struct ntfs *ntfs, uint8_t *record)
+{
+    struct ntfs_attribute bad;
+    int r = ntfs_read_record(ntfs, NTFS_FILE_BAD, record);
+
+    if (r == 0)
+        r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "$Bad", &bad);
+    return r == 1 ? ntfs_note_scattered(ntfs, &bad) : r;
 }
 
 static int take_parts(struct ntfs *ntfs)
@@ -173,6 +185,8 @@ static int take_parts(struct ntfs *ntfs)
         r = take_table(ntfs, records);
     if (r == 0)
         r = ntfs_check_clean(ntfs);
+    if (r == 0)
+        r = note_bad_clusters(ntfs, records);
     return r == 0 ? take_bitmap(ntfs, records) : r;
 }
 

@@ -19,6 +19,7 @@ enum ntfs_file {
     NTFS_FILE_VOLUME = 3,
     NTFS_FILE_ROOT = 5,
     NTFS_FILE_BITMAP = 6,
+    NTFS_FILE_BAD = 8,
 };
 
 enum ntfs_attribute_type {
@@ -50,7 +51,8 @@ struct ntfs_attribute {
     bool resident;
     const uint8_t *value; /* of a resident one */
     size_t value_bytes;
-    uint64_t bytes; /* of what is in it, wherever that is */
+    uint64_t bytes;             /* of what is in it, wherever that is */
+    uint64_t initialised_bytes; /* so many of them were written; the others count as zeros */
 };
 
 /* Undoes the protection of a structure that was written in several sectors. Refuses, naming what,
@@ -75,6 +77,10 @@ int ntfs_places(struct ntfs *ntfs, const uint8_t *record, const struct ntfs_attr
 /* The same where the rest may be in other records: what this one says is the begin. */
 int ntfs_first_places(struct ntfs *ntfs, const struct ntfs_attribute *attribute,
                       struct byte_ranges *ret);
+
+/* The same for a file that is nothing but clusters among holes, whatever its flags say; they are
+ * noted as used and not told. */
+int ntfs_note_scattered(struct ntfs *ntfs, const struct ntfs_attribute *attribute);
 
 /* Copies [offset, offset + length) of a file with these places. -ERANGE beyond its end. */
 int ntfs_read_places(const struct ntfs *ntfs, const struct byte_ranges *places, uint64_t offset,

@@ -17,6 +17,7 @@
 #define INDEX_ROOT_HEADER   16
 #define INDEX_BLOCK_HEADER  24
 #define INDEX_HEADER        16
+#define INDEX_HAS_BLOCKS    0x01
 #define INDEX_BLOCK_MAX     65536
 #define ENTRY_HEADER        16
 #define ENTRY_LAST          0x02
@@ -122,6 +123,7 @@ static int read_bits(struct ntfs *ntfs, const uint8_t *record, uint8_t *bits, ui
     return r == -ERANGE ? region_refuse(ntfs->region, "its root directory is damaged") : r;
 }
 
+/* The blocks of a directory that is too long for its record. They may be told in other records. */
 static int search_allocation(struct search *search, const uint8_t *record, uint32_t block_bytes)
 {
     CLEANUP_FREE uint8_t *bits = NULL;
@@ -130,8 +132,10 @@ static int search_allocation(struct search *search, const uint8_t *record, uint3
     uint64_t count;
     int r = ntfs_find_attribute(search->ntfs, record, NTFS_INDEX_ALLOCATION, "$I30", &blocks);
 
-    if (r <= 0)
+    if (r < 0)
         return r;
+    if (r == 0)
+        return region_refuse(search->ntfs->region, "its root directory is in too many pieces");
     count = blocks.bytes / block_bytes;
     if (blocks.bytes > DIRECTORY_BYTES_MAX)
         return region_refuse(search->ntfs->region, "its root directory is too long");
@@ -165,7 +169,9 @@ static int search_root(struct search *search, uint8_t *record)
         return region_refuse(ntfs->region, "its root directory is damaged");
     r = search_entries(search, root.value + INDEX_ROOT_HEADER,
                        root.value_bytes - INDEX_ROOT_HEADER);
-    return r == 0 && !search->found ? search_allocation(search, record, block_bytes) : r;
+    if (r < 0 || search->found || !(root.value[INDEX_ROOT_HEADER + 12] & INDEX_HAS_BLOCKS))
+        return r;
+    return search_allocation(search, record, block_bytes);
 }
 
 static int judge_file(struct ntfs *ntfs, const uint8_t *begin)

@@ -117,10 +117,12 @@ static int take_attribute(const struct ntfs *ntfs, const uint8_t *header, size_t
         if (length < NONRESIDENT_BYTES)
             return region_refuse(ntfs->region, "an attribute is damaged");
         ret->bytes = get_le64(header + 48);
+        ret->initialised_bytes = get_le64(header + 56);
         return 1;
     }
     ret->value_bytes = get_le32(header + 16);
     ret->bytes = ret->value_bytes;
+    ret->initialised_bytes = ret->value_bytes;
     if (!range_within(get_le16(header + 20), ret->value_bytes, length))
         return region_refuse(ntfs->region, "an attribute is damaged");
     ret->value = header + get_le16(header + 20);
@@ -160,39 +162,80 @@ static uint64_t get_number(const uint8_t *bytes, unsigned count, bool is_signed)
     return value;
 }
 
-/* The runs of a list: pairs of a length and of the distance from where the last one began. */
+/* A run of a list of clusters. */
+struct run {
+    bool hole;
+    uint64_t cluster, count;
+};
+
+/* The run at *at, and on to the next one: a length and the distance from where the last one began;
+ * a hole has no distance. 1: here it is. 0: that was all. */
+static int next_run(const struct ntfs *ntfs, const struct ntfs_attribute *attribute, size_t *at,
+                    struct run *run)
+{
+    const uint8_t *numbers;
+    unsigned count_bytes, step_bytes;
+
+    if (*at >= attribute->length)
+        return region_refuse(ntfs->region, "a list of clusters is damaged");
+    if (attribute->header[*at] == 0)
+        return 0;
+    count_bytes = attribute->header[*at] & 0x0F;
+    step_bytes = attribute->header[*at] >> 4;
+    numbers = attribute->header + *at + 1;
+    if (count_bytes == 0 || count_bytes > 8 || step_bytes > 8 ||
+        !range_within(*at + 1, count_bytes + step_bytes, attribute->length))
+        return region_refuse(ntfs->region, "a list of clusters is damaged");
+    run->hole = step_bytes == 0;
+    run->count = get_number(numbers, count_bytes, false);
+    run->cluster += get_number(numbers + count_bytes, step_bytes, true);
+    if (run->count == 0 || !range_within(run->hole ? 0 : run->cluster, run->count, ntfs->clusters))
+        return region_refuse(ntfs->region, "a list of clusters leads beyond its end");
+    *at += 1 + count_bytes + step_bytes;
+    return 1;
+}
+
+static int note_run(struct ntfs *ntfs, const struct run *run)
+{
+    return byte_ranges_add(&ntfs->used, run->cluster * ntfs->cluster_bytes,
+                           run->count * ntfs->cluster_bytes);
+}
+
 static int add_runs(struct ntfs *ntfs, const struct ntfs_attribute *attribute,
                     struct byte_ranges *ret, uint64_t *ret_clusters)
 {
     size_t at = get_le16(attribute->header + 32);
-    uint64_t cluster = 0;
+    struct run run = {0};
+    int r;
 
-    while (at < attribute->length && attribute->header[at] != 0) {
-        unsigned count_bytes = attribute->header[at] & 0x0F,
-                 step_bytes = attribute->header[at] >> 4;
-        const uint8_t *numbers = attribute->header + at + 1;
-        uint64_t count;
-        int r;
-
-        if (count_bytes == 0 || count_bytes > 8 || step_bytes == 0 || step_bytes > 8 ||
-            !range_within(at + 1, count_bytes + step_bytes, attribute->length))
+    while ((r = next_run(ntfs, attribute, &at, &run)) > 0) {
+        if (run.hole)
             return region_refuse(ntfs->region, "a list of clusters is damaged");
-        count = get_number(numbers, count_bytes, false);
-        cluster += get_number(numbers + count_bytes, step_bytes, true);
-        if (count == 0 || !range_within(cluster, count, ntfs->clusters))
-            return region_refuse(ntfs->region, "a list of clusters leads beyond its end");
-        r = cluster_bitmap_add(ret, cluster * ntfs->cluster_bytes, count * ntfs->cluster_bytes);
+        r = cluster_bitmap_add(ret, run.cluster * ntfs->cluster_bytes,
+                               run.count * ntfs->cluster_bytes);
         if (r == 0)
-            r = byte_ranges_add(&ntfs->used, cluster * ntfs->cluster_bytes,
-                                count * ntfs->cluster_bytes);
+            r = note_run(ntfs, &run);
         if (r < 0)
             return r;
-        *ret_clusters += count;
-        at += 1 + count_bytes + step_bytes;
+        *ret_clusters += run.count;
     }
-    if (at >= attribute->length)
-        return region_refuse(ntfs->region, "a list of clusters is damaged");
-    return 0;
+    return r;
+}
+
+int ntfs_note_scattered(struct ntfs *ntfs, const struct ntfs_attribute *attribute)
+{
+    size_t at = attribute->resident ? 0 : get_le16(attribute->header + 32);
+    struct run run = {0};
+    int r;
+
+    if (attribute->resident)
+        return 0;
+    while ((r = next_run(ntfs, attribute, &at, &run)) > 0) {
+        r = run.hole ? 0 : note_run(ntfs, &run);
+        if (r < 0)
+            return r;
+    }
+    return r;
 }
 
 int ntfs_first_places(struct ntfs *ntfs, const struct ntfs_attribute *attribute,

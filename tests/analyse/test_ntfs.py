@@ -10,8 +10,8 @@ import analyse_rig
 from analyse_rig import DONE, MIB, Ranges, peek, poke, run
 
 SIZE = 64 * MIB
-MFT, LOG, VOLUME, ROOT, BITMAP, UPCASE = 0, 2, 3, 5, 6, 10
-INFORMATION, DATA, INDEX = 0x70, 0x80, 0xA0
+MFT, LOG, VOLUME, ROOT, BITMAP, BAD, UPCASE = 0, 2, 3, 5, 6, 8, 10
+INFORMATION, DATA, INDEX, END = 0x70, 0x80, 0xA0, 0xFFFFFFFF
 
 
 class Volume:
@@ -38,7 +38,7 @@ class Volume:
             found, length = struct.unpack("<II", peek(self.path, at, 8))
             if found == kind:
                 return at
-            if found == 0xFFFFFFFF:
+            if found == END:
                 raise AssertionError(f"record {number} has no attribute {kind:#x}")
             at += length
 
@@ -220,6 +220,13 @@ class Ntfs(analyse_rig.Case):
                     else:
                         self.check(image, volume.needed(), ratio=1)
 
+    def test_a_root_directory_whose_blocks_are_told_elsewhere_is_not_believed(self):
+        image, volume = self.make()
+        for i in range(40):
+            self.put(image, f"a file with quite a long name {i}", b"1")
+        volume.poke_attribute(ROOT, INDEX, 0, b"\xA8")
+        self.check_all_allocated(image, "root directory is in too many pieces")
+
     def test_a_short_hibernation_file_is_none(self):
         image, volume = self.make()
         self.put(image, "hiberfil.sys", b"hibr" + bytes(100))
@@ -258,6 +265,27 @@ class Ntfs(analyse_rig.Case):
             volume.clear_bit(start // volume.cluster)
             self.check_all_allocated(image, "calls free what it needs")
 
+    def test_bad_clusters_are_allocated_and_one_that_the_bitmap_calls_free_is_not_believed(self):
+        image, volume = self.make()
+        bits = volume.bits()
+        bad = next(i for i in range(300, volume.clusters) if not bits[i // 8] >> i % 8 & 1)
+        data = volume.attribute(BAD, DATA)
+        while peek(image, data + 9, 1) != b"\4":  # the one named $Bad
+            data += struct.unpack("<I", peek(image, data + 4, 4))[0]
+        runs = data + struct.unpack("<H", peek(image, data + 32, 2))[0]
+        # A hole, and a cluster.
+        poke(image, runs, b"\x01\x10\x21\x01" + struct.pack("<H", bad) + b"\0")
+        self.check_all_allocated(image, "calls free what it needs")
+        (start, _), = volume.places(BITMAP)
+        poke(image, start + bad // 8, bytes([bits[bad // 8] | 1 << bad % 8]))
+        extents = self.check(image, volume.needed(), ratio=1)
+        self.assertIn([bad * volume.cluster, (bad + 1) * volume.cluster],
+                      [list(piece) for piece in self.ranges(extents, "mapped").pieces])
+        for value, says in ((b"\x01\x00", "beyond its end"), (b"\x09", "damaged"),
+                            (b"\x21\x01\xff\x7f", "beyond its end")):
+            poke(image, runs, value)
+            self.check_all_allocated(image, says)
+
     def test_attributes_out_of_bounds_are_not_believed(self):
         for offset, value in ((4, b"\0\0\0\0"), (4, b"\xf8\xff\0\0"), (4, b"\x49\0\0\0")):
             image, volume = self.make()
@@ -265,6 +293,7 @@ class Ntfs(analyse_rig.Case):
             self.check_all_allocated(image, "damaged")
         for offset, value, says in ((12, b"\1\0", "compressed"), (12, b"\0\x80", "sparse"),
                                     (48, b"\1" + bytes(7), "too short"),
+                                    (56, b"\1" + bytes(7), "too short"),
                                     (48, b"\xff" * 7 + b"\x0f", "not as long")):
             image, volume = self.make()
             volume.poke_attribute(BITMAP, DATA, offset, value)
