@@ -81,6 +81,13 @@ class Volume:
         byte = peek(self.path, start + cluster // 8, 1)[0]
         poke(self.path, start + cluster // 8, bytes([byte & ~(1 << cluster % 8)]))
 
+    def set_bits(self, clusters):
+        (start, _), = self.places(BITMAP)
+        bits = bytearray(self.bits())
+        for i in clusters:
+            bits[i // 8] |= 1 << i % 8
+        poke(self.path, start, bits)
+
     def write_log(self, *pages):
         """The restart pages of 4096 bytes: sequence number, client in use, flags, version."""
         (start, length), = self.places(LOG)
@@ -276,8 +283,7 @@ class Ntfs(analyse_rig.Case):
         # A hole, and a cluster.
         poke(image, runs, b"\x01\x10\x21\x01" + struct.pack("<H", bad) + b"\0")
         self.check_all_allocated(image, "calls free what it needs")
-        (start, _), = volume.places(BITMAP)
-        poke(image, start + bad // 8, bytes([bits[bad // 8] | 1 << bad % 8]))
+        volume.set_bits([bad])
         extents = self.check(image, volume.needed(), ratio=1)
         self.assertIn([bad * volume.cluster, (bad + 1) * volume.cluster],
                       [list(piece) for piece in self.ranges(extents, "mapped").pieces])
@@ -285,6 +291,45 @@ class Ntfs(analyse_rig.Case):
                             (b"\x21\x01\xff\x7f", "beyond its end")):
             poke(image, runs, value)
             self.check_all_allocated(image, says)
+
+    def move(self, volume, number, head, tail):
+        """A file's first clusters to where head says (cluster, count), the others to tail."""
+        (start, length), = volume.places(number)
+        data = peek(volume.path, start, length)
+        split = head[1] * volume.cluster
+        for (cluster, _), part in ((head, data[:split]), (tail, data[split:])):
+            poke(volume.path, cluster * volume.cluster, part)
+        step = tail[0] - head[0]
+        narrow = -128 <= step < 128
+        runs = (struct.pack("<BBH", 0x21, head[1], head[0]) if narrow else
+                struct.pack("<BBB", 0x11, head[1], head[0]))
+        runs += struct.pack("<BBb" if narrow else "<BBh", 0x11 if narrow else 0x21, tail[1], step)
+        volume.poke(number, volume.runs_at(number) - volume.record_at(number), runs + b"\0")
+        self.assertEqual(len(volume.places(number)), 2)
+
+    def test_a_bitmap_in_pieces_is_followed(self):
+        image, volume = self.make("-c", "512")
+        self.put(image, "a", random.randbytes(3_000_000))
+        count = volume.places(BITMAP)[0][1] // 512
+        bits = int.from_bytes(volume.bits(), "little")
+        free = next(i for i in range(400, 32000) if not bits >> i & (1 << 2 * count) - 1)
+        volume.set_bits(range(free, free + 2 * count))
+        self.move(volume, BITMAP, (free + count, count - 1), (free, 1))
+        self.check(image, volume.needed(), ratio=1)
+
+    def test_a_file_table_in_pieces_is_followed(self):
+        image, volume = self.make()
+        for i in range(60):
+            self.put(image, f"file{i}", random.randbytes(2000))
+        self.put(image, "hiberfil.sys", b"wake" + bytes(9000))
+        count = volume.places(MFT)[0][1] // volume.cluster
+        first = volume.mft // volume.cluster
+        volume.set_bits(range(9000, 9000 + count))
+        self.move(volume, MFT, (first, 8), (9000, count - 8))
+        poke(image, volume.mft + 8 * volume.cluster, bytes((count - 8) * volume.cluster))
+        self.check(image, volume.needed(), ratio=1)
+        self.put(image, "hiberfil.sys", b"hibr" + bytes(9000))
+        self.check_all_allocated(image, "suspended Windows")
 
     def test_attributes_out_of_bounds_are_not_believed(self):
         for offset, value in ((4, b"\0\0\0\0"), (4, b"\xf8\xff\0\0"), (4, b"\x49\0\0\0")):
