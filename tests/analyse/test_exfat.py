@@ -27,6 +27,8 @@ class Volume:
             entry = peek(path, self.place(self.root) + at, 32)
             if entry[0] == 0x81:
                 self.bitmap = self.place(struct.unpack_from("<I", entry, 20)[0])
+            if entry[0] == 0x82:
+                self.upcase = struct.unpack_from("<I", entry, 20)[0]
             if entry[0] == 0:
                 self.next_entry = self.place(self.root) + at
                 break
@@ -177,19 +179,20 @@ class Exfat(analyse_rig.Case):
             self.check_all_allocated(image, says)
 
     def test_chains_that_loop_or_lead_nowhere_are_allocated_whole(self):
-        for first in ("root", "bitmap"):
+        for first in ("root", "bitmap", "upcase"):
             for target in (0, 1, 0xFFFFFFF7, "itself", "beyond"):
                 with self.subTest(first=first, target=target):
                     image, volume = self.fill()
-                    cluster = volume.root if first == "root" else 2
+                    cluster = {"root": volume.root, "bitmap": 2, "upcase": volume.upcase}[first]
                     to = {"itself": cluster, "beyond": volume.clusters + 2}.get(target, target)
                     poke(image, volume.table + 4 * cluster, struct.pack("<I", to))
                     self.check_all_allocated(image, "a chain of clusters")
 
     def test_a_bitmap_that_calls_its_own_clusters_free_is_not_believed(self):
-        for cluster in ("root", "bitmap"):
+        for name in ("root", "bitmap", "upcase"):
             image, volume = self.fill()
-            volume.mark([volume.root if cluster == "root" else 2], 0)
+            cluster = {"root": volume.root, "bitmap": 2, "upcase": volume.upcase}[name]
+            volume.mark([cluster], 0)
             self.check_all_allocated(image, "calls free what it needs")
 
     def test_without_a_bitmap_or_with_two_it_is_allocated_whole(self):
