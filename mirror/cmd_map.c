@@ -3,19 +3,33 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "checked.h"
 #include "cleanup.h"
 #include "commands.h"
 #include "copy_wait.h"
+#include "map_picture.h"
 #include "map_reader.h"
 #include "session.h"
 #include "size.h"
 
-/* Prints extents as they become known; the last known one may still grow and waits. */
+#define DEFAULT_COLUMNS 80
+
+/* One side's map on its way to who prints or draws it. */
+struct walk {
+    struct endpoint *endpoint;
+    bool ask;                            /* the endpoint; otherwise all is mapped */
+    const struct extent_list *limit;     /* see map_reader_limit */
+    const struct allocation *allocation; /* says why; NULL: nobody does */
+    void (*take)(void *opaque, const struct extent *piece, const char *why);
+    void *opaque;
+};
+
+/* Prints extents as they become known. */
 struct printer {
     const struct endpoint_info *info;
-    const struct allocation *allocation; /* says why; NULL: nobody does */
     bool json;
     int width; /* of an LBA */
     uint64_t extents;
@@ -37,8 +51,9 @@ static void print_begin(struct printer *printer)
 
 /* Reasons are sentences of ours with names from the disk in them, which are plain ASCII without
  * quotes by the time they come here. */
-static void print_piece(struct printer *printer, const struct extent *extent, const char *why)
+static void print_piece(void *opaque, const struct extent *extent, const char *why)
 {
+    struct printer *printer = opaque;
     const char *name = extent_status_name(extent->status);
 
     if (printer->json) {
@@ -56,27 +71,12 @@ static void print_piece(struct printer *printer, const struct extent *extent, co
     printer->blocks[extent->status] += extent->length;
 }
 
-/* In pieces of one reason each, where there are reasons. */
-static void print_extent(struct printer *printer, const struct extent *extent)
-{
-    struct extent piece = *extent;
-    const char *why = NULL;
-
-    for (uint64_t lba = extent->start; lba < extent->start + extent->length; lba += piece.length) {
-        if (printer->allocation)
-            allocation_piece(printer->allocation, lba, &piece, &why);
-        piece.length = min_u64(piece.length, extent->start + extent->length - lba);
-        piece.status = extent->status;
-        print_piece(printer, &piece, why);
-    }
-}
-
 static void print_end(struct printer *printer)
 {
     char text[SIZE_TEXT_BYTES];
 
     if (printer->json) {
-        fputs("\n]\n", stdout);
+        fputs("\n]", stdout);
         return;
     }
     putchar('\n');
@@ -94,38 +94,53 @@ static void print_end(struct printer *printer)
            printer->extents, printer->extents == 1 ? "" : "s", printer->info->block_size);
 }
 
-/* Prints what is certain, and forgets it. */
-static void print_known(struct printer *printer, struct map_reader *reader)
+/* In pieces of one reason each, where there are reasons. */
+static void take_extent(const struct walk *walk, const struct extent *extent)
+{
+    struct extent piece = *extent;
+    const char *why = NULL;
+
+    for (uint64_t lba = extent->start; lba < extent->start + extent->length; lba += piece.length) {
+        if (walk->allocation)
+            allocation_piece(walk->allocation, lba, &piece, &why);
+        piece.length = min_u64(piece.length, extent->start + extent->length - lba);
+        piece.status = extent->status;
+        walk->take(walk->opaque, &piece, why);
+    }
+}
+
+/* Hands on what is certain, and forgets it; the last known extent may still grow and waits.
+ * Returns how many blocks that were. */
+static uint64_t take_known(const struct walk *walk, struct map_reader *reader)
 {
     size_t known = reader->list.count;
+    uint64_t blocks = 0;
 
     if (known == 0)
-        return;
+        return 0;
     if (reader->covered < reader->end)
         known--;
-    for (size_t i = 0; i < known; i++)
-        print_extent(printer, &reader->list.items[i]);
+    for (size_t i = 0; i < known; i++) {
+        take_extent(walk, &reader->list.items[i]);
+        blocks += reader->list.items[i].length;
+    }
     map_reader_consume(reader, known < reader->list.count ? reader->list.items[known].start
                                                           : reader->covered);
+    return blocks;
 }
 
 /* An error in the middle is one: a made-up rest would not be the target's map. */
-static int print_map(struct endpoint *endpoint, const struct source_map *source, bool json,
-                     struct errmsg *err)
+static int walk_map(const struct walk *walk, struct errmsg *err)
 {
     CLEANUP(map_reader_free) struct map_reader reader;
-    struct printer printer = {.info = &endpoint->info,
-                              .allocation = source->analysed ? &source->analysis.allocation : NULL,
-                              .json = json};
-    const struct copy_side sides[2] = {{endpoint, true}, {NULL, false}};
-    int r = map_reader_init(&reader, endpoint, endpoint->info.blocks,
-                            source->ask ? MAP_ASK : MAP_ALL_MAPPED);
+    const struct copy_side sides[2] = {{walk->endpoint, true}, {NULL, false}};
+    uint64_t end = walk->endpoint->info.blocks, taken = 0;
+    int r = map_reader_init(&reader, walk->endpoint, end, walk->ask ? MAP_ASK : MAP_ALL_MAPPED);
 
     if (r < 0)
         return errmsg_set(err, r, "%s", strerror(-r));
-    map_reader_limit(&reader, source_map_allocated(source));
-    print_begin(&printer);
-    while (printer.blocks[0] + printer.blocks[1] + printer.blocks[2] < endpoint->info.blocks) {
+    map_reader_limit(&reader, walk->limit);
+    while (taken < end) {
         map_reader_pump(&reader);
         if (map_reader_busy(&reader))
             r = copy_wait(sides, false, 0, err);
@@ -135,23 +150,152 @@ static int print_map(struct endpoint *endpoint, const struct source_map *source,
             return errmsg_set(err, reader.error ? reader.error : -EIO, "%s", reader.message.text);
         if (r < 0 || ferror(stdout))
             return r;
-        print_known(&printer, &reader);
+        taken += take_known(walk, &reader);
     }
-    print_end(&printer);
     return 0;
+}
+
+/* The primary's map as it was chosen, the secondary's as its target tells it. */
+static struct walk walk_of(const struct session *session, size_t side)
+{
+    const struct source_map *source = &session->source;
+
+    if (side > 0)
+        return (struct walk){.endpoint = session->secondary,
+                             .ask = session->secondary->info.can_map};
+    return (struct walk){.endpoint = session->primary,
+                         .ask = source->ask,
+                         .limit = source_map_allocated(source),
+                         .allocation = source->analysed ? &source->analysis.allocation : NULL};
+}
+
+static int print_side(struct session *session, size_t side, bool json)
+{
+    struct walk walk = walk_of(session, side);
+    struct printer printer = {.info = &walk.endpoint->info, .json = json};
+    int r;
+
+    walk.take = print_piece;
+    walk.opaque = &printer;
+    print_begin(&printer);
+    r = walk_map(&walk, &session->error);
+    if (r == 0)
+        print_end(&printer);
+    return r;
+}
+
+/* An array for one side, an object of two for both. */
+static int print_maps(struct session *session, bool json)
+{
+    bool both = session->secondary;
+    int r;
+
+    if (both)
+        fputs("{\"primary\": ", stdout);
+    r = print_side(session, 0, json);
+    if (r == 0 && both) {
+        fputs(",\n\"secondary\": ", stdout);
+        r = print_side(session, 1, json);
+        fputs("}", stdout);
+    }
+    if (json)
+        putchar('\n');
+    return r;
+}
+
+/* Draws one side. */
+struct draughtsman {
+    struct map_picture *picture;
+    unsigned block_size;
+};
+
+static void draw_piece(void *opaque, const struct extent *piece, const char *why)
+{
+    struct draughtsman *draughtsman = opaque;
+
+    map_picture_add(draughtsman->picture, piece->start * draughtsman->block_size,
+                    piece->length * draughtsman->block_size, piece->status, why);
+}
+
+static int draw_side(struct session *session, size_t side, uint64_t scale_bytes, size_t cells,
+                     struct map_picture *picture)
+{
+    struct walk walk = walk_of(session, side);
+    const struct endpoint_info *info = &walk.endpoint->info;
+    struct draughtsman draughtsman = {picture, info->block_size};
+    int r = map_picture_init(picture, info->name, info->blocks * info->block_size, scale_bytes,
+                             session->primary->info.block_size, cells);
+
+    if (r < 0)
+        return errmsg_set(&session->error, r, "%s", strerror(-r));
+    walk.take = draw_piece;
+    walk.opaque = &draughtsman;
+    return walk_map(&walk, &session->error);
+}
+
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
+                                                                           : DEFAULT_COLUMNS;
+}
+
+static int draw_maps(struct session *session, bool svg)
+{
+    const struct endpoint *ends[2] = {session->primary, session->secondary};
+    struct map_picture pictures[2] = {{0}};
+    size_t sides = session->secondary ? 2 : 1, columns = terminal_columns();
+    size_t cells = svg ? map_svg_cells(sides) : map_text_cells(columns, sides);
+    uint64_t scale = 0;
+    int r = 0;
+
+    for (size_t side = 0; side < sides; side++)
+        scale = max_u64(scale, ends[side]->info.blocks * ends[side]->info.block_size);
+    for (size_t side = 0; side < sides && r == 0; side++)
+        r = draw_side(session, side, scale, cells, &pictures[side]);
+    if (r == 0 && svg)
+        map_svg_print(stdout, pictures, sides);
+    else if (r == 0)
+        map_text_print(stdout, pictures, sides, columns);
+    for (size_t side = 0; side < sides; side++)
+        map_picture_free(&pictures[side]);
+    return r;
+}
+
+static void note_no_map(struct session *session, const struct endpoint *endpoint)
+{
+    if (!endpoint->info.can_map)
+        message_note(&session->notes,
+                     "%s does not tell which of its blocks are in use: all of them count as mapped",
+                     endpoint->info.name);
 }
 
 /* Without a choice of the user's it is the target that is asked, whatever it says. */
 static enum exit_status choose_map(struct session *session)
 {
+    if (session->secondary)
+        note_no_map(session, session->secondary);
     if (session->options->source != SOURCE_BEST)
         return source_map_choose(session);
     session->source.ask = true;
-    if (!session->primary->info.can_map)
-        message_note(&session->notes,
-                     "%s does not tell which of its blocks are in use: all of them count as mapped",
-                     session->primary->info.name);
+    note_no_map(session, session->primary);
     return STATUS_DONE;
+}
+
+static int show_map(struct session *session)
+{
+    switch (session->options->format) {
+    case FORMAT_TEXT:
+        return draw_maps(session, false);
+    case FORMAT_SVG:
+        return draw_maps(session, true);
+    case FORMAT_JSON:
+        return print_maps(session, true);
+    case FORMAT_LIST:
+        break;
+    }
+    return print_maps(session, false);
 }
 
 enum exit_status command_map(const struct options *options)
@@ -161,8 +305,7 @@ enum exit_status command_map(const struct options *options)
 
     if (status == STATUS_DONE)
         status = choose_map(&session);
-    if (status == STATUS_DONE &&
-        print_map(session.primary, &session.source, options->json, &session.error) < 0)
+    if (status == STATUS_DONE && show_map(&session) < 0)
         status = STATUS_FAILED;
     if (status != STATUS_DONE)
         message_error(&session.notes, session.error.text);

@@ -39,7 +39,7 @@ static const char general[] =
     "\n"
     "  thinmirror sync PRIMARY SECONDARY     make SECONDARY read as PRIMARY reads\n"
     "  thinmirror verify PRIMARY SECONDARY   compare them, block by block\n"
-    "  thinmirror map PRIMARY                list which blocks are in use\n"
+    "  thinmirror map PRIMARY [SECONDARY]    list or draw which blocks are in use\n"
     "  thinmirror probe LUN                  say what a target is and can do\n"
     "  thinmirror COMMAND --help             options and examples\n"
     "  thinmirror --version\n" ENDPOINTS "\n"
@@ -82,20 +82,27 @@ static const char sync_help[] =
     "  truncate -s 100G copy.img && thinmirror sync /dev/sdb copy.img\n";
 
 static const char map_help[] =
-    "usage: thinmirror map [OPTION]... PRIMARY\n"
+    "usage: thinmirror map [OPTION]... PRIMARY [SECONDARY]\n"
     "\n"
     "Lists the extents of PRIMARY in LBA order as its target tells them: mapped, deallocated\n"
     "or anchored. A target that does not answer GET LBA STATUS counts as mapped everywhere.\n"
     "With --source-map=analyse it is PRIMARY's own partition tables, logical volumes and file\n"
     "systems that tell; each extent then says what it belongs to (why).\n"
+    "With SECONDARY both are drawn, the secondary as its target tells it.\n"
     "\n"
+    "  --format=list|text|json|svg\n"
+    "                      list: an extent a line (default for one LUN); text: drawn with\n"
+    "                      characters, as wide as the terminal (default for two); svg: drawn as\n"
+    "                      a document of its own; json: as --json\n"
     "  --source-map=lba-status|bitmap|analyse|both|full\n"
     "                      who is asked; both: mapped is what both call used\n"
     "  --skip-gaps         with analyse: what lies between partitions is not used\n"
-    "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN\n" AUTH
-        ENDPOINTS "\n"
+    "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN;\n"
+    "                      of two LUNs an object with primary and secondary\n" AUTH ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror map /dev/sdb\n"
+    "  thinmirror map /dev/sdb iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
+    "  thinmirror map --format=svg --source-map=analyse /dev/sdb > sdb.svg\n"
     "  thinmirror map --source-map=analyse /dev/sdb\n"
     "  thinmirror map --json thin:/srv/vol1 | jq 'map(select(.status==\"mapped\").blocks) | add'\n";
 

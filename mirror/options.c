@@ -20,13 +20,14 @@
 
 static const struct {
     const char *name;
-    size_t endpoints;
+    size_t endpoints; /* at least */
+    size_t most;
     const char *wanted;
 } commands[] = {
-    [COMMAND_SYNC] = {"sync", 2, "PRIMARY and SECONDARY"},
-    [COMMAND_MAP] = {"map", 1, "PRIMARY"},
-    [COMMAND_VERIFY] = {"verify", 2, "PRIMARY and SECONDARY"},
-    [COMMAND_PROBE] = {"probe", 1, "LUN"},
+    [COMMAND_SYNC] = {"sync", 2, 2, "PRIMARY and SECONDARY"},
+    [COMMAND_MAP] = {"map", 1, 2, "PRIMARY, and SECONDARY to see both"},
+    [COMMAND_VERIFY] = {"verify", 2, 2, "PRIMARY and SECONDARY"},
+    [COMMAND_PROBE] = {"probe", 1, 1, "LUN"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -71,6 +72,18 @@ static int set_source(struct options *options, const char *value, struct errmsg 
                           "--source-map is lba-status, bitmap, analyse, both or full, not '%s'",
                           value);
     options->source = choices[index];
+    return 0;
+}
+
+static int set_format(struct options *options, const char *value, struct errmsg *err)
+{
+    static const char *const words[] = {"list", "text", "json", "svg", NULL};
+    int index;
+
+    if (set_word(value, words, &index) < 0)
+        return errmsg_set(err, -EINVAL, "--format is list, text, json or svg, not '%s'", value);
+    options->format = (enum map_format)index;
+    options->format_given = true;
     return 0;
 }
 
@@ -192,6 +205,7 @@ static const struct option {
     {"rate", SYNC | VERIFY, 0, set_rate},
     {"source-map", SYNC | MAP | VERIFY, 0, set_source},
     {"skip-gaps", SYNC | MAP | VERIFY, offsetof(struct options, skip_gaps), NULL},
+    {"format", MAP, 0, set_format},
     {"keep-free", SYNC, offsetof(struct options, keep_free), NULL},
     {"allocated", VERIFY, offsetof(struct options, allocated), NULL},
     {"dry-run", SYNC, offsetof(struct options, dry_run), NULL},
@@ -253,7 +267,7 @@ static int take_command(const char *word, struct options *options, struct errmsg
 
 static int take_name(const char *name, struct options *options, struct errmsg *err)
 {
-    size_t most = commands[options->command].endpoints;
+    size_t most = commands[options->command].most;
 
     if (*name == '\0')
         return errmsg_set(err, -EINVAL, "the name of a LUN or file is empty");
@@ -271,7 +285,22 @@ static int take_word(const char *word, struct options *options, struct errmsg *e
     return take_name(word, options, err);
 }
 
-static int check_complete(const struct options *options, struct errmsg *err)
+/* --json is short for a format, and two LUNs are drawn. */
+static int settle_format(struct options *options, struct errmsg *err)
+{
+    if (options->json && options->format_given && options->format != FORMAT_JSON)
+        return errmsg_set(err, -EINVAL, "--json and another --format exclude each other");
+    if (options->json)
+        options->format = FORMAT_JSON;
+    else if (options->name_count > 1 && !options->format_given)
+        options->format = FORMAT_TEXT;
+    if (options->name_count > 1 && options->format == FORMAT_LIST)
+        return errmsg_set(err, -EINVAL,
+                          "--format=list is for one LUN; text, svg and json show two");
+    return 0;
+}
+
+static int check_complete(struct options *options, struct errmsg *err)
 {
     if (options->help || options->version)
         return 0;
@@ -287,7 +316,7 @@ static int check_complete(const struct options *options, struct errmsg *err)
         return errmsg_set(err, -EINVAL,
                           "--dry-run writes nothing that --verify could check; "
                           "thinmirror verify compares what is there");
-    return 0;
+    return options->command == COMMAND_MAP ? settle_format(options, err) : 0;
 }
 
 int options_parse(int argc, char *const argv[], struct options *ret, struct errmsg *err)

@@ -14,6 +14,9 @@ enum command { COMMAND_SYNC, COMMAND_MAP, COMMAND_VERIFY, COMMAND_PROBE, COMMAND
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_JSON, PROGRESS_NONE };
 
+/* How map shows what it found. */
+enum map_format { FORMAT_LIST, FORMAT_TEXT, FORMAT_JSON, FORMAT_SVG };
+
 /* Where the primary's map comes from. */
 enum source_choice {
     /* LBA status when the primary is thin and answers, else its tables of contents where they are
@@ -46,6 +49,8 @@ struct options {
     bool allocated; /* compare only what is mapped on the primary */
     enum progress_mode progress;
     enum source_choice source;
+    enum map_format format; /* never FORMAT_LIST with two LUNs; FORMAT_JSON with json */
+    bool format_given;
     unsigned queue_depth;   /* 0: the default */
     unsigned sessions;      /* with each iSCSI target; 0: one */
     uint64_t rate_bytes;    /* per second; 0: no limit */

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import time
+from xml.etree import ElementTree
 
 import rig
 from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, THINMIRROR, USAGE
@@ -23,6 +24,11 @@ class Usage(rig.Case):
                 (["sync", "a"], "PRIMARY and SECONDARY"),
                 (["sync", "a", "b", "c"], "'c' is too many"),
                 (["map"], "map needs PRIMARY"),
+                (["map", "a", "b", "c"], "'c' is too many"),
+                (["map", "--format=png", "a"], "'png'"),
+                (["map", "--format=list", "a", "b"], "for one LUN"),
+                (["map", "--format=svg", "--json", "a"], "exclude each other"),
+                (["sync", "--format=svg", "a", "b"], "no option --format"),
                 (["probe", "a", "b"], "'b' is too many"),
                 (["verify", "--resume", "a", "b"], "no option --resume"),
                 (["sync", "--checkpoint=0", "a", "b"], "'0'"),
@@ -65,7 +71,8 @@ class Usage(rig.Case):
     def test_output_that_nobody_gets_is_a_failure(self):
         primary = self.file("a", MIB)
         with open("/dev/full", "w") as full:
-            for args in [["map"], ["map", "--json"], ["probe"]]:
+            for args in [["map"], ["map", "--json"], ["map", "--format=text"],
+                         ["map", "--format=svg"], ["probe"]]:
                 result = subprocess.run([THINMIRROR, *args, primary], stdout=full,
                                         stderr=subprocess.PIPE, text=True, check=False)
                 self.assertEqual(result.returncode, FAILED)
@@ -139,6 +146,49 @@ class Map(rig.Case):
         self.assertRegex(lines[5], r"^mapped +4 MiB +25\.0%$")
         self.assertRegex(lines[6], r"^deallocated +12 MiB +75\.0%$")
         self.assertRegex(lines[7], r"^LUN +16 MiB +3 extents, blocks of 512 bytes$")
+
+    def test_drawn_as_text_it_shows_where_data_lies(self):
+        path = self.file("a", 16 * MIB, [(4 * MIB, 4 * MIB)])
+        lines = self.expect(DONE, "map", "--format=text", path).out.splitlines()
+        rows = [line.split("|")[1] for line in lines if line.endswith("|")]
+        self.assertEqual(rows, ["." * 64] * 4 + ["#" * 64] * 4 + ["." * 64] * 8)
+        self.assertEqual(lines[-1], "4 MiB of 16 MiB mapped (25.0%), 1 extent")
+        self.assertLessEqual(max(len(line) for line in lines[1:]), 80)
+
+    def test_two_sides_are_drawn_one_below_the_other(self):
+        primary = self.file("a", 16 * MIB, [(4 * MIB, 4 * MIB)])
+        secondary = self.file("b", 32 * MIB, [(16 * MIB, 4 * MIB)])
+        self.assertEqual(self.expect(DONE, "map", primary, secondary).out,
+                         self.expect(DONE, "map", "--format=text", primary, secondary).out)
+        lines = self.expect(DONE, "map", primary, secondary).out.splitlines()
+        rows = [(line[12], line.split("|")[1]) for line in lines if line.endswith("|")]
+        self.assertEqual(rows[:4], [("P", "." * 64), ("S", "." * 64),
+                                    ("P", "#" * 64), ("S", "." * 64)])
+        self.assertEqual(rows[8:10], [("P", " " * 64), ("S", "#" * 64)])
+        self.assertEqual(len(rows), 16)
+
+    def test_json_of_two_sides_has_a_map_of_each(self):
+        primary = self.file("a", 16 * MIB, [(4 * MIB, 4 * MIB)])
+        secondary = self.file("b", 32 * MIB)
+        got = self.expect(DONE, "map", "--format=json", primary, secondary).json
+        self.assertEqual(list(got), ["primary", "secondary"])
+        for side, path in [("primary", primary), ("secondary", secondary)]:
+            self.assertEqual(got[side], self.expect(DONE, "map", "--json", path).json)
+
+    def test_svg_is_a_whole_document_with_a_panel_for_each_side(self):
+        primary = self.file("a&<b>", 16 * MIB, [(4 * MIB, 4 * MIB)])
+        secondary = self.file("b", 32 * MIB, [(16 * MIB, 4 * MIB)])
+        space = "{http://www.w3.org/2000/svg}"
+        for names in [[primary], [primary, secondary]]:
+            root = ElementTree.fromstring(
+                self.expect(DONE, "map", "--format=svg", *names).out.encode())
+            self.assertEqual(root.tag, f"{space}svg")
+            self.assertEqual(len(root.findall(f"{space}svg")), len(names))
+            text = " ".join(root.itertext())
+            for name in names:
+                self.assertIn(str(name), text)
+            self.assertIn("4 MiB of 16 MiB mapped (25.0%), 1 extent", text)
+            self.assertTrue(root.findall(f".//{space}path"))
 
     def test_a_thin_volume_knows_its_block_size(self):
         path = self.volume("v", 16 * MIB, [(4 * MIB, 4 * MIB)], block_size=4096)

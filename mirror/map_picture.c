@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "map_picture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checked.h"
+
+int map_picture_init(struct map_picture *picture, const char *name, uint64_t lun_bytes,
+                     uint64_t scale_bytes, unsigned block_size, size_t cell_most)
+{
+    size_t count = (size_t)min_u64(cell_most, scale_bytes / block_size);
+
+    *picture = (struct map_picture){.name = name,
+                                    .lun_bytes = lun_bytes,
+                                    .scale_bytes = scale_bytes,
+                                    .cell_count = count > 0 ? count : 1,
+                                    .reason_count = 1};
+    picture->cells = calloc(picture->cell_count, sizeof(*picture->cells));
+    return picture->cells ? 0 : -ENOMEM;
+}
+
+void map_picture_free(struct map_picture *picture)
+{
+    free(picture->cells);
+    picture->cells = NULL;
+}
+
+/* The product of size and cell does not fit 64 bits for very large LUNs; this does. */
+uint64_t map_picture_offset(const struct map_picture *picture, size_t cell)
+{
+    uint64_t whole = picture->scale_bytes / picture->cell_count;
+    uint64_t rest = picture->scale_bytes % picture->cell_count;
+
+    return whole * cell + rest * cell / picture->cell_count;
+}
+
+static unsigned find_reason(struct map_picture *picture, const char *why)
+{
+    const unsigned others = MAP_PICTURE_REASONS - 1;
+
+    if (!why)
+        return 0;
+    for (unsigned i = 1; i < picture->reason_count && i < others; i++)
+        if (picture->reasons[i] == why || strcmp(picture->reasons[i], why) == 0)
+            return i;
+    if (picture->reason_count < others) {
+        picture->reasons[picture->reason_count] = why;
+        return (unsigned)picture->reason_count++;
+    }
+    picture->reasons[others] = "other";
+    picture->reason_count = MAP_PICTURE_REASONS;
+    return others;
+}
+
+/* The reason that leads is kept; one counter per cell is enough to find a majority. */
+static void vote(struct map_cell *cell, unsigned reason, uint64_t bytes)
+{
+    if (cell->reason == reason) {
+        cell->majority += bytes;
+    } else if (cell->majority >= bytes) {
+        cell->majority -= bytes;
+    } else {
+        cell->reason = reason;
+        cell->majority = bytes - cell->majority;
+    }
+}
+
+void map_picture_add(struct map_picture *picture, uint64_t start_bytes, uint64_t length_bytes,
+                     enum extent_status status, const char *why)
+{
+    uint64_t end = start_bytes + length_bytes;
+    unsigned reason = status == EXTENT_MAPPED ? find_reason(picture, why) : 0;
+
+    picture->bytes[status] += length_bytes;
+    if (status == EXTENT_MAPPED) {
+        picture->reason_bytes[reason] += length_bytes;
+        picture->mapped_extents++;
+    }
+    while (picture->at + 1 < picture->cell_count &&
+           map_picture_offset(picture, picture->at + 1) <= start_bytes)
+        picture->at++;
+    for (size_t i = picture->at; i < picture->cell_count; i++) {
+        uint64_t from = max_u64(start_bytes, map_picture_offset(picture, i));
+        uint64_t to = min_u64(end, map_picture_offset(picture, i + 1));
+
+        if (from >= to)
+            break;
+        picture->cells[i].bytes[status] += to - from;
+        if (status == EXTENT_MAPPED)
+            vote(&picture->cells[i], reason, to - from);
+    }
+}
