@@ -72,6 +72,16 @@ static void tell_interrupted(struct session *session, const struct book *book)
                book->keep ? "with --resume goes on from there" : "can be run again");
 }
 
+/* The same while a target is away: nothing could be flushed. */
+static void tell_gave_up(struct session *session, const struct book *book)
+{
+    struct errmsg why = session->error;
+
+    errmsg_set(&session->error, 0, "interrupted while a LUN was away (%s); the same sync %s",
+               why.text,
+               book->keep ? "with --resume goes on from the last checkpoint" : "can be run again");
+}
+
 static enum exit_status judge_bad(struct session *session, const struct sync_result *result)
 {
     if (result->bad_blocks == 0)
@@ -98,6 +108,11 @@ static enum exit_status copy(struct session *session, const struct sync_params *
     if (ret->map_gave_up && r == 0)
         message_note(&session->notes, "%s; the blocks after that were copied as if mapped",
                      ret->note.text);
+    if (session_gave_up(r)) {
+        ret->interrupted = true;
+        tell_gave_up(session, book);
+        return STATUS_INTERRUPTED;
+    }
     if (r < 0)
         return STATUS_FAILED;
     if (!ret->interrupted)

@@ -18,8 +18,10 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
                                          .need_map = session->source.ask && session->source.chosen,
                                          .control = session_control(session)};
 
-    if (verify_run(&params, ret_result, &session->error) < 0)
-        return STATUS_FAILED;
+    int r = verify_run(&params, ret_result, &session->error);
+
+    if (r < 0)
+        return session_gave_up(r) ? STATUS_INTERRUPTED : STATUS_FAILED;
     if (ret_result->map_gave_up)
         message_note(&session->notes, "%s; the blocks after that were compared as if mapped",
                      ret_result->note.text);

@@ -45,6 +45,11 @@ void session_catch_signals(void)
     sigaction(SIGUSR1, &show, NULL);
 }
 
+bool session_gave_up(int error)
+{
+    return stop_requested && (error == -ENOTCONN || error == -ETIMEDOUT);
+}
+
 /* Something that holds or protects the LUN is a refusal; a URL that can't be read is wrong usage.
  */
 static enum exit_status open_status(const char *name, int r)
@@ -103,6 +108,7 @@ enum exit_status session_open(struct session *session, const struct options *opt
                                &session->error);
     if (r < 0)
         return open_status(options->names[0], r);
+    endpoint_stop_by(session->primary, &stop_requested);
     if (options->name_count < 2)
         return STATUS_DONE;
     if (is_same_file(options->names[0], options->names[1])) {
@@ -113,7 +119,10 @@ enum exit_status session_open(struct session *session, const struct options *opt
     }
     r = endpoint_open_sessions(options->names[1], secondary_writable ? ENDPOINT_WRITABLE : 0,
                                session->auth, sessions, &session->secondary, &session->error);
-    return r < 0 ? open_status(options->names[1], r) : STATUS_DONE;
+    if (r < 0)
+        return open_status(options->names[1], r);
+    endpoint_stop_by(session->secondary, &stop_requested);
+    return STATUS_DONE;
 }
 
 void session_close(struct session *session)

@@ -47,4 +47,7 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
  * about how far it is. */
 void session_catch_signals(void);
 
+/* An error that came of a target that is away, and a signal that told not to wait for it. */
+bool session_gave_up(int error);
+
 #endif

@@ -258,6 +258,12 @@ int endpoint_run(struct endpoint *endpoint, struct endpoint_request *request)
     return request->result;
 }
 
+void endpoint_stop_by(struct endpoint *endpoint, const volatile sig_atomic_t *stop)
+{
+    if (endpoint->ops->stop_by)
+        endpoint->ops->stop_by(endpoint, stop);
+}
+
 int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err)
 {
     if (!endpoint->info.can_bitmap)

@@ -9,6 +9,7 @@
  * (raw sparse file, block device that is no SCSI device). */
 
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -99,6 +100,8 @@ struct endpoint_ops {
     int (*service)(struct endpoint *endpoint, short revents);
     /* NULL when the block size is the device's own. -EINVAL when the size is no multiple of it. */
     int (*set_block_size)(struct endpoint *endpoint, uint32_t block_size);
+    /* NULL when there is nothing that could be waited for. */
+    void (*stop_by)(struct endpoint *endpoint, const volatile sig_atomic_t *stop);
 };
 
 /* Commands and calls issued so far, for reports and for tests that assert the exact I/O. */
@@ -133,6 +136,11 @@ int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_t
                            unsigned sessions, struct endpoint **ret, struct errmsg *err);
 /* Takes NULL. */
 void endpoint_close(struct endpoint *endpoint);
+
+/* Once *stop is not zero, a target that went away is not waited for any more: its requests fail
+ * with -ENOTCONN or -ETIMEDOUT within a second. It stays the caller's, until the endpoint is
+ * closed. */
+void endpoint_stop_by(struct endpoint *endpoint, const volatile sig_atomic_t *stop);
 
 /* Gives both the same block size: a raw file has none of its own and takes that of its partner (512
  * when both are raw files). Before the first request. -EINVAL with a sentence when they differ or a

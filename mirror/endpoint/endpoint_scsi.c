@@ -329,9 +329,17 @@ static int scsi_submit(struct endpoint *base, struct endpoint_request *request)
     return -EINVAL;
 }
 
+static void scsi_stop_by(struct endpoint *base, const volatile sig_atomic_t *stop)
+{
+    struct scsi_endpoint *endpoint = (struct scsi_endpoint *)base;
+
+    atomic_store(&endpoint->transport->stop, stop);
+}
+
 const struct endpoint_ops scsi_endpoint_ops = {
     .close = scsi_endpoint_close,
     .submit = scsi_submit,
     .poll = scsi_endpoint_poll,
     .service = scsi_endpoint_service,
+    .stop_by = scsi_stop_by,
 };

@@ -331,11 +331,21 @@ static void sessions_close(struct endpoint *base)
     free(all);
 }
 
+/* The one call that reaches into the threads' endpoints: all it does there is an atomic store. */
+static void sessions_stop_by(struct endpoint *base, const volatile sig_atomic_t *stop)
+{
+    struct sessions *all = (struct sessions *)base;
+
+    for (unsigned i = 0; i < all->count; i++)
+        endpoint_stop_by(all->workers[i].endpoint, stop);
+}
+
 static const struct endpoint_ops sessions_ops = {
     .close = sessions_close,
     .submit = sessions_submit,
     .poll = sessions_poll,
     .service = sessions_service,
+    .stop_by = sessions_stop_by,
 };
 
 /* Signals are the owner's business. */

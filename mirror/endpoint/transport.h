@@ -9,6 +9,8 @@
  * transport_service, from which done() is called. Any number of requests may be in flight. */
 
 #include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,6 +68,9 @@ struct transport {
      * requests in flight end with -ERESTART then. 0: a lost connection stays lost. The user's, who
      * has to find out what answers at the other end now. */
     unsigned reconnect_ms;
+    /* Not NULL: once it is not zero, a lost connection stays lost all the same. Set by the thread
+     * of the user, who may be another than the one that serves the transport. */
+    _Atomic(const volatile sig_atomic_t *) stop;
     /* How often the connection was lost by no fault of our own: the target may have been restarted
      * meanwhile, and what it had not flushed be lost. */
     unsigned interruptions;

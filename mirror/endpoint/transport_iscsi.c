@@ -40,7 +40,8 @@
 #define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
 #define FIRST_LOGIN_MS      100  /* after the connection was lost; then twice as long each time */
 #define LONGEST_LOGIN_MS    2000
-#define CDB_BYTES           16 /* longer ones need an additional header segment */
+#define STOP_LOOK_MS        200 /* while down: how often it is looked whether to stop waiting */
+#define CDB_BYTES           16  /* longer ones need an additional header segment */
 
 struct iscsi_command {
     struct transport_request *request;
@@ -134,10 +135,17 @@ static bool broken_by_libiscsi(const struct iscsi_transport *transport)
            monotonic_ms() - transport->replaced_ms >= REPLACE_INTERVAL_MS;
 }
 
+static bool is_stopped(const struct iscsi_transport *transport)
+{
+    const volatile sig_atomic_t *stop = atomic_load(&transport->base.stop);
+
+    return stop && *stop;
+}
+
 /* Whether a connection that is lost now is to be established again. */
 static bool may_return(const struct iscsi_transport *transport)
 {
-    return !transport->dead && transport->base.reconnect_ms > 0 &&
+    return !transport->dead && !is_stopped(transport) && transport->base.reconnect_ms > 0 &&
            monotonic_ms() - transport->silent_since_ms < transport->base.reconnect_ms;
 }
 
@@ -348,7 +356,7 @@ static void serve_down(struct iscsi_transport *transport)
     uint64_t now = monotonic_ms();
     int r;
 
-    if (now < transport->next_login_ms)
+    if (now < transport->next_login_ms && !is_stopped(transport))
         return;
     if (!may_return(transport)) {
         transport->dead = transport->down;
@@ -396,7 +404,7 @@ static int iscsi_poll(struct transport *base, struct pollfd *ret)
 
         return transport->context || transport->next_login_ms <= now
                    ? 0
-                   : (int)(transport->next_login_ms - now);
+                   : (int)min_u64(transport->next_login_ms - now, STOP_LOOK_MS);
     }
     if (!transport->context)
         return -1;

@@ -97,6 +97,39 @@ class Gone(Targets):
         self.assertIn('"verified": false', out)
         self.assertNotIn("done", out)
 
+    def interrupt_while_away(self, victim, *more):
+        source, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        with self.start("sync", "--json", "--rate=8M", "--checkpoint=0.2", *more, primary,
+                        secondary) as run:
+            while not rig.data_grains(path):
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            self.tgtd[victim].close()
+            self.assertIn("trying to get it back", run.stderr.readline())
+            time.sleep(0.5)
+            self.assertIsNone(run.poll(), "did not wait for the target")
+            begin = time.monotonic()
+            run.terminate()
+            out, err = run.communicate(timeout=30)
+        self.assertLess(time.monotonic() - begin, 10)
+        self.assertEqual(run.returncode, INTERRUPTED, err)
+        self.assertIn([primary, secondary][victim], err)
+        self.assertIn("with --resume goes on", err)
+        self.assertIn('"result": "interrupted"', out)
+        self.tgtd[victim].restart()
+        self.expect(DONE, "sync", "--resume", primary, secondary)
+        self.assertEqual(rig.digest(source), rig.digest(path))
+
+    def test_an_interrupt_ends_the_wait_for_a_primary(self):
+        self.interrupt_while_away(0)
+
+    def test_an_interrupt_ends_the_wait_for_a_secondary(self):
+        self.interrupt_while_away(1)
+
+    def test_an_interrupt_ends_the_wait_of_several_sessions(self):
+        self.interrupt_while_away(1, "--sessions=2")
+
     def restart_during_copy(self, victim, *more):
         source, primary = self.serve(0, SIZE, [(0, SIZE)])
         path, secondary = self.serve(1)
