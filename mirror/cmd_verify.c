@@ -18,8 +18,10 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
                                          .need_map = session->source.ask && session->source.chosen,
                                          .control = session_control(session)};
 
-    int r = verify_run(&params, ret_result, &session->error);
+    int r = endpoint_forget(session->secondary, &session->error);
 
+    if (r == 0)
+        r = verify_run(&params, ret_result, &session->error);
     if (r < 0)
         return session_gave_up(r) ? STATUS_INTERRUPTED : STATUS_FAILED;
     if (ret_result->map_gave_up)

@@ -258,6 +258,15 @@ int endpoint_run(struct endpoint *endpoint, struct endpoint_request *request)
     return request->result;
 }
 
+int endpoint_forget(struct endpoint *endpoint, struct errmsg *err)
+{
+    int r = endpoint->ops->forget ? endpoint->ops->forget(endpoint) : 0;
+
+    return r < 0 ? errmsg_set(err, r, "%s cannot be written out to be read back: %s",
+                              endpoint->info.name, strerror(-r))
+                 : 0;
+}
+
 void endpoint_stop_by(struct endpoint *endpoint, const volatile sig_atomic_t *stop)
 {
     if (endpoint->ops->stop_by)

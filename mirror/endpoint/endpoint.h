@@ -100,6 +100,8 @@ struct endpoint_ops {
     int (*service)(struct endpoint *endpoint, short revents);
     /* NULL when the block size is the device's own. -EINVAL when the size is no multiple of it. */
     int (*set_block_size)(struct endpoint *endpoint, uint32_t block_size);
+    /* NULL when what is read comes from the device anyway. */
+    int (*forget)(struct endpoint *endpoint);
     /* NULL when there is nothing that could be waited for. */
     void (*stop_by)(struct endpoint *endpoint, const volatile sig_atomic_t *stop);
 };
@@ -136,6 +138,10 @@ int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_t
                            unsigned sessions, struct endpoint **ret, struct errmsg *err);
 /* Takes NULL. */
 void endpoint_close(struct endpoint *endpoint);
+
+/* What this machine has cached of it is written out and dropped, so that what is read next comes
+ * from the medium. Nothing may be in flight. -errno with a sentence. */
+int endpoint_forget(struct endpoint *endpoint, struct errmsg *err);
 
 /* Once *stop is not zero, a target that went away is not waited for any more: its requests fail
  * with -ENOTCONN or -ETIMEDOUT within a second. It stays the caller's, until the endpoint is

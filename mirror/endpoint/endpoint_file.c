@@ -217,6 +217,18 @@ static int flush(const struct file_endpoint *file)
     return fsync(file->fd) < 0 ? -errno : check_whole(file);
 }
 
+/* Dirty pages cannot be dropped, and others may have made them, so this is for a read-only file,
+ * too. That pages are dropped is a hint to the kernel: a file system that keeps its data in them
+ * (tmpfs) has nothing else to read from. */
+static int file_forget(struct endpoint *endpoint)
+{
+    const struct file_endpoint *file = (const struct file_endpoint *)endpoint;
+
+    if (fdatasync(file->fd) < 0)
+        return -errno;
+    return -posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static void run(struct work *work)
 {
     struct file_work *item = (struct file_work *)work;
@@ -351,6 +363,7 @@ static const struct endpoint_ops file_ops = {
     .poll = file_poll,
     .service = file_service,
     .set_block_size = file_set_block_size,
+    .forget = file_forget,
 };
 
 static int explain_open(const char *path, bool writable, int error, struct errmsg *err)

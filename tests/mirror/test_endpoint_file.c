@@ -417,6 +417,44 @@ static void many_in_flight_on_two_endpoints(void **state)
     endpoint_close(pair[1]);
 }
 
+/* What was asked of the kernel, in order. */
+static char calls[64];
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __real_posix_fadvise64(int fd, off_t offset, off_t length, int advice);
+int __wrap_posix_fadvise64(int fd, off_t offset, off_t length, int advice);
+
+int __wrap_fdatasync(int fd)
+{
+    strcat(calls, "sync ");
+    return __real_fdatasync(fd);
+}
+
+int __wrap_posix_fadvise64(int fd, off_t offset, off_t length, int advice)
+{
+    if (offset == 0 && length == 0 && advice == POSIX_FADV_DONTNEED)
+        strcat(calls, "drop ");
+    return __real_posix_fadvise64(fd, offset, length, advice);
+}
+
+/* Pages that are dirty stay, so they have to be written out first. */
+static void what_is_cached_is_written_out_and_dropped(void **state)
+{
+    const struct fixture *fixture = *state;
+    const unsigned flags[] = {0, ENDPOINT_WRITABLE};
+
+    for (int i = 0; i < 2; i++) {
+        struct endpoint *endpoint = open_ok(fixture->path, flags[i]);
+        struct errmsg err;
+
+        calls[0] = '\0';
+        assert_int_equal(endpoint_forget(endpoint, &err), 0);
+        assert_string_equal(calls, "sync drop ");
+        endpoint_close(endpoint);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -437,6 +475,7 @@ int main(void)
         TEST(bad_names_are_refused),
         TEST(a_locked_file_is_refused_naming_the_holder),
         TEST(many_in_flight_on_two_endpoints),
+        TEST(what_is_cached_is_written_out_and_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
