@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "bitmap_reply.h"
 #include "byteorder.h"
 #include "cdb.h"
 #include "checked.h"
@@ -270,7 +271,7 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
         SCSI_WRITE_AND_VERIFY_12, SCSI_WRITE_AND_VERIFY_16, SCSI_COMPARE_AND_WRITE,
         SCSI_ORWRITE_16, SCSI_PRE_FETCH_10, SCSI_PRE_FETCH_16, SCSI_VARIABLE_LENGTH,
         SCSI_THIRD_PARTY_COPY_OUT, SCSI_MODE_SELECT_6,
-        SCSI_FORMAT_UNIT, SCSI_SANITIZE,
+        SCSI_FORMAT_UNIT, SCSI_SANITIZE, SCSI_READ_BUFFER_10,
     };
     /* clang-format on */
     uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
@@ -298,6 +299,8 @@ static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_
     if (opcode == SCSI_VARIABLE_LENGTH)
         return cdb_get_lba_status_32(cdb, first, count, fuzz_byte(&harness->input) % 18,
                                      fuzz_byte(&harness->input));
+    if (opcode == SCSI_READ_BUFFER_10)
+        return bitmap_cdb(cdb, (uint32_t)(first % 8), fuzz_byte(&harness->input) % 128u);
     cdb[0] = opcode;
     if (opcode == SCSI_SANITIZE)
         memset(cdb + 2, 0, length - 2);

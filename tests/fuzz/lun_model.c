@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lun_model.h"
 
+#include "bitmap_reply.h"
+#include "byteorder.h"
 #include "capacity.h"
 #include "cdb.h"
 #include "checked.h"
@@ -232,6 +234,32 @@ static void check_lba_status(const struct lun_model *model, const struct lun_exc
     check_extents(model, &list);
 }
 
+/* The bitmap from some byte on: what it calls not backed reads as zeros. */
+static void check_bitmap(const struct lun_model *model, const struct lun_exchange *exchange)
+{
+    const uint8_t *reply = exchange->data_in;
+    uint64_t first = get_be32(exchange->cdb + 2) * UINT64_C(8), next, lba;
+    struct bitmap_geometry geometry = {.block_size = model->block_size,
+                                       .blocks = model->size / model->block_size};
+    CLEANUP(extent_list_free) struct extent_list list = {0};
+
+    FUZZ_CHECK(exchange->cdb[1] == 1);
+    FUZZ_CHECK(exchange->data_in_filled <= get_be24(exchange->cdb + 6));
+    if (exchange->data_in_filled < BITMAP_HEADER_BYTES)
+        return;
+    memcpy(geometry.page.uuid, reply + 16, sizeof(geometry.page.uuid));
+    geometry.page.element_bytes = get_be64(reply + 40);
+    FUZZ_CHECK(bitmap_geometry_is_sound(&geometry));
+    lba = first * (geometry.page.element_bytes / model->block_size);
+    FUZZ_CHECK(lba < geometry.blocks);
+    if (get_be64(reply + 56) == first) /* there was no room for a bit */
+        return;
+    FUZZ_CHECK(bitmap_reply_decode(&geometry, reply, exchange->data_in_filled, lba, geometry.blocks,
+                                   &list, &next) == 0);
+    FUZZ_CHECK(next > lba && next <= geometry.blocks);
+    check_extents(model, &list);
+}
+
 static void check_capacity(const struct lun_model *model, const struct lun_exchange *exchange)
 {
     struct capacity capacity;
@@ -330,6 +358,9 @@ static void apply_good(struct lun_model *model, const struct lun_exchange *excha
     case SCSI_VARIABLE_LENGTH:
         FUZZ_CHECK(exchange->cdb[7] == 0x18 && exchange->cdb[8] == 0 && exchange->cdb[9] == 0x12);
         check_lba_status(model, exchange);
+        break;
+    case SCSI_READ_BUFFER_10:
+        check_bitmap(model, exchange);
         break;
     case SCSI_INQUIRY:
         check_inquiry(exchange);
