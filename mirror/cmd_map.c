@@ -302,11 +302,14 @@ enum exit_status command_map(const struct options *options)
 {
     struct session session;
     enum exit_status status = session_open(&session, options, false);
+    int r = 0;
 
     if (status == STATUS_DONE)
         status = choose_map(&session);
-    if (status == STATUS_DONE && show_map(&session) < 0)
-        status = STATUS_FAILED;
+    if (status == STATUS_DONE)
+        r = show_map(&session);
+    if (r < 0)
+        status = session_status(r);
     if (status != STATUS_DONE)
         message_error(&session.notes, session.error.text);
     session_close(&session);

@@ -47,7 +47,7 @@ static enum exit_status check(struct session *session, struct book *book,
     r = safety_check_data(primary, secondary, book->found ? &book->ledger : NULL, &control,
                           ret_data, &session->error);
     if (r < 0)
-        return r == -EINTR ? STATUS_INTERRUPTED : STATUS_FAILED;
+        return session_status(r);
     return ret_data->verdict == SAFETY_OK ? STATUS_DONE : STATUS_REFUSED;
 }
 
@@ -114,7 +114,7 @@ static enum exit_status copy(struct session *session, const struct sync_params *
         return STATUS_INTERRUPTED;
     }
     if (r < 0)
-        return STATUS_FAILED;
+        return session_status(r);
     if (!ret->interrupted)
         return judge_bad(session, ret);
     tell_interrupted(session, book);

@@ -23,7 +23,7 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
     if (r == 0)
         r = verify_run(&params, ret_result, &session->error);
     if (r < 0)
-        return session_gave_up(r) ? STATUS_INTERRUPTED : STATUS_FAILED;
+        return session_status(r);
     if (ret_result->map_gave_up)
         message_note(&session->notes, "%s; the blocks after that were compared as if mapped",
                      ret_result->note.text);

@@ -50,11 +50,18 @@ bool session_gave_up(int error)
     return stop_requested && (error == -ENOTCONN || error == -ETIMEDOUT);
 }
 
+enum exit_status session_status(int error)
+{
+    if (session_gave_up(error) || error == -EINTR)
+        return STATUS_INTERRUPTED;
+    return error == -EBADE ? STATUS_REFUSED : STATUS_FAILED;
+}
+
 /* Something that holds or protects the LUN is a refusal; a URL that can't be read is wrong usage.
  */
 static enum exit_status open_status(const char *name, int r)
 {
-    if (r == -EBUSY || r == -EROFS)
+    if (r == -EBUSY || r == -EROFS || r == -EBADE)
         return STATUS_REFUSED;
     if (r == -EINVAL && strncmp(name, "iscsi://", strlen("iscsi://")) == 0)
         return STATUS_USAGE;

@@ -49,5 +49,8 @@ void session_catch_signals(void);
 
 /* An error that came of a target that is away, and a signal that told not to wait for it. */
 bool session_gave_up(int error);
+/* What the program ends with after an error of a LUN: that another initiator has reserved it
+ * (-EBADE) is a refusal, the others are failures, unless a signal has ended the wait. */
+enum exit_status session_status(int error);
 
 #endif

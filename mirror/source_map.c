@@ -50,9 +50,10 @@ static void note_findings(struct session *session, const struct analysis *analys
 static enum exit_status read_tables(struct session *session)
 {
     struct source_map *source = &session->source;
+    int r = analyse(session, &source->analysis);
 
-    if (analyse(session, &source->analysis) < 0)
-        return STATUS_FAILED;
+    if (r < 0)
+        return session_status(r);
     source->analysed = true;
     note_findings(session, &source->analysis);
     return STATUS_DONE;
@@ -211,5 +212,5 @@ enum exit_status source_map_reread(struct session *session, struct extent_list *
     analysis_free(&now);
     if (r == -ENOMEM)
         errmsg_set(&session->error, r, "%s", strerror(-r));
-    return r < 0 ? STATUS_FAILED : STATUS_DONE;
+    return r < 0 ? session_status(r) : STATUS_DONE;
 }

@@ -74,8 +74,8 @@ struct endpoint_request {
     struct extent_list *map; /* MAP */
 
     /* Before done(): 0 or -errno: -ENOSPC (7/27/07), -EROFS, -EIO (medium or target error, the
-     * LBA in error_lba), -ENOTCONN, -ETIMEDOUT, -ENODEV, -EOPNOTSUPP. error says it in a sentence
-     * that names the endpoint. */
+     * LBA in error_lba), -EBADE (reserved by another initiator), -ENOTCONN, -ETIMEDOUT, -ENODEV,
+     * -EOPNOTSUPP. error says it in a sentence that names the endpoint. */
     int result;
     bool deallocated; /* ZERO: the whole range was deallocated, nothing had to be written */
     uint64_t error_lba;

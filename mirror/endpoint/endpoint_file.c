@@ -275,6 +275,13 @@ static void count(struct endpoint_counters *counters, const struct endpoint_requ
     }
 }
 
+/* EBADE is how Linux hands a RESERVATION CONFLICT of the disk below on. */
+static const char *reason(int r)
+{
+    return r == -EBADE ? "another initiator has reserved the disk (reservation conflict)"
+                       : strerror(-r);
+}
+
 static void explain(const struct file_endpoint *file, struct endpoint_request *request)
 {
     static const char *const names[] = {"reading", "writing", "zeroing", "mapping", "flushing"};
@@ -282,11 +289,11 @@ static void explain(const struct file_endpoint *file, struct endpoint_request *r
     int r = request->result;
 
     if (request->op == ENDPOINT_FLUSH)
-        errmsg_set(&request->error, r, "%s: flushing failed: %s", file->name, strerror(-r));
+        errmsg_set(&request->error, r, "%s: flushing failed: %s", file->name, reason(r));
     else
         errmsg_set(&request->error, r, "%s: %s %llu blocks at LBA %llu failed: %s", file->name,
                    what, (unsigned long long)request->blocks, (unsigned long long)request->lba,
-                   strerror(-r));
+                   reason(r));
 }
 
 static void finished(struct work *work)

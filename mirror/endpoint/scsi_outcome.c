@@ -102,6 +102,8 @@ struct outcome scsi_outcome(const struct transport_request *request)
         outcome.has_sense = true;
         judge_sense(&outcome);
         return outcome;
+    case SCSI_STATUS_RESERVATION_CONFLICT: /* as Linux calls it; only its holder can end it */
+        return failed(-EBADE);
     default:
         return failed(-EIO);
     }
@@ -118,8 +120,6 @@ static const char *status_text(uint8_t status)
         return "the target stays busy";
     case SCSI_STATUS_TASK_SET_FULL:
         return "the target's queue stays full";
-    case SCSI_STATUS_RESERVATION_CONFLICT:
-        return "another initiator holds a reservation";
     case SCSI_STATUS_TASK_ABORTED:
         return "aborted by another initiator again and again";
     default:
@@ -160,6 +160,11 @@ const char *scsi_outcome_describe(const struct outcome *outcome,
     else if (outcome->has_sense)
         snprintf(buffer, size, "%s failed: %s", command,
                  sense_describe(&outcome->sense, sense, sizeof(sense)));
+    else if (request->status == SCSI_STATUS_RESERVATION_CONFLICT)
+        snprintf(buffer, size,
+                 "another initiator has reserved the logical unit, so %s is refused (reservation "
+                 "conflict)",
+                 command);
     else
         snprintf(buffer, size, "%s failed: %s", command, status_text(request->status));
     return buffer;

@@ -175,6 +175,33 @@ static void errors_have_their_names(void **state)
     }
 }
 
+static void a_reservation_of_another_is_told_and_not_tried_again(void **state)
+{
+    static const enum endpoint_op ops[] = {ENDPOINT_WRITE, ENDPOINT_READ};
+    struct fixture *fixture = *state;
+    const struct fake_fault conflict = {.word = "W",
+                                        .times = 100,
+                                        .status = SCSI_STATUS_RESERVATION_CONFLICT};
+    struct fake_fault of_reads = conflict, of_flushes = conflict;
+
+    of_reads.word = "R";
+    of_flushes.word = "SC16";
+    fake_unit_fault(fixture->unit, conflict);
+    fake_unit_fault(fixture->unit, of_reads);
+    fake_unit_fault(fixture->unit, of_flushes);
+    for (size_t i = 0; i < 2; i++) {
+        fixture->unit->log[0] = '\0';
+        assert_int_equal(transfer(fixture, ops[i], 32, 8), -EBADE);
+        says("another initiator has reserved");
+        says(ops[i] == ENDPOINT_READ ? "READ(16) of 8 blocks at LBA 32"
+                                     : "WRITE(16) of 8 blocks at LBA 32");
+        assert_string_equal(fixture->unit->log, ops[i] == ENDPOINT_READ ? "R 32+8" : "W 32+8");
+    }
+    fixture->unit->log[0] = '\0';
+    assert_int_equal(flush(fixture), -EBADE);
+    assert_string_equal(fixture->unit->log, "SC16");
+}
+
 static void the_lba_of_an_error_is_told(void **state)
 {
     struct fixture *fixture = *state;
@@ -237,18 +264,6 @@ static void less_data_is_no_success(void **state)
     shorter.word = "W";
     fake_unit_fault(fixture->unit, shorter);
     assert_int_equal(transfer(fixture, ENDPOINT_WRITE, 0, 8), -EIO);
-}
-
-static void a_reservation_is_told(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fake_unit_fault(fixture->unit, (struct fake_fault){.word = "W",
-                                                       .times = 1,
-                                                       .status = SCSI_STATUS_RESERVATION_CONFLICT});
-    assert_int_equal(transfer(fixture, ENDPOINT_WRITE, 0, 8), -EIO);
-    says("reservation");
-    assert_string_equal(fixture->unit->log, "W 0+8");
 }
 
 static void busy_is_tried_again(void **state)
@@ -446,11 +461,11 @@ int main(void)
         TEST(flush_by_10_is_remembered),
         TEST(a_unit_that_cannot_flush_is_told),
         TEST(errors_have_their_names),
+        TEST(a_reservation_of_another_is_told_and_not_tried_again),
         TEST(the_lba_of_an_error_is_told),
         TEST(recovered_is_good),
         TEST(a_deferred_error_is_no_success),
         TEST(less_data_is_no_success),
-        TEST(a_reservation_is_told),
         TEST(busy_is_tried_again),
         TEST(busy_without_end_is_an_error),
         TEST(one_that_waits_holds_nobody_up),

@@ -268,8 +268,8 @@ static void commands_are_named_as_the_standard_names_them(void **state)
     assert_string_equal(NAME(0x48, 0x82), "SANITIZE BLOCK ERASE");
     assert_string_equal(NAME(0x9E, 0x1F), "opcode 9Eh service action 1Fh");
     assert_string_equal(NAME(0x9E, 0x00), "opcode 9Eh service action 00h");
-    assert_string_equal(NAME(0x5F), "opcode 5Fh");
-    assert_string_equal(cdb_name((const uint8_t[16]){0x5F}, buffer, 7), "opcode");
+    assert_string_equal(NAME(0x5D), "opcode 5Dh");
+    assert_string_equal(cdb_name((const uint8_t[16]){0x5D}, buffer, 7), "opcode");
 #undef NAME
 }
 
