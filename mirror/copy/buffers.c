@@ -30,9 +30,13 @@ void buffers_free(struct buffers *buffers)
     *buffers = (struct buffers){0};
 }
 
-uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit)
+uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit,
+                              size_t count)
 {
     uint64_t blocks = min_u64(max_u64(CHUNK_BYTES / block_size, 1), min_u64(limit, other_limit));
 
+    /* By halves, which leaves pieces on the boundaries of larger blocks. */
+    while (blocks > 1 && blocks * block_size > BUFFERS_BYTES / count)
+        blocks /= 2;
     return max_u64(blocks, 1);
 }

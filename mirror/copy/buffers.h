@@ -22,7 +22,12 @@ static inline void *buffers_get(const struct buffers *buffers, size_t index)
     return buffers->memory + index * buffers->each_bytes;
 }
 
-/* The blocks to move at a time: what both limits (in blocks) allow, and 512 KiB at most. */
-uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit);
+/* All buffers of a copy or a comparison together take no more, however many there are. */
+#define BUFFERS_BYTES (32 * 1024 * 1024)
+
+/* The blocks to move at a time with so many buffers: what both limits (in blocks) allow, 512 KiB at
+ * most, and so few that all buffers stay within BUFFERS_BYTES. Never 0. */
+uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit,
+                              size_t count);
 
 #endif

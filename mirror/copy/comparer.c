@@ -41,7 +41,8 @@ int comparer_init(struct comparer *comparer, struct endpoint *primary, struct en
                           .chunk_blocks =
                               buffers_chunk_blocks(info->block_size, info->max_transfer_blocks,
                                                    primary ? primary->info.max_transfer_blocks
-                                                           : UINT32_MAX)};
+                                                           : UINT32_MAX,
+                                                   2 * (size_t)depth)};
     comparer->pieces = calloc(depth, sizeof(*comparer->pieces));
     if (!comparer->pieces || buffers_init(&comparer->buffers, 2 * (size_t)depth,
                                           comparer->chunk_blocks * info->block_size) < 0) {

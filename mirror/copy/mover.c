@@ -14,8 +14,6 @@
 #define BAD_TOLD 16
 /* The piece with control->detect_zeroes: what is emptied is a whole piece. */
 #define DETECT_BYTES (64 * 1024)
-/* All buffers together, however many are in flight: with more of them each is smaller. */
-#define BUFFERS_BYTES (32 * 1024 * 1024)
 
 struct piece {
     struct piece *next;
@@ -38,11 +36,8 @@ static uint64_t chunk_of(const struct endpoint_info *primary, const struct endpo
                          const struct copy_control *control, unsigned copies)
 {
     uint64_t blocks = buffers_chunk_blocks(primary->block_size, primary->max_transfer_blocks,
-                                           secondary->max_transfer_blocks);
+                                           secondary->max_transfer_blocks, copies);
 
-    /* By halves, which leaves pieces on the boundaries of larger blocks. */
-    while (blocks > 1 && blocks * primary->block_size * copies > BUFFERS_BYTES)
-        blocks /= 2;
     if (!control->detect_zeroes)
         return blocks;
     return min_u64(blocks, max_u64(DETECT_BYTES / primary->block_size, 1));

@@ -159,11 +159,14 @@ static void pieces_end_on_boundaries(void **state)
 static void chunks_keep_to_every_limit(void **state)
 {
     (void)state;
-    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX), 1024);
-    assert_int_equal(buffers_chunk_blocks(4096, UINT32_MAX, UINT32_MAX), 128);
-    assert_int_equal(buffers_chunk_blocks(512, 64, 128), 64);
-    assert_int_equal(buffers_chunk_blocks(512, 128, 1), 1);
-    assert_int_equal(buffers_chunk_blocks(1 << 20, 128, 128), 1);
+    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 1), 1024);
+    assert_int_equal(buffers_chunk_blocks(4096, UINT32_MAX, UINT32_MAX, 1), 128);
+    assert_int_equal(buffers_chunk_blocks(512, 64, 128, 1), 64);
+    assert_int_equal(buffers_chunk_blocks(512, 128, 1, 1), 1);
+    assert_int_equal(buffers_chunk_blocks(1 << 20, 128, 128, 1), 1);
+    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 64), 1024);
+    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 65), 512);
+    assert_int_equal(buffers_chunk_blocks(4096, UINT32_MAX, UINT32_MAX, 2048), 4);
 }
 
 static unsigned most_in_flight(struct fake_endpoint *fake)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "comparer.h"
 #include "fake_endpoint.h"
 #include "verify.h"
 
@@ -233,6 +234,49 @@ static void random_sides_agree_with_a_plain_comparison(void **state)
     }
 }
 
+/* 32 MiB of buffers, one on either side for each piece in flight. */
+static void more_in_flight_take_no_more_memory(void **state)
+{
+    struct fixture *fixture = *state;
+    const unsigned depths[] = {1, 32, 1024};
+    const uint64_t blocks[] = {1024, 1024, 32};
+
+    fixture->primary->base.info.max_transfer_blocks = 32768;
+    fixture->secondary->base.info.max_transfer_blocks = 32768;
+    for (size_t i = 0; i < 3; i++) {
+        const struct copy_control control = {.queue_depth = depths[i]};
+        struct comparer comparer;
+
+        assert_int_equal(comparer_init(&comparer, &fixture->primary->base,
+                                       &fixture->secondary->base, &control),
+                         0);
+        assert_int_equal(comparer.buffers.count, 2 * depths[i]);
+        assert_int_equal(comparer.chunk_blocks, blocks[i]);
+        assert_true(comparer.buffers.count * comparer.buffers.each_bytes <= 32 * 1024 * 1024);
+        comparer_free(&comparer);
+    }
+}
+
+/* As many pieces as are asked for, and all of them small. */
+static void a_deep_queue_reads_small_pieces(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t longest = 0;
+
+    fixture->primary->base.info.max_transfer_blocks = 32768;
+    fixture->secondary->base.info.max_transfer_blocks = 32768;
+    fixture->params.control.queue_depth = 1024;
+    fill_both(fixture, 0, BLOCKS);
+    assert_int_equal(run(fixture), 0);
+    expect_reads(fixture, "0+4096", "0+4096");
+    for (size_t i = 0; i < fixture->secondary->log_count; i++)
+        if (fixture->secondary->log[i].op == ENDPOINT_READ &&
+            fixture->secondary->log[i].blocks > longest)
+            longest = fixture->secondary->log[i].blocks;
+    assert_int_equal(longest, 32);
+    assert_int_equal(fixture->secondary->high_water[ENDPOINT_READ], BLOCKS / 32);
+}
+
 static void data_is_found_where_it_begins(void **state)
 {
     struct fixture *fixture = *state;
@@ -283,6 +327,8 @@ int main(void)
         TEST(errors_of_either_side_are_errors),
         TEST(a_stop_is_not_equality),
         TEST(random_sides_agree_with_a_plain_comparison),
+        TEST(more_in_flight_take_no_more_memory),
+        TEST(a_deep_queue_reads_small_pieces),
         TEST(data_is_found_where_it_begins),
         TEST(looking_for_data_can_fail_and_be_stopped),
     };
