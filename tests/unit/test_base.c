@@ -13,6 +13,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "errmsg.h"
+#include "extent_runs.h"
 #include "extents.h"
 #include "zeros.h"
 
@@ -45,6 +46,62 @@ static void ranges_near_the_top_do_not_wrap(void **state)
     assert_true(add_overflows(UINT64_MAX, 1, &sum));
     assert_int_equal(align_up(UINT64_MAX - 1, 4096), align_down(UINT64_MAX, 4096));
     assert_int_equal(align_up(1, 4096), 4096);
+}
+
+/* Each position belongs to the extent that a plain list has there. */
+static void expect_same(const struct extent_runs *runs, const struct extent_list *list)
+{
+    assert_int_equal(extent_runs_end(runs), extent_list_end(list));
+    for (int status = EXTENT_MAPPED; status <= EXTENT_ANCHORED; status++)
+        assert_int_equal(extent_runs_total(runs, (enum extent_status)status),
+                         extent_list_total(list, (enum extent_status)status));
+    for (uint64_t at = 0; at < extent_list_end(list); at++) {
+        const struct extent *expected = extent_list_find(list, at);
+        struct extent found = extent_runs_find(runs, at);
+
+        assert_int_equal(found.start, expected->start);
+        assert_int_equal(found.length, expected->length);
+        assert_int_equal(found.status, expected->status);
+    }
+    assert_int_equal(extent_runs_find(runs, extent_list_end(list)).length, 0);
+}
+
+static void runs_tell_what_a_plain_list_tells(void **state)
+{
+    (void)state;
+    for (unsigned seed = 0; seed < 200; seed++) {
+        CLEANUP(extent_runs_free) struct extent_runs runs = {0};
+        CLEANUP(extent_list_free) struct extent_list list = {0};
+        unsigned number = seed;
+
+        for (int i = 0; i < 60; i++) {
+            uint64_t length = 1 + number % 3 * (seed % 4);
+            enum extent_status status = (enum extent_status)(number / 64 % (2 + seed % 2));
+
+            if (seed % 3 > 0 && i % 20 > 3)
+                status = (enum extent_status)(i % 2);
+            assert_int_equal(extent_list_append(&list, extent_list_end(&list), length, status), 0);
+            assert_int_equal(extent_runs_append(&runs, length, status), 0);
+            number = number * 1103515245 + 12345;
+        }
+        expect_same(&runs, &list);
+    }
+}
+
+static void what_repeats_takes_no_more_room(void **state)
+{
+    CLEANUP(extent_runs_free) struct extent_runs runs = {0};
+
+    (void)state;
+    assert_int_equal(extent_runs_append(&runs, 700, EXTENT_MAPPED), 0);
+    for (int i = 0; i < 100000; i++) {
+        assert_int_equal(extent_runs_append(&runs, 110, EXTENT_DEALLOCATED), 0);
+        assert_int_equal(extent_runs_append(&runs, 1, EXTENT_MAPPED), 0);
+    }
+    assert_in_range(runs.count, 1, 3);
+    assert_int_equal(extent_runs_find(&runs, 700 + 111 * 77777 + 110).length, 1);
+    assert_int_equal(extent_runs_append(&runs, UINT64_MAX, EXTENT_MAPPED), -EINVAL);
+    assert_int_equal(extent_runs_total(&runs, EXTENT_DEALLOCATED), 11000000);
 }
 
 static void extents_join_and_keep_order(void **state)
@@ -145,6 +202,8 @@ int main(void)
         cmocka_unit_test(integers_are_big_endian_at_any_alignment),
         cmocka_unit_test(ranges_near_the_top_do_not_wrap),
         cmocka_unit_test(extents_join_and_keep_order),
+        cmocka_unit_test(runs_tell_what_a_plain_list_tells),
+        cmocka_unit_test(what_repeats_takes_no_more_room),
         cmocka_unit_test(bitmap_agrees_with_a_plain_array),
         cmocka_unit_test(bitmap_forgets_what_was_cut_off),
         cmocka_unit_test(a_message_is_cut_not_overrun),
