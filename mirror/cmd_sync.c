@@ -156,7 +156,7 @@ static enum exit_status copy_changed(struct session *session, const struct sync_
                                      const struct book *book, struct sync_result *ret)
 {
     for (unsigned round = 0; round < REREADS_MAX; round++) {
-        CLEANUP(extent_list_free) struct extent_list changed = {0};
+        CLEANUP(extent_runs_free) struct extent_runs changed = {0};
         struct sync_params again = *params;
         struct sync_result more = {0};
         uint64_t added_blocks = 0;
@@ -198,8 +198,7 @@ static void use_book(const struct session *session, struct book *book, struct sy
 static enum exit_status run(struct session *session, struct book *book, struct report *report)
 {
     struct safety_data data;
-    struct sync_params params = {.primary = session->primary,
-                                 .secondary = session->secondary,
+    struct sync_params params = {.secondary = session->secondary,
                                  .dry_run = session->options->dry_run,
                                  .control = session_control(session)};
     enum exit_status status = check(session, book, &data);
@@ -208,6 +207,7 @@ static enum exit_status run(struct session *session, struct book *book, struct r
         status = source_map_choose(session);
     if (status != STATUS_DONE)
         return status;
+    params.primary = source_map_primary(session);
     params.secondary_is_zero = data.is_zero;
     params.copy_all = !session->source.ask;
     params.allocated = source_map_allocated(&session->source);

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <string.h>
 
 #include "commands.h"
 #include "report.h"
 #include "safety.h"
 #include "session.h"
+#include "track_view.h"
 #include "verify.h"
 
 enum exit_status session_verify(struct session *session, bool only_mapped,
                                 struct verify_result *ret_result)
 {
-    const struct verify_params params = {.primary = session->primary,
+    const struct verify_params params = {.primary = source_map_primary(session),
                                          .secondary = session->secondary,
                                          .copy_all = !session->source.ask,
                                          .allocated = source_map_allocated(&session->source),
@@ -43,6 +45,29 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
     return STATUS_DONE;
 }
 
+/* Tables that nobody asked for say nothing about what a copy made by other means has where they
+ * call the primary free, be it on a track that is. */
+static enum exit_status compare(struct session *session, struct verify_result *ret_result)
+{
+    bool anyhow = session->source.analysed && !session->source.chosen;
+    struct endpoint *secondary = session->secondary;
+    enum exit_status status;
+
+    if (anyhow && session->source.view) {
+        int r = track_view_create(secondary, &session->source.analysis.heads, &session->secondary);
+
+        if (r < 0) {
+            errmsg_set(&session->error, r, "%s", strerror(-r));
+            return STATUS_FAILED;
+        }
+    }
+    status = session_verify(session, session->options->allocated || anyhow, ret_result);
+    if (session->secondary != secondary)
+        endpoint_close(session->secondary);
+    session->secondary = secondary;
+    return status;
+}
+
 static enum exit_status run(struct session *session, struct report *report)
 {
     enum exit_status status;
@@ -54,12 +79,7 @@ static enum exit_status run(struct session *session, struct report *report)
         return status;
     report->source_map = session->source.name;
     report->compared = true;
-    /* Tables that nobody asked for say nothing about what a copy made by other means has where they
-     * call the primary free. */
-    status = session_verify(session,
-                            session->options->allocated ||
-                                (session->source.analysed && !session->source.chosen),
-                            &report->verify);
+    status = compare(session, &report->verify);
     if (status != STATUS_DONE || !session->options->allocated || !session->source.analysed)
         return status;
     report->checked = true;

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "checked.h"
 #include "cleanup.h"
 #include "device.h"
 #include "session.h"
+#include "track_view.h"
 
 /* Tables of contents of a file system that is in use are a moving target. */
 static void note_user(struct session *session)
@@ -57,6 +59,19 @@ static enum exit_status read_tables(struct session *session)
     source->analysed = true;
     note_findings(session, &source->analysis);
     return STATUS_DONE;
+}
+
+/* Whichever of the tables are believed in the end. */
+static enum exit_status make_view(struct session *session)
+{
+    struct source_map *source = &session->source;
+    int r = 0;
+
+    if (extent_runs_end(&source->analysis.heads) > 0)
+        r = track_view_create(session->primary, &source->analysis.heads, &source->view);
+    if (r < 0)
+        errmsg_set(&session->error, r, "%s", strerror(-r));
+    return r < 0 ? STATUS_FAILED : STATUS_DONE;
 }
 
 static void choose_full(struct session *session)
@@ -159,26 +174,33 @@ enum exit_status source_map_choose(struct session *session)
         snprintf(source->book_name, sizeof(source->book_name), "%s%s%s%s", source->name,
                  gaps || options->keep_free ? "+" : "", gaps ? "g" : "",
                  options->keep_free ? "k" : "");
-    return status;
+    return status == STATUS_DONE ? make_view(session) : status;
+}
+
+struct endpoint *source_map_primary(const struct session *session)
+{
+    return session->source.view ? session->source.view : session->primary;
 }
 
 void source_map_free(struct source_map *source)
 {
+    endpoint_close(source->view);
+    source->view = NULL;
     analysis_free(&source->analysis);
 }
 
-const struct extent_list *source_map_allocated(const struct source_map *source)
+const struct extent_runs *source_map_allocated(const struct source_map *source)
 {
     return source->analysed ? &source->analysis.allocation.list : NULL;
 }
 
 /* What is to be copied again, and what is allocated in either of the two. */
 static int compare_tables(const struct analysis *before, const struct analysis *now,
-                          struct extent_list *ret_again, uint64_t *ret_added,
-                          struct extent_list *ret_both)
+                          struct extent_runs *ret_again, uint64_t *ret_added,
+                          struct extent_runs *ret_both)
 {
-    CLEANUP(extent_list_free) struct extent_list added = {0};
-    CLEANUP(extent_list_free) struct extent_list tables = {0};
+    CLEANUP(extent_runs_free) struct extent_runs added = {0};
+    CLEANUP(extent_runs_free) struct extent_runs tables = {0};
     int r = allocation_added(&before->allocation.list, &now->allocation.list, &added);
 
     if (r == 0)
@@ -187,27 +209,88 @@ static int compare_tables(const struct analysis *before, const struct analysis *
         r = allocation_union(&added, &tables, ret_again);
     if (r == 0)
         r = allocation_union(&before->allocation.list, &now->allocation.list, ret_both);
-    *ret_added = extent_list_total(&added, EXTENT_MAPPED);
+    *ret_added = extent_runs_total(&added, EXTENT_MAPPED);
     return r;
 }
 
-enum exit_status source_map_reread(struct session *session, struct extent_list *ret_again,
+/* The blocks in which the pieces lie that are mapped; both cover the LUN. */
+static int blocks_of_pieces(const struct extent_runs *pieces, const struct endpoint_info *info,
+                            struct extent_runs *ret)
+{
+    uint64_t per_block = info->block_size / TRACK_HEAD_BYTES;
+    int r = 0;
+
+    for (uint64_t at = 0; at < extent_runs_end(pieces) && r == 0;) {
+        const struct extent extent = extent_runs_find(pieces, at);
+        uint64_t from = max_u64(extent.start / per_block, extent_runs_end(ret));
+
+        at = extent.start + extent.length;
+        if (extent.status != EXTENT_MAPPED)
+            continue;
+        r = extent_runs_append(ret, from - extent_runs_end(ret), EXTENT_DEALLOCATED);
+        if (r == 0)
+            r = extent_runs_append(ret, (at - 1) / per_block + 1 - extent_runs_end(ret),
+                                   EXTENT_MAPPED);
+    }
+    return r < 0 ? r
+                 : extent_runs_append(ret, info->blocks - extent_runs_end(ret), EXTENT_DEALLOCATED);
+}
+
+/* Begins of tracks that were free and are not any more are copied again, as they are: again gets
+ * them. Tracks that became free meanwhile were copied as they are. */
+static int compare_heads(struct session *session, const struct analysis *now,
+                         struct extent_runs *again)
+{
+    struct extent_runs *before = &session->source.analysis.heads;
+    CLEANUP(extent_runs_free) struct extent_runs common = {0};
+    CLEANUP(extent_runs_free) struct extent_runs taken = {0};
+    CLEANUP(extent_runs_free) struct extent_runs blocks = {0};
+    struct extent_runs sum = {0};
+    int r;
+
+    if (extent_runs_end(before) == 0)
+        return 0;
+    if (extent_runs_end(&now->heads) > 0)
+        r = allocation_common(before, &now->heads, &common);
+    else
+        r = extent_runs_append(&common, extent_runs_end(before), EXTENT_DEALLOCATED);
+    if (r == 0)
+        r = allocation_added(&common, before, &taken);
+    if (r == 0)
+        r = blocks_of_pieces(&taken, &session->primary->info, &blocks);
+    if (r == 0)
+        r = allocation_union(again, &blocks, &sum);
+    if (r < 0) {
+        extent_runs_free(&sum);
+        return r;
+    }
+    extent_runs_free(again);
+    *again = sum;
+    extent_runs_free(before);
+    *before = common;
+    common = (struct extent_runs){0};
+    return 0;
+}
+
+enum exit_status source_map_reread(struct session *session, struct extent_runs *ret_again,
                                    uint64_t *ret_added, bool *ret_changed)
 {
     struct analysis *before = &session->source.analysis;
-    struct extent_list both = {0};
+    struct extent_runs both = {0};
     struct analysis now;
     int r = analyse(session, &now);
 
     *ret_changed = r == 0 && now.digest != before->digest;
     if (*ret_changed)
         r = compare_tables(before, &now, ret_again, ret_added, &both);
+    if (*ret_changed && r == 0)
+        r = compare_heads(session, &now, ret_again);
     if (*ret_changed && r == 0) {
-        extent_list_free(&before->allocation.list);
+        extent_runs_free(&before->allocation.list);
         before->allocation.list = both;
         before->digest = now.digest;
     } else {
-        extent_list_free(&both);
+        extent_runs_free(&both);
     }
     analysis_free(&now);
     if (r == -ENOMEM)

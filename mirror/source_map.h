@@ -19,6 +19,9 @@ struct source_map {
     bool analysed; /* analysis is filled */
     bool chosen;   /* by the user */
     struct analysis analysis;
+    /* The primary as it is to be copied, where that is another one than the LUN itself (see
+     * track_view.h); NULL otherwise. */
+    struct endpoint *view;
 };
 
 /* Chooses session->source as the options say, and reads the tables of contents where they count.
@@ -27,13 +30,16 @@ struct source_map {
 enum exit_status source_map_choose(struct session *session);
 void source_map_free(struct source_map *source);
 
+/* What is read of the primary to be copied or compared. */
+struct endpoint *source_map_primary(const struct session *session);
+
 /* What is allocated by the tables of contents; NULL when they were not read. */
-const struct extent_list *source_map_allocated(const struct source_map *source);
+const struct extent_runs *source_map_allocated(const struct source_map *source);
 
 /* Reads the tables again after a copy. *ret_changed: they are not what they were. ret_again
  * (zero-initialised, the caller's to free) is then what has to be copied after that: what has
  * become allocated since, *ret_added blocks, and the tables themselves. source then has it all. */
-enum exit_status source_map_reread(struct session *session, struct extent_list *ret_again,
+enum exit_status source_map_reread(struct session *session, struct extent_runs *ret_again,
                                    uint64_t *ret_added, bool *ret_changed);
 
 #endif

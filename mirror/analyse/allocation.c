@@ -11,7 +11,7 @@ void allocation_free(struct allocation *allocation)
     for (size_t i = 0; i < allocation->area_count; i++)
         free(allocation->areas[i].why);
     free(allocation->areas);
-    extent_list_free(&allocation->list);
+    extent_runs_free(&allocation->list);
     *allocation = (struct allocation){0};
 }
 
@@ -33,34 +33,31 @@ static const struct allocation_area *find_area(const struct allocation *allocati
 void allocation_piece(const struct allocation *allocation, uint64_t lba, struct extent *ret,
                       const char **ret_why)
 {
-    const struct extent *extent = extent_list_find(&allocation->list, lba);
+    const struct extent extent = extent_runs_find(&allocation->list, lba);
     const struct allocation_area *area = find_area(allocation, lba);
-    uint64_t end = extent ? extent->start + extent->length : lba + 1;
+    uint64_t end = extent.length > 0 ? extent.start + extent.length : lba + 1;
 
     if (area)
         end = min_u64(end, area->end);
-    *ret = (struct extent){lba, end - lba, extent ? extent->status : EXTENT_MAPPED};
+    *ret = (struct extent){lba, end - lba, extent.status};
     *ret_why = area ? area->why : "";
 }
 
 /* Walks along two lists that cover the same blocks. */
-static int combine(const struct extent_list *before, const struct extent_list *after,
-                   bool (*is_mapped)(bool before, bool after), struct extent_list *ret)
+static int combine(const struct extent_runs *before, const struct extent_runs *after,
+                   bool (*is_mapped)(bool before, bool after), struct extent_runs *ret)
 {
-    uint64_t at = 0;
+    uint64_t covered = min_u64(extent_runs_end(before), extent_runs_end(after));
 
-    for (size_t b = 0, a = 0; b < before->count && a < after->count;) {
-        const struct extent *old = &before->items[b], *new = &after->items[a];
-        uint64_t old_end = old->start + old->length, new_end = new->start + new->length;
-        uint64_t end = min_u64(old_end, new_end);
-        bool mapped = is_mapped(old->status == EXTENT_MAPPED, new->status == EXTENT_MAPPED);
-        int r = extent_list_append(ret, at, end - at, mapped ? EXTENT_MAPPED : EXTENT_DEALLOCATED);
+    for (uint64_t at = 0, end; at < covered; at = end) {
+        const struct extent old = extent_runs_find(before, at), new = extent_runs_find(after, at);
+        bool mapped = is_mapped(old.status == EXTENT_MAPPED, new.status == EXTENT_MAPPED);
+        int r;
 
+        end = min_u64(old.start + old.length, new.start + new.length);
+        r = extent_runs_append(ret, end - at, mapped ? EXTENT_MAPPED : EXTENT_DEALLOCATED);
         if (r < 0)
             return r;
-        at = end;
-        b += end == old_end;
-        a += end == new_end;
     }
     return 0;
 }
@@ -75,8 +72,8 @@ static bool in_either(bool before, bool after)
     return before || after;
 }
 
-int allocation_added(const struct extent_list *before, const struct extent_list *after,
-                     struct extent_list *ret)
+int allocation_added(const struct extent_runs *before, const struct extent_runs *after,
+                     struct extent_runs *ret)
 {
     return combine(before, after, only_after, ret);
 }
@@ -86,14 +83,14 @@ static bool in_both(bool before, bool after)
     return before && after;
 }
 
-int allocation_common(const struct extent_list *before, const struct extent_list *after,
-                      struct extent_list *ret)
+int allocation_common(const struct extent_runs *before, const struct extent_runs *after,
+                      struct extent_runs *ret)
 {
     return combine(before, after, in_both, ret);
 }
 
-int allocation_union(const struct extent_list *before, const struct extent_list *after,
-                     struct extent_list *ret)
+int allocation_union(const struct extent_runs *before, const struct extent_runs *after,
+                     struct extent_runs *ret)
 {
     return combine(before, after, in_either, ret);
 }

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "extents.h"
+#include "extent_runs.h"
 
 /* A part of the LUN with one reason. */
 struct allocation_area {
@@ -17,7 +17,7 @@ struct allocation_area {
 
 /* Both lists cover the LUN in order. */
 struct allocation {
-    struct extent_list list; /* blocks; EXTENT_MAPPED is allocated, EXTENT_DEALLOCATED is free */
+    struct extent_runs list; /* blocks; EXTENT_MAPPED is allocated, EXTENT_DEALLOCATED is free */
     struct allocation_area *areas;
     size_t area_count;
 };
@@ -32,15 +32,15 @@ void allocation_piece(const struct allocation *allocation, uint64_t lba, struct 
 
 /* What is allocated in after and was not in before, as EXTENT_MAPPED, the rest EXTENT_DEALLOCATED.
  * Both cover the same blocks. ret is zero-initialised and the caller's to free. -ENOMEM. */
-int allocation_added(const struct extent_list *before, const struct extent_list *after,
-                     struct extent_list *ret);
+int allocation_added(const struct extent_runs *before, const struct extent_runs *after,
+                     struct extent_runs *ret);
 
 /* What is allocated in both of them; as above. */
-int allocation_common(const struct extent_list *before, const struct extent_list *after,
-                      struct extent_list *ret);
+int allocation_common(const struct extent_runs *before, const struct extent_runs *after,
+                      struct extent_runs *ret);
 
 /* What is allocated in one of them or in both; as above. */
-int allocation_union(const struct extent_list *before, const struct extent_list *after,
-                     struct extent_list *ret);
+int allocation_union(const struct extent_runs *before, const struct extent_runs *after,
+                     struct extent_runs *ret);
 
 #endif

@@ -178,6 +178,8 @@ static int sum_up(struct analyser *analyser, struct read_trace *trace,
     int r = claims_build(&analyser->claims, info->blocks, info->block_size, &result->allocation);
 
     if (r == 0)
+        r = claims_build_heads(&analyser->claims, info->blocks * info->block_size, &result->heads);
+    if (r == 0)
         r = read_trace_build(trace, info->blocks, info->block_size, &result->tables);
     result->digest = read_trace_digest(trace, &result->allocation.list);
     return r;
@@ -215,7 +217,8 @@ int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
 void analysis_free(struct analysis *analysis)
 {
     allocation_free(&analysis->allocation);
-    extent_list_free(&analysis->tables);
+    extent_runs_free(&analysis->heads);
+    extent_runs_free(&analysis->tables);
     forget_found(analysis, 0);
     for (size_t i = 0; i < analysis->note_count; i++)
         free(analysis->notes[i]);

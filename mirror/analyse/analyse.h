@@ -36,9 +36,12 @@ struct analysis {
     bool understood;   /* at least one table of contents was */
     struct analysis_found found[ANALYSIS_FOUND_MAX];
     size_t found_count;
+    /* The begins of free tracks of a DASD, which count as allocated, but are to be those of empty
+     * tracks on a copy: see track_view.h. Empty when there are none. */
+    struct extent_runs heads;
     /* Of all that was read and of the allocation: another one, when the tables have changed. */
     uint64_t digest;
-    struct extent_list tables; /* EXTENT_MAPPED is what was read; covers the LUN in order */
+    struct extent_runs tables; /* EXTENT_MAPPED is what was read; covers the LUN in order */
 };
 
 /* The endpoint has no other requests in flight. ret is given back with analysis_free, also after a

@@ -46,6 +46,7 @@ void claims_free(struct claims *claims)
     free(claims->areas);
     byte_ranges_free(&claims->free);
     byte_ranges_free(&claims->keep);
+    free(claims->tracks);
     *claims = (struct claims){0};
 }
 
@@ -128,12 +129,32 @@ int claims_add_area(struct claims *claims, uint64_t start, uint64_t length, cons
     return 0;
 }
 
+int claims_add_tracks(struct claims *claims, const struct claims_tracks *tracks)
+{
+    if (tracks->count == 0 || claims->track_count >= CLAIMS_TRACK_MAX)
+        return 0;
+    if (tracks->start % CLAIMS_HEAD_BYTES != 0 || tracks->track_bytes % CLAIMS_HEAD_BYTES != 0 ||
+        tracks->track_bytes <= CLAIMS_HEAD_BYTES)
+        return -EINVAL;
+    if (claims->track_count == claims->track_capacity) {
+        size_t capacity = claims->track_capacity ? claims->track_capacity * 2 : 16;
+        struct claims_tracks *items = reallocarray(claims->tracks, capacity, sizeof(*items));
+
+        if (!items)
+            return -ENOMEM;
+        claims->tracks = items;
+        claims->track_capacity = capacity;
+    }
+    claims->tracks[claims->track_count++] = *tracks;
+    return 0;
+}
+
 int claims_begin(struct claims *claims)
 {
     if (claims->depth == CLAIMS_DEPTH_MAX)
         return -E2BIG;
-    claims->marks[claims->depth++] =
-        (struct claims_mark){claims->free.count, claims->keep.count, claims->area_count};
+    claims->marks[claims->depth++] = (struct claims_mark){claims->free.count, claims->keep.count,
+                                                          claims->area_count, claims->track_count};
     return 0;
 }
 
@@ -149,6 +170,7 @@ void claims_rollback(struct claims *claims)
     claims->free.count = mark->free;
     claims->keep.count = mark->keep;
     free_areas(claims, mark->areas);
+    claims->track_count = mark->tracks;
 }
 
 static int compare_ranges(const void *a, const void *b)
@@ -176,150 +198,4 @@ void byte_ranges_normalise(struct byte_ranges *ranges)
             ranges->items[++kept] = *next;
     }
     ranges->count = kept + 1;
-}
-
-/* The list so far, in whole blocks, and where it ends. */
-struct build {
-    struct extent_list *list;
-    uint64_t blocks;
-    uint32_t block_size;
-};
-
-static int append_free(struct build *build, uint64_t start, uint64_t end)
-{
-    uint64_t from =
-        min_u64(start / build->block_size + (start % build->block_size != 0), build->blocks);
-    uint64_t to = min_u64(end / build->block_size, build->blocks);
-    uint64_t covered = extent_list_end(build->list);
-    int r;
-
-    if (from >= to)
-        return 0;
-    r = extent_list_append(build->list, covered, from - covered, EXTENT_MAPPED);
-    return r < 0 ? r : extent_list_append(build->list, from, to - from, EXTENT_DEALLOCATED);
-}
-
-/* The free ranges without what is kept; both are normal. */
-static int build_list(const struct claims *claims, struct build *build)
-{
-    const struct byte_ranges *keep = &claims->keep;
-    size_t k = 0;
-    uint64_t covered;
-
-    for (size_t i = 0; i < claims->free.count; i++) {
-        uint64_t at = claims->free.items[i].start;
-        uint64_t end = at + claims->free.items[i].length;
-        int r = 0;
-
-        while (k < keep->count && keep->items[k].start + keep->items[k].length <= at)
-            k++;
-        for (size_t j = k; r == 0 && j < keep->count && keep->items[j].start < end; j++) {
-            if (keep->items[j].start > at)
-                r = append_free(build, at, keep->items[j].start);
-            at = max_u64(at, keep->items[j].start + keep->items[j].length);
-        }
-        if (r == 0 && at < end)
-            r = append_free(build, at, end);
-        if (r < 0)
-            return r;
-    }
-    covered = extent_list_end(build->list);
-    return extent_list_append(build->list, covered, build->blocks - covered, EXTENT_MAPPED);
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-static size_t find_number(const uint64_t *numbers, size_t count, uint64_t number)
-{
-    const uint64_t *found = bsearch(&number, numbers, count, sizeof(number), compare_numbers);
-
-    return found ? (size_t)(found - numbers) : count;
-}
-
-/* Where the reasons change: sorted, each once, from 0 to blocks. */
-static size_t find_edges(const struct claims *claims, uint64_t blocks, uint32_t block_size,
-                         uint64_t *edges)
-{
-    size_t count = 0, kept = 1;
-
-    edges[count++] = 0;
-    edges[count++] = blocks;
-    for (size_t i = 0; i < claims->area_count; i++) {
-        const struct byte_range *range = &claims->areas[i].range;
-
-        edges[count++] = min_u64(range->start / block_size, blocks);
-        edges[count++] = min_u64((range->start + range->length - 1) / block_size + 1, blocks);
-    }
-    qsort(edges, count, sizeof(*edges), compare_numbers);
-    for (size_t i = 1; i < count; i++)
-        if (edges[i] != edges[kept - 1])
-            edges[kept++] = edges[i];
-    return kept;
-}
-
-/* Draws the areas one over the other; owner[i] is the last one over [edges[i], edges[i + 1]). */
-static void draw(const struct claims *claims, uint64_t blocks, uint32_t block_size,
-                 const uint64_t *edges, size_t edge_count, const char **owner)
-{
-    for (size_t i = 0; i < claims->area_count; i++) {
-        const struct byte_range *range = &claims->areas[i].range;
-        uint64_t start = min_u64(range->start / block_size, blocks);
-        uint64_t end = min_u64((range->start + range->length - 1) / block_size + 1, blocks);
-
-        for (size_t e = find_number(edges, edge_count, start); e < edge_count && edges[e] < end;
-             e++)
-            owner[e] = claims->areas[i].why;
-    }
-}
-
-static int build_areas(const struct claims *claims, uint64_t blocks, uint32_t block_size,
-                       struct allocation *ret)
-{
-    CLEANUP_FREE uint64_t *edges = calloc(2 * claims->area_count + 2, sizeof(*edges));
-    CLEANUP_FREE const char **owner = calloc(2 * claims->area_count + 2, sizeof(*owner));
-    size_t count;
-
-    if (!edges || !owner)
-        return -ENOMEM;
-    count = find_edges(claims, blocks, block_size, edges);
-    draw(claims, blocks, block_size, edges, count, owner);
-    ret->areas = calloc(count, sizeof(*ret->areas));
-    if (!ret->areas)
-        return -ENOMEM;
-    for (size_t i = 0; i + 1 < count; i++) {
-        struct allocation_area *last = ret->area_count ? &ret->areas[ret->area_count - 1] : NULL;
-        const char *why = owner[i] ? owner[i] : "unknown contents";
-
-        if (last && strcmp(last->why, why) == 0) {
-            last->end = edges[i + 1];
-            continue;
-        }
-        ret->areas[ret->area_count].end = edges[i + 1];
-        ret->areas[ret->area_count].why = strdup(why);
-        if (!ret->areas[ret->area_count].why)
-            return -ENOMEM;
-        ret->area_count++;
-    }
-    return 0;
-}
-
-int claims_build(struct claims *claims, uint64_t blocks, uint32_t block_size,
-                 struct allocation *ret)
-{
-    struct build build = {&ret->list, blocks, block_size};
-    int r;
-
-    byte_ranges_normalise(&claims->free);
-    byte_ranges_normalise(&claims->keep);
-    r = build_list(claims, &build);
-    if (r == 0)
-        r = build_areas(claims, blocks, block_size, ret);
-    if (r < 0)
-        allocation_free(ret);
-    return r;
 }

@@ -36,14 +36,25 @@ void byte_ranges_normalise(struct byte_ranges *ranges);
 #define CLAIMS_FREE_MAX  (512 * 1024)
 #define CLAIMS_KEEP_MAX  (1024 * 1024)
 #define CLAIMS_AREA_MAX  4096
+#define CLAIMS_TRACK_MAX (256 * 1024)
 
 struct claims_area {
     struct byte_range range;
     char *why;
 };
 
+/* Free tracks of a DASD, one after another. Of each but the first CLAIMS_HEAD_BYTES are free; those
+ * are copied, as the begin of an empty track (track_view.h). */
+#define CLAIMS_HEAD_BYTES 512
+
+struct claims_tracks {
+    uint64_t start; /* this and track_bytes are multiples of CLAIMS_HEAD_BYTES */
+    uint64_t track_bytes;
+    uint64_t count;
+};
+
 struct claims_mark {
-    size_t free, keep, areas;
+    size_t free, keep, areas, tracks;
 };
 
 /* Zero-initialise. */
@@ -53,6 +64,9 @@ struct claims {
     struct claims_area *areas;
     size_t area_count;
     size_t area_capacity;
+    struct claims_tracks *tracks;
+    size_t track_count; /* of items */
+    size_t track_capacity;
     uint64_t forget_below; /* free ranges of fewer bytes are not remembered */
     struct claims_mark marks[CLAIMS_DEPTH_MAX];
     unsigned depth;
@@ -65,6 +79,9 @@ int claims_add_free(struct claims *claims, uint64_t start, uint64_t length);
 int claims_add_keep(struct claims *claims, uint64_t start, uint64_t length);
 int claims_add_area(struct claims *claims, uint64_t start, uint64_t length, const char *why);
 
+/* When there is no more room they are not remembered, which makes them allocated. */
+int claims_add_tracks(struct claims *claims, const struct claims_tracks *tracks);
+
 /* What is said between begin and its commit or rollback counts, or does not, as a whole. -E2BIG
  * when nested too deep. */
 int claims_begin(struct claims *claims);
@@ -75,5 +92,9 @@ void claims_rollback(struct claims *claims);
  * place. ret is zero-initialised and the caller's to free. -ENOMEM. */
 int claims_build(struct claims *claims, uint64_t blocks, uint32_t block_size,
                  struct allocation *ret);
+
+/* After claims_build: the LUN in pieces of CLAIMS_HEAD_BYTES, of which EXTENT_MAPPED are the begins
+ * of free tracks. Empty when there are none. As above. */
+int claims_build_heads(const struct claims *claims, uint64_t lun_bytes, struct extent_runs *ret);
 
 #endif

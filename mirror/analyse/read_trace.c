@@ -41,21 +41,22 @@ int read_trace_add(struct read_trace *trace, uint64_t offset, const void *bytes,
     return byte_ranges_add(places, offset, length);
 }
 
-uint64_t read_trace_digest(const struct read_trace *trace, const struct extent_list *list)
+uint64_t read_trace_digest(const struct read_trace *trace, const struct extent_runs *list)
 {
     uint64_t digest = trace->digest;
 
-    for (size_t i = 0; i < list->count; i++) {
-        const struct extent *extent = &list->items[i];
-        const uint64_t numbers[] = {extent->start, extent->length, (uint64_t)extent->status};
+    for (uint64_t at = 0; at < extent_runs_end(list);) {
+        const struct extent extent = extent_runs_find(list, at);
+        const uint64_t numbers[] = {extent.start, extent.length, (uint64_t)extent.status};
 
+        at += extent.length;
         digest = crc64_ecma_refl(digest, (const unsigned char *)numbers, sizeof(numbers));
     }
     return digest;
 }
 
 int read_trace_build(struct read_trace *trace, uint64_t blocks, uint32_t block_size,
-                     struct extent_list *ret)
+                     struct extent_runs *ret)
 {
     const struct byte_ranges *places = &trace->places;
     uint64_t covered = 0;
@@ -69,12 +70,12 @@ int read_trace_build(struct read_trace *trace, uint64_t blocks, uint32_t block_s
 
         if (from >= to)
             continue;
-        r = extent_list_append(ret, covered, from - covered, EXTENT_DEALLOCATED);
+        r = extent_runs_append(ret, from - covered, EXTENT_DEALLOCATED);
         if (r == 0)
-            r = extent_list_append(ret, from, to - from, EXTENT_MAPPED);
+            r = extent_runs_append(ret, to - from, EXTENT_MAPPED);
         covered = to;
     }
-    return r < 0 ? r : extent_list_append(ret, covered, blocks - covered, EXTENT_DEALLOCATED);
+    return r < 0 ? r : extent_runs_append(ret, blocks - covered, EXTENT_DEALLOCATED);
 }
 
 void read_trace_free(struct read_trace *trace)

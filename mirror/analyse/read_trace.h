@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "claims.h"
-#include "extents.h"
+#include "extent_runs.h"
 
 #define READ_TRACE_MAX (128 * 1024) /* places */
 
@@ -25,12 +25,12 @@ struct read_trace {
 int read_trace_add(struct read_trace *trace, uint64_t offset, const void *bytes, size_t length);
 
 /* The digest with a list of extents added to it. */
-uint64_t read_trace_digest(const struct read_trace *trace, const struct extent_list *list);
+uint64_t read_trace_digest(const struct read_trace *trace, const struct extent_runs *list);
 
 /* The blocks that were read, whole, as EXTENT_MAPPED, the rest EXTENT_DEALLOCATED. ret is
  * zero-initialised and the caller's to free. -ENOMEM. */
 int read_trace_build(struct read_trace *trace, uint64_t blocks, uint32_t block_size,
-                     struct extent_list *ret);
+                     struct extent_runs *ret);
 
 void read_trace_free(struct read_trace *trace);
 

@@ -187,6 +187,19 @@ int region_claim_free(struct region *region, uint64_t start, uint64_t length)
     return claim_range(region, start, length, &claim);
 }
 
+int region_claim_tracks(struct region *region, uint64_t start, uint64_t track_bytes, uint64_t count)
+{
+    struct claims_tracks tracks = {.track_bytes = track_bytes, .count = count};
+    uint64_t bytes, place;
+
+    if (mul_overflows(track_bytes, count, &bytes) || !range_within(start, bytes, region->bytes))
+        return -ERANGE;
+    if (!region_place(region, &place))
+        return region_refuse(region, "it does not lie in one piece");
+    tracks.start = place + start;
+    return claims_add_tracks(&region->analyser->claims, &tracks);
+}
+
 int region_keep(struct region *region, uint64_t start, uint64_t length)
 {
     const struct claim claim = {.add = claims_add_keep};

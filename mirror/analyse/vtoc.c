@@ -2,8 +2,8 @@
 
 /* The VTOC of a DASD volume: every label (DSCB) is read, and what no data set's extents (Formats 1
  * and 8, continued in Format 3) cover is free. The labels of free space (Formats 5 and 7) are not
- * trusted: nobody keeps them on volumes with an index. A free track keeps its begin, where its home
- * address, record zero and the end mark are: a track without them can't be written to again. */
+ * trusted: nobody keeps them on volumes with an index. A free track keeps its home address and
+ * record zero and gets its end mark behind them: without these it can't be written to again. */
 
 #include "vtoc.h"
 
@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bitmap.h"
 #include "byteorder.h"
 #include "checked.h"
 #include "cleanup.h"
 
 #define VTOC_TRACKS_MAX 4096
 #define NAMES_MAX       1024 /* the map says why for as many extents; the others are only mapped */
-#define TRACK_KEEP      512  /* of a free track */
 #define TRACKS_MAX      (1U << 26)
 
 /* Places in a DSCB, key included. */
@@ -44,10 +44,10 @@ struct vtoc {
     uint64_t first, tracks; /* of the VTOC itself */
     unsigned per_track;     /* labels */
     uint64_t volume_tracks;
-    unsigned names;  /* extents that were named */
-    uint8_t *labels; /* DSCB_BYTES each, in the order of their addresses */
-    uint8_t *seen;   /* a byte a label: it was reached from a data set's first label */
-    uint8_t *used;   /* a byte a track of the volume */
+    unsigned names;     /* extents that were named */
+    uint8_t *labels;    /* DSCB_BYTES each, in the order of their addresses */
+    uint8_t *seen;      /* a byte a label: it was reached from a data set's first label */
+    struct bitmap used; /* a bit a track of the volume */
 };
 
 /* Letters, digits and what else a name may be made of; anything else is a question mark. */
@@ -87,11 +87,10 @@ static int take_extent(struct vtoc *vtoc, const uint8_t *extent, const char *nam
     if (dasd_track_number(dasd, extent + 2, &low) < 0 ||
         dasd_track_number(dasd, extent + 6, &high) < 0 || low > high || high >= vtoc->volume_tracks)
         return region_refuse(dasd->region, "an extent of %s lies beyond its bounds", name);
-    for (uint64_t track = low; track <= high; track++) {
-        if (vtoc->used[track] && extent[0] != EXTENT_SHARED)
-            return region_refuse(dasd->region, "an extent of %s is another one's too", name);
-        vtoc->used[track] = 1;
-    }
+    if (extent[0] != EXTENT_SHARED &&
+        (bitmap_test(&vtoc->used, low) || bitmap_run_end(&vtoc->used, low) <= high))
+        return region_refuse(dasd->region, "an extent of %s is another one's too", name);
+    bitmap_set(&vtoc->used, low, high - low + 1);
     if (vtoc->names++ < NAMES_MAX)
         r = region_name(dasd->region, dasd_track_start(dasd, low),
                         (high - low + 1) * dasd->track_bytes, name);
@@ -218,11 +217,13 @@ static int claim_free(struct vtoc *vtoc)
     struct dasd *dasd = vtoc->dasd;
     int r = 0;
 
-    vtoc->used[0] = 1;
-    for (uint64_t track = 0; track < vtoc->volume_tracks && r == 0; track++)
-        if (!vtoc->used[track])
-            r = region_claim_free(dasd->region, dasd_track_start(dasd, track) + TRACK_KEEP,
-                                  dasd->track_bytes - TRACK_KEEP);
+    bitmap_set(&vtoc->used, 0, 1);
+    for (uint64_t track = 0, end; track < vtoc->volume_tracks && r == 0; track = end) {
+        end = bitmap_run_end(&vtoc->used, track);
+        if (!bitmap_test(&vtoc->used, track))
+            r = region_claim_tracks(dasd->region, dasd_track_start(dasd, track), dasd->track_bytes,
+                                    end - track);
+    }
     return r;
 }
 
@@ -278,26 +279,33 @@ static int read_format4(struct vtoc *vtoc, const uint8_t *pointer)
     return r < 0 ? r : region_refuse(dasd->region, "it has no label of Format 4");
 }
 
+static int take_all(struct vtoc *vtoc)
+{
+    unsigned count = 0;
+    int r = plan_vtoc(vtoc);
+
+    for (uint64_t track = 0; track < vtoc->tracks && r == 0; track++)
+        r = read_vtoc_track(vtoc, track);
+    if (r == 0)
+        r = take_extent(vtoc, vtoc->labels + EXTENTS, "VTOC", &count);
+    if (r == 0)
+        r = take_labels(vtoc);
+    return r < 0 ? r : claim_free(vtoc);
+}
+
 int vtoc_take(struct dasd *dasd, const uint8_t *pointer)
 {
     struct vtoc vtoc = {.dasd = dasd};
-    CLEANUP_FREE uint8_t *labels = NULL, *seen = NULL, *used = NULL;
-    unsigned count = 0;
+    CLEANUP_FREE uint8_t *labels = NULL, *seen = NULL;
     int r = read_format4(&vtoc, pointer);
 
     if (r < 0)
         return r;
     vtoc.labels = labels = calloc(vtoc.tracks * vtoc.per_track, DSCB_BYTES);
     vtoc.seen = seen = calloc(vtoc.tracks, vtoc.per_track);
-    vtoc.used = used = calloc(vtoc.volume_tracks, 1);
-    if (!labels || !seen || !used)
+    if (!labels || !seen || bitmap_init(&vtoc.used, vtoc.volume_tracks) < 0)
         return -ENOMEM;
-    r = plan_vtoc(&vtoc);
-    for (uint64_t track = 0; track < vtoc.tracks && r == 0; track++)
-        r = read_vtoc_track(&vtoc, track);
-    if (r == 0)
-        r = take_extent(&vtoc, labels + EXTENTS, "VTOC", &count);
-    if (r == 0)
-        r = take_labels(&vtoc);
-    return r < 0 ? r : claim_free(&vtoc);
+    r = take_all(&vtoc);
+    bitmap_free(&vtoc.used);
+    return r;
 }

@@ -26,7 +26,7 @@ int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64
                               source == MAP_ALL_ZEROS ? EXTENT_DEALLOCATED : EXTENT_MAPPED);
 }
 
-void map_reader_limit(struct map_reader *reader, const struct extent_list *limit)
+void map_reader_limit(struct map_reader *reader, const struct extent_runs *limit)
 {
     reader->limit = limit;
     if (!limit || !reader->all_mapped)
@@ -41,18 +41,20 @@ static int append(struct map_reader *reader, uint64_t blocks, enum extent_status
                   size_t extents)
 {
     uint64_t end = reader->covered + blocks;
-    const struct extent *limit = NULL;
+    bool limited = reader->limit && status == EXTENT_MAPPED;
     int r = 0;
 
-    if (reader->limit && status == EXTENT_MAPPED)
-        limit = extent_list_find(reader->limit, reader->covered);
     for (; r == 0 && reader->covered < end && extents > 0; extents--) {
-        uint64_t next = limit ? min_u64(end, limit->start + limit->length) : end;
+        uint64_t next = end;
 
-        r = extent_list_append(&reader->list, reader->covered, next - reader->covered,
-                               limit ? limit->status : status);
+        if (limited) {
+            const struct extent limit = extent_runs_find(reader->limit, reader->covered);
+
+            next = min_u64(end, limit.start + limit.length);
+            status = limit.status;
+        }
+        r = extent_list_append(&reader->list, reader->covered, next - reader->covered, status);
         reader->covered = r == 0 ? next : reader->covered;
-        limit = limit ? limit + 1 : NULL;
     }
     return r;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "endpoint.h"
+#include "extent_runs.h"
 #include "extents.h"
 #include "map_ahead.h"
 
@@ -28,7 +29,7 @@ enum map_source {
 
 struct map_reader {
     struct endpoint *endpoint;
-    const struct extent_list *limit; /* see map_reader_limit; NULL: none */
+    const struct extent_runs *limit; /* see map_reader_limit; NULL: none */
     bool all_mapped;                 /* nothing is asked */
     uint64_t end;                    /* the first LBA that is of no interest */
     uint64_t covered;                /* list reaches up to here */
@@ -50,7 +51,7 @@ int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64
 /* Right after map_reader_init, with MAP_ASK or MAP_ALL_MAPPED: what the list does not have as
  * mapped is deallocated, whatever the endpoint says. The list covers all blocks up to end and stays
  * the caller's until map_reader_free. NULL: no limit. */
-void map_reader_limit(struct map_reader *reader, const struct extent_list *limit);
+void map_reader_limit(struct map_reader *reader, const struct extent_runs *limit);
 /* Not while busy. */
 void map_reader_free(struct map_reader *reader);
 

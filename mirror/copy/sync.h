@@ -9,6 +9,7 @@
 
 #include "control.h"
 #include "endpoint.h"
+#include "extent_runs.h"
 
 struct range_set;
 
@@ -20,7 +21,7 @@ struct sync_params {
     bool copy_all; /* don't ask the primary for its map: every block is copied */
     /* What is not mapped here is not copied, whatever the primary's map says; covers the primary.
      * NULL: no such limit. */
-    const struct extent_list *allocated;
+    const struct extent_runs *allocated;
     bool keep_free; /* what is not copied is left alone on the secondary, not emptied */
     /* An error of the primary's map is an error of the sync. Otherwise what comes after it is
      * copied as if it were mapped. */

@@ -13,6 +13,7 @@
 #include "comparer.h"
 #include "control.h"
 #include "endpoint.h"
+#include "extent_runs.h"
 
 struct verify_params {
     struct endpoint *primary;
@@ -20,7 +21,7 @@ struct verify_params {
     bool copy_all;              /* don't ask the primary for its map: everything is compared */
     /* What is not mapped here counts as unmapped on the primary, and what it reads there as not
      * defined; covers the primary. NULL: no such limit. */
-    const struct extent_list *allocated;
+    const struct extent_runs *allocated;
     bool only_mapped; /* what is not mapped on the primary is not looked at */
     bool need_map;    /* an error of the primary's map is an error */
     struct copy_control control;

@@ -11,8 +11,9 @@
 #include <string.h>
 
 #include "claims.h"
+#include "cleanup.h"
 
-static void expect_map(struct claims *claims, uint64_t blocks, const char *expected)
+static void expect_map_but_keep(struct claims *claims, uint64_t blocks, const char *expected)
 {
     struct allocation got = {0};
     char text[256] = "";
@@ -33,6 +34,11 @@ static void expect_map(struct claims *claims, uint64_t blocks, const char *expec
     }
     assert_string_equal(text, expected);
     allocation_free(&got);
+}
+
+static void expect_map(struct claims *claims, uint64_t blocks, const char *expected)
+{
+    expect_map_but_keep(claims, blocks, expected);
     claims_free(claims);
 }
 
@@ -144,9 +150,53 @@ static void too_many_small_free_ranges_are_forgotten_and_the_large_ones_stay(voi
         assert_int_equal(claims_add_free(&claims, i * 1024, 512), 0);
     claims_rollback(&claims);
     assert_int_equal(claims_build(&claims, blocks, 512, &got), 0);
-    assert_int_equal(extent_list_end(&got.list), blocks);
-    assert_in_range(extent_list_total(&got.list, EXTENT_DEALLOCATED), 1000, blocks / 2 + 1000);
+    assert_int_equal(extent_runs_end(&got.list), blocks);
+    assert_in_range(extent_runs_total(&got.list, EXTENT_DEALLOCATED), 1000, blocks / 2 + 1000);
     allocation_free(&got);
+    claims_free(&claims);
+}
+
+/* Three tracks of 2048 bytes from 1024 on, of which each but its first 512 bytes is free. */
+static void tracks_are_free_but_for_their_begins(void **state)
+{
+    const struct claims_tracks tracks = {1024, 2048, 3};
+    struct claims claims = {0};
+    CLEANUP(extent_runs_free) struct extent_runs heads = {0};
+
+    (void)state;
+    assert_int_equal(claims_add_free(&claims, 512, 512), 0);
+    assert_int_equal(claims_add_keep(&claims, 3600, 10), 0);
+    assert_int_equal(claims_add_tracks(&claims, &tracks), 0);
+    assert_int_equal(claims_begin(&claims), 0);
+    assert_int_equal(claims_add_tracks(&claims, &(struct claims_tracks){8192, 2048, 3}), 0);
+    claims_rollback(&claims);
+    /* Over what there is already. */
+    assert_int_equal(claims_add_tracks(&claims, &(struct claims_tracks){3072, 1024, 1}), 0);
+    assert_int_equal(claims_add_tracks(&claims, &(struct claims_tracks){100, 1024, 1}), -EINVAL);
+    assert_int_equal(claims_add_tracks(&claims, &(struct claims_tracks){512, 512, 1}), -EINVAL);
+    expect_map_but_keep(&claims, 16,
+                        "0+1 used unknown contents; 1+1 free unknown contents; "
+                        "2+1 used unknown contents; 3+3 free unknown contents; "
+                        "6+2 used unknown contents; 8+2 free unknown contents; "
+                        "10+1 used unknown contents; 11+3 free unknown contents; "
+                        "14+2 used unknown contents");
+    assert_int_equal(claims_build_heads(&claims, 16 * 512, &heads), 0);
+    assert_int_equal(extent_runs_end(&heads), 16);
+    for (uint64_t at = 0; at < 16; at++)
+        assert_int_equal(extent_runs_find(&heads, at).status == EXTENT_MAPPED,
+                         at == 2 || at == 6 || at == 10);
+    claims_free(&claims);
+}
+
+/* Nobody has so many pieces of tracks; those that are not remembered are allocated. */
+static void too_many_pieces_of_tracks_are_allocated(void **state)
+{
+    struct claims claims = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < CLAIMS_TRACK_MAX + 5; i++)
+        assert_int_equal(claims_add_tracks(&claims, &(struct claims_tracks){i * 4096, 1024, 1}), 0);
+    assert_int_equal(claims.track_count, CLAIMS_TRACK_MAX);
     claims_free(&claims);
 }
 
@@ -167,27 +217,28 @@ static void nesting_and_areas_have_an_end(void **state)
 
 static void what_became_allocated_since_is_found(void **state)
 {
-    struct extent_list before = {0}, after = {0}, added = {0}, either = {0};
+    CLEANUP(extent_runs_free) struct extent_runs before = {0};
+    CLEANUP(extent_runs_free) struct extent_runs after = {0};
+    CLEANUP(extent_runs_free) struct extent_runs added = {0};
+    CLEANUP(extent_runs_free) struct extent_runs either = {0};
+    struct extent found;
 
     (void)state;
-    extent_list_append(&before, 0, 4, EXTENT_MAPPED);
-    extent_list_append(&before, 4, 6, EXTENT_DEALLOCATED);
-    extent_list_append(&after, 0, 2, EXTENT_DEALLOCATED);
-    extent_list_append(&after, 2, 4, EXTENT_MAPPED);
-    extent_list_append(&after, 6, 4, EXTENT_DEALLOCATED);
+    extent_runs_append(&before, 4, EXTENT_MAPPED);
+    extent_runs_append(&before, 6, EXTENT_DEALLOCATED);
+    extent_runs_append(&after, 2, EXTENT_DEALLOCATED);
+    extent_runs_append(&after, 4, EXTENT_MAPPED);
+    extent_runs_append(&after, 4, EXTENT_DEALLOCATED);
     assert_int_equal(allocation_added(&before, &after, &added), 0);
     assert_int_equal(allocation_union(&before, &after, &either), 0);
-    assert_int_equal(added.count, 3);
-    assert_int_equal(added.items[1].start, 4);
-    assert_int_equal(added.items[1].length, 2);
-    assert_int_equal(added.items[1].status, EXTENT_MAPPED);
-    assert_int_equal(extent_list_end(&added), 10);
-    assert_int_equal(either.count, 2);
-    assert_int_equal(either.items[0].length, 6);
-    extent_list_free(&before);
-    extent_list_free(&after);
-    extent_list_free(&added);
-    extent_list_free(&either);
+    found = extent_runs_find(&added, 5);
+    assert_int_equal(found.start, 4);
+    assert_int_equal(found.length, 2);
+    assert_int_equal(found.status, EXTENT_MAPPED);
+    assert_int_equal(extent_runs_total(&added, EXTENT_MAPPED), 2);
+    assert_int_equal(extent_runs_end(&added), 10);
+    assert_int_equal(extent_runs_find(&either, 0).length, 6);
+    assert_int_equal(extent_runs_total(&either, EXTENT_MAPPED), 6);
 }
 
 int main(void)
@@ -201,6 +252,8 @@ int main(void)
         cmocka_unit_test(a_later_area_is_drawn_over_an_earlier_one),
         cmocka_unit_test(claims_beyond_the_end_are_cut_off),
         cmocka_unit_test(too_many_small_free_ranges_are_forgotten_and_the_large_ones_stay),
+        cmocka_unit_test(tracks_are_free_but_for_their_begins),
+        cmocka_unit_test(too_many_pieces_of_tracks_are_allocated),
         cmocka_unit_test(nesting_and_areas_have_an_end),
         cmocka_unit_test(what_became_allocated_since_is_found),
     };

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """DASD volumes as images of their tracks: Hercules' dasdload makes them, its dasdls reads the copy.
-Labels that dasdload does not write (Formats 3, 8 and 9) are put into its VTOC here."""
+Labels that dasdload does not write (Formats 3, 7, 8 and 9) come from dasd_image."""
 
 import os
+import random
+import shutil
 import struct
+import time
 
 import analyse_rig
-from analyse_rig import Ranges, fill_free, peek, poke, run
+import dasd_image
+from analyse_rig import DONE, Ranges, peek, poke, run
+from dasd_image import HEADS, TRACK, cchh, extent, start
 
-TRACK, HEADS, HEADER = 56832, 15, 512
 CONTROL = """TEST01 3390 20
 SYS1.VTOC vtoc trk 3
 PROD.TEXT.DATA text data.txt cyl 2 1 0 ps fb 80 27920 0
@@ -19,25 +23,13 @@ TEXT, EMPTY, UNUSED = 3, 4, 5  # records of the VTOC's first track
 DSCB = 8 + 44 + 96
 
 
-def start(track):
-    return HEADER + track * TRACK
-
-
-def cchh(track):
-    return struct.pack(">HH", track // HEADS, track % HEADS)
-
-
-def extent(low, high, kind=1):
-    return bytes([kind, 0]) + cchh(low) + cchh(high)
-
-
-def label(record, offset=0):
+def label_at(record, offset=0):
     """Where a byte of a label lies: behind the home address, R0 and the labels before it."""
     return start(1) + 5 + 16 + (record - 1) * DSCB + 8 + offset
 
 
 class Dasd(analyse_rig.Case):
-    def volume(self):
+    def dasd(self):
         (self.folder / "data.txt").write_text("".join(f"line {i}\n" for i in range(9000)))
         (self.folder / "control").write_text(CONTROL)
         image = self.folder / "image"
@@ -50,52 +42,181 @@ class Dasd(analyse_rig.Case):
         size = os.path.getsize(image)
         needed = [(0, start(4)), (start(20 * HEADS), size)]
         for record in (TEXT, EMPTY):
-            low_cc, low_hh, high_cc, high_hh = struct.unpack(">4H", peek(image, label(record, 107), 8))
+            low_cc, low_hh, high_cc, high_hh = struct.unpack(">4H", peek(image, label_at(record, 107), 8))
             needed.append((start(low_cc * HEADS + low_hh), start(high_cc * HEADS + high_hh + 1)))
         needed += [(start(track), start(track) + 512) for track in range(20 * HEADS)]
         return Ranges(needed)
 
     def test_what_data_sets_have_is_allocated_and_the_begin_of_each_track(self):
-        image = self.volume()
+        image = self.dasd()
         extents = self.check(image, self.used(image), ratio=1)
         why = {e["why"] for e in extents}
         self.assertTrue(any("PROD.TEXT.DATA" in text for text in why), why)
 
-    def test_a_copy_lists_the_same_data_sets(self):
-        image = self.volume()
-        fill_free(image, Ranges([(start(t) + 512, start(t + 1)) for t in range(9 * HEADS, 12 * HEADS)]))
+    def leave_records(self, image, tracks):
+        """What data sets that were deleted leave behind: records, short and long."""
+        for track in tracks:
+            records = [(random.randbytes(random.choice([0, 8])), random.randbytes(length))
+                       for length in random.choice([[80] * 40, [27920], [12], [27998, 27998]])]
+            poke(image, start(track), dasd_image.ckd_track(track, records).ljust(TRACK, b"\xa5"))
+
+    def expect_volume(self, image, copy, free):
+        """Each track of the copy is a track; the free ones are empty, the others as they were."""
+        for track in range(20 * HEADS):
+            found = dasd_image.parse_track(peek(copy, start(track), TRACK), track)
+            if track in free:
+                self.assertEqual(len(found), 1)
+            else:
+                self.assertEqual(peek(copy, start(track), TRACK), peek(image, start(track), TRACK))
+
+    def free_tracks(self, image):
+        used = self.used(image).pieces
+        return [t for t in range(20 * HEADS)
+                if not any(low < start(t + 1) - 1 and start(t) + 512 < high for low, high in used)]
+
+    def test_a_copy_lists_the_same_data_sets_and_its_free_tracks_are_empty_tracks(self):
+        for options in ((), ("--keep-free",)):
+            image = self.dasd()
+            free = self.free_tracks(image)
+            self.assertGreater(len(free), 100)
+            self.leave_records(image, free[::2])
+            copy = self.image("copy", os.path.getsize(image))
+            args = ("--source-map=analyse", image, copy)
+            self.expect(DONE, "sync", "--verify", *options, *args)
+            self.expect(DONE, "verify", "--allocated", *args)
+            lists = [run("dasdls", "-info", path).splitlines()[1:] for path in (image, copy)]
+            self.assertEqual(lists[0], lists[1])
+            self.assertIn("PROD.EMPTY.PDS", "".join(lists[1]))
+            self.expect_volume(image, copy, free)
+            if shutil.which("dasdcopy"):
+                # It reads every track.
+                (self.folder / "again").unlink(missing_ok=True)
+                run("dasdcopy", "-q", copy, self.folder / "again")
+
+    def test_verify_tells_a_free_track_that_was_cut_off_from_an_empty_one(self):
+        image = self.dasd()
+        track = self.free_tracks(image)[7]
+        self.leave_records(image, [track])
         copy, _ = self.copy(image)
-        lists = [run("dasdls", "-info", path).splitlines()[1:] for path in (image, copy)]
-        self.assertEqual(lists[0], lists[1])
-        self.assertIn("PROD.EMPTY.PDS", "".join(lists[1]))
-        for track in (2 * HEADS, 10 * HEADS):
+        verify = ("verify", "--allocated", "--source-map=analyse")
+        poke(copy, start(track), peek(image, start(track), 512))
+        self.expect(analyse_rig.rig.DIFFERENT, *verify, image, copy)
+        shutil.copyfile(image, copy)
+        self.expect(analyse_rig.rig.DIFFERENT, *verify, image, copy)
+        # A copy of all of it is one, too.
+        self.expect(DONE, "verify", image, copy)
+        self.expect(DONE, "verify", "--allocated", image, copy)
+        poke(copy, start(track) + 2, b"\7")
+        self.expect(analyse_rig.rig.DIFFERENT, "verify", image, copy)
+
+    def test_a_free_track_without_its_addresses_is_left_as_it_is(self):
+        image = self.dasd()
+        track = self.free_tracks(image)[9]
+        self.leave_records(image, [track])
+        for offset in (0, 4, 9, 10, 12):
+            old = peek(image, start(track) + offset, 1)
+            poke(image, start(track) + offset, b"\x55")
+            copy, _ = self.copy(image)
             self.assertEqual(peek(image, start(track), 512), peek(copy, start(track), 512))
+            poke(image, start(track) + offset, old)
+
+    def test_tracks_that_are_taken_while_they_are_copied_are_copied_as_they_are(self):
+        image = self.dasd()
+        free = self.free_tracks(image)
+        self.leave_records(image, free)
+        copy = self.image("copy", os.path.getsize(image))
+        process = self.start("sync", "--source-map=analyse", "--verify", "--rate=2M", image, copy)
+        time.sleep(0.5)
+        taken = [free[0], free[-1]]
+        label = dasd_image.format1("NEW.SET", [extent(track, track) for track in taken])
+        poke(image, label_at(UNUSED), label[:44])
+        poke(image, label_at(UNUSED, 44), label[44:])
+        # Its only extent goes; those tracks are copied as they were, or as empty ones.
+        low, high = struct.unpack(">4H", peek(image, label_at(TEXT, 107), 8))[::2]
+        poke(image, label_at(TEXT), bytes(140))
+        _, notes = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, DONE, notes)
+        self.assertIn("was in use", notes)
+        for track in range(20 * HEADS):
+            there = peek(copy, start(track), TRACK)
+            found = dasd_image.parse_track(there, track)
+            if track in taken:
+                self.assertEqual(there, peek(image, start(track), TRACK))
+            elif track in free:
+                self.assertEqual(len(found), 1)
+            elif low <= track // HEADS <= high:
+                self.assertEqual(there, peek(image, start(track), TRACK))
+
+    def test_a_volume_on_blocks_of_4096_bytes(self):
+        image = self.dasd()
+        free = self.free_tracks(image)
+        self.leave_records(image, free)
+        size = -(-os.path.getsize(image) // 4096) * 4096
+        primary, copy = (self.volume(name, size, block_size=4096) for name in ("primary", "copy"))
+        with open(primary, "r+b") as file:
+            file.write(image.read_bytes())
+        args = ("--source-map=analyse", f"thin:{primary}", f"thin:{copy}")
+        got = self.expect(DONE, "sync", "--verify", "--json", *args)
+        self.assertLess(got.json["written_bytes"], size // 2)
+        self.expect(DONE, "verify", "--allocated", *args)
+        self.expect_volume(image, copy, free)
+
+    def test_a_large_volume_takes_little_memory(self):
+        image = self.folder / "image"
+        label = dasd_image.format1("A.B", [extent(20 * HEADS, 30 * HEADS - 1)])
+        dasd_image.write_ckd(image, 36000, [label])
+        got = self.expect(DONE, "sync", "--dry-run", "--source-map=analyse", "--json", image,
+                          self.image("copy", os.path.getsize(image)))
+        tracks = 36000 * HEADS
+        self.assertEqual(got.json["mapped_bytes"],
+                         512 + 152 * TRACK + (tracks - 152) * 512)
+
+    def test_cylinders_beyond_the_65520th_are_understood(self):
+        image = self.folder / "image"
+        far, high = 65600 * HEADS, 65700 * HEADS
+        labels = [
+            dasd_image.format1("A.LARGE", [extent(20 * HEADS, far - 1), extent(high, high + 3),
+                                           extent(high + 5, high + 5)],
+                               cchh(1) + b"\3", kind=0xF8),
+            dasd_image.format9(cchh(1) + b"\4"),
+            dasd_image.format3([extent(high + 7, high + 8)]),
+            # What it says of free space is wrong, and does not count.
+            dasd_image.format7([(2, 20 * HEADS), (high, high + 21 * HEADS)]),
+        ]
+        labels[0] = dasd_image.put(labels[0], (59, b"\4"))
+        dasd_image.write_ckd(image, 65721, labels)
+        tracks = set(range(2)) | set(range(20 * HEADS, far)) | {high + n for n in (0, 1, 2, 3, 5, 7, 8)}
+        needed = [(0, 512)] + [(start(t), start(t) + 512) for t in range(20 * HEADS)]
+        needed += [(start(t), start(t) + 512) for t in range(far, 65721 * HEADS)]
+        needed += [(start(t), start(t + 1)) for t in tracks if t < 2 or t >= far]
+        needed.append((start(20 * HEADS), start(far)))
+        self.check(image, Ranges(needed), ratio=1)
 
     def test_a_chain_of_labels_is_followed(self):
         for middle in (None, 0xF9):
-            image = self.volume()
+            image = self.dasd()
             third = UNUSED + 1 if middle else UNUSED
-            poke(image, label(TEXT, 135), cchh(1) + bytes([UNUSED]))
+            poke(image, label_at(TEXT, 135), cchh(1) + bytes([UNUSED]))
             if middle:
-                poke(image, label(TEXT, 44), b"\xf8")
-                poke(image, label(UNUSED, 44), bytes([middle]))
-                poke(image, label(UNUSED, 135), cchh(1) + bytes([third]))
-            poke(image, label(third, 44), b"\xf3")
-            poke(image, label(third, 4), extent(200, 203))
-            poke(image, label(third, 45), extent(210, 210))
-            poke(image, label(TEXT, 59), b"\x03")
+                poke(image, label_at(TEXT, 44), b"\xf8")
+                poke(image, label_at(UNUSED, 44), bytes([middle]))
+                poke(image, label_at(UNUSED, 135), cchh(1) + bytes([third]))
+            poke(image, label_at(third, 44), b"\xf3")
+            poke(image, label_at(third, 4), extent(200, 203))
+            poke(image, label_at(third, 45), extent(210, 210))
+            poke(image, label_at(TEXT, 59), b"\x03")
             needed = self.used(image).pieces + [(start(200), start(204)), (start(210), start(211))]
             self.check(image, Ranges(needed), ratio=1)
 
     def test_a_chain_that_is_none_is_allocated_whole(self):
         for target in (UNUSED, TEXT, 51):
-            image = self.volume()
-            poke(image, label(TEXT, 135), cchh(1) + bytes([target]))
+            image = self.dasd()
+            poke(image, label_at(TEXT, 135), cchh(1) + bytes([target]))
             self.check_all_allocated(image, "not a chain")
-        image = self.volume()
-        poke(image, label(TEXT, 135), cchh(1) + bytes([UNUSED]))
-        poke(image, label(UNUSED, 44), b"\xf3")
-        poke(image, label(UNUSED, 135), cchh(1) + bytes([UNUSED]))
+        image = self.dasd()
+        poke(image, label_at(TEXT, 135), cchh(1) + bytes([UNUSED]))
+        poke(image, label_at(UNUSED, 44), b"\xf3")
+        poke(image, label_at(UNUSED, 135), cchh(1) + bytes([UNUSED]))
         self.check_all_allocated(image, "not a chain")
 
     def test_extents_that_make_no_sense_are_allocated_whole(self):
@@ -103,18 +224,18 @@ class Dasd(analyse_rig.Case):
                                   (105, extent(31, 30), "beyond its bounds"),
                                   (105, extent(1, 2), "another one's"),
                                   (59, b"\x04", "missing")):
-            image = self.volume()
-            poke(image, label(TEXT, place), data)
+            image = self.dasd()
+            poke(image, label_at(TEXT, place), data)
             self.check_all_allocated(image, says)
 
     def test_a_volume_that_is_damaged_is_allocated_whole(self):
-        cases = ((label(1, 44), b"\xf1", "Format 4"), (label(1, 58), b"\x84", "interrupted"),
-                 (label(1, 62), b"\x00\x16", "larger"), (label(1, 64), b"\x00\x10", "no sense"),
-                 (label(1, 74), b"\x31", "no sense"), (label(UNUSED, 44), b"\xfa", "no sense"),
-                 (label(UNUSED, 44), b"\xf3", "no data set"), (start(2), b"\x01", "home address"),
+        cases = ((label_at(1, 44), b"\xf1", "Format 4"), (label_at(1, 58), b"\x84", "interrupted"),
+                 (label_at(1, 62), b"\x00\x16", "larger"), (label_at(1, 64), b"\x00\x10", "no sense"),
+                 (label_at(1, 74), b"\x31", "no sense"), (label_at(UNUSED, 44), b"\xfa", "no sense"),
+                 (label_at(UNUSED, 44), b"\xf3", "no data set"), (start(2), b"\x01", "home address"),
                  (start(2) + 5 + 16, b"\x01", "a record"), (17, b"\x01", "several files"),
                  (0, b"CKD_C370", "compressed"), (8, bytes(4), "header"))
-        image = self.volume()
+        image = self.dasd()
         for offset, data, says in cases:
             with self.subTest(says):
                 old = peek(image, offset, len(data))

@@ -280,10 +280,10 @@ static void a_defect_met_ahead_counts_from_where_it_is(void **state)
     endpoint_close(endpoint);
 }
 
-static void limit_of(struct extent_list *limit, uint64_t blocks)
+static void limit_of(struct extent_runs *limit, uint64_t blocks)
 {
     for (uint64_t lba = 0; lba < blocks; lba += 8)
-        assert_int_equal(extent_list_append(limit, lba, min_u64(8, blocks - lba),
+        assert_int_equal(extent_runs_append(limit, min_u64(8, blocks - lba),
                                             lba / 8 % 2 ? EXTENT_DEALLOCATED : EXTENT_MAPPED),
                          0);
 }
@@ -292,7 +292,7 @@ static void limit_of(struct extent_list *limit, uint64_t blocks)
 static void expect_both(struct fake_endpoint *fake, enum map_source source, bool broken)
 {
     struct map_reader reader;
-    struct extent_list limit = {0};
+    struct extent_runs limit = {0};
     uint64_t blocks = fake->base.info.blocks, at = 0;
 
     limit_of(&limit, blocks);
@@ -318,7 +318,7 @@ static void expect_both(struct fake_endpoint *fake, enum map_source source, bool
     }
     assert_int_equal(reader.gave_up, broken);
     map_reader_free(&reader);
-    extent_list_free(&limit);
+    extent_runs_free(&limit);
 }
 
 static void what_the_limit_does_not_have_is_not_mapped(void **state)
