@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "book.h"
 #include "checked.h"
@@ -17,6 +19,31 @@
 
 /* How often the tables of contents are read again at most, when they change all the time. */
 #define REREADS_MAX 4
+
+/* Whom the reservation is for: a copy of this pair from this machine, where no other sync to that
+ * secondary is running. Another machine may copy the same pair, and even see this one's ledgers. */
+static uint64_t reservation_owner(const struct session *session)
+{
+    char host[HOST_NAME_MAX + 1] = "", text[sizeof(host) + 2 * ENDPOINT_IDENTITY_BYTES];
+
+    gethostname(host, sizeof(host) - 1);
+    snprintf(text, sizeof(text), "%s\n%s\n%s", host, session->primary->info.identity,
+             session->secondary->info.identity);
+    return ENDPOINT_OWNER_MARK | (ledger_hash(text) & UINT32_MAX) << 16;
+}
+
+/* Before the secondary is looked at, so that it stays as it is seen. What the user wants to be sure
+ * of and cannot be had is a refusal. */
+static enum exit_status reserve(struct session *session)
+{
+    int r = endpoint_reserve(session->secondary, reservation_owner(session),
+                             session->options->resume, &session->error);
+
+    if (r == -EOPNOTSUPP)
+        return STATUS_REFUSED;
+    session->reserved = r == 0;
+    return r < 0 ? session_status(r) : STATUS_DONE;
+}
 
 /* Everything that may speak against writing to the secondary. */
 static enum exit_status check(struct session *session, struct book *book,
@@ -35,6 +62,8 @@ static enum exit_status check(struct session *session, struct book *book,
                          &session->error) < 0)
         return STATUS_REFUSED;
     status = book_open(book, session);
+    if (status == STATUS_DONE && session->options->reserve && !session->options->dry_run)
+        status = reserve(session);
     if (status != STATUS_DONE || session->options->overwrite)
         return status;
     if (!secondary->info.can_map)
@@ -104,6 +133,14 @@ static enum exit_status copy(struct session *session, const struct sync_params *
 
         snprintf(session->error.text + used, sizeof(session->error.text) - used,
                  "; make room there and run the sync again%s", book->keep ? " with --resume" : "");
+    }
+    if (r == -EBADE && params->done && !session->options->reserve) {
+        size_t used = strlen(session->error.text);
+
+        snprintf(
+            session->error.text + used, sizeof(session->error.text) - used,
+            "; if that is left of a sync --reserve that was killed, --resume --reserve takes it "
+            "over");
     }
     if (ret->map_gave_up && r == 0)
         message_note(&session->notes, "%s; the blocks after that were copied as if mapped",

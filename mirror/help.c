@@ -65,6 +65,8 @@ static const char sync_help[] =
     "  --ledger=FILE       where it is noted what was copied here and from where; without it\n"
     "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror)\n"
     "  --resume            go on where an interrupted sync of the same two LUNs stopped\n"
+    "  --reserve           shut other initiators out from writing to SECONDARY meanwhile, by a\n"
+    "                      persistent reservation; refused where another one has reserved it\n"
     "  --checkpoint=SECONDS\n"
     "                      how often SECONDARY is flushed and the ledger brought up to date,\n"
     "                      which is what a killed sync loses at most (default 5)\n"

@@ -210,6 +210,7 @@ static const struct option {
     {"allocated", VERIFY, offsetof(struct options, allocated), NULL},
     {"dry-run", SYNC, offsetof(struct options, dry_run), NULL},
     {"overwrite", SYNC, offsetof(struct options, overwrite), NULL},
+    {"reserve", SYNC, offsetof(struct options, reserve), NULL},
     {"resume", SYNC, offsetof(struct options, resume), NULL},
     {"checkpoint", SYNC, 0, set_checkpoint},
     {"detect-zeroes", SYNC, offsetof(struct options, detect_zeroes), NULL},

@@ -41,6 +41,7 @@ struct options {
     bool json;
     bool overwrite;
     bool resume;
+    bool reserve;
     bool detect_zeroes;
     uint64_t skip_bad; /* blocks */
     bool verify;

@@ -103,6 +103,7 @@ static void sync_json(const struct report *report)
     struct json_object *object = begin_json(report);
 
     json_add_flag(object, "dry_run", report->dry_run);
+    json_add_flag(object, "reserved", report->session->reserved);
     json_add_number(object, "lun_bytes", lun_bytes(report));
     json_add_number(object, "mapped_bytes", sync->mapped_bytes);
     json_add_number(object, "extents", sync->extents);
@@ -158,7 +159,7 @@ static void sync_table(const struct report *report)
     const struct sync_result *sync = &report->sync;
 
     /* What failed has no result; the error stands on stderr. */
-    if (!report->synced || report->status == STATUS_FAILED)
+    if (!report->synced || report->status == STATUS_FAILED || report->status == STATUS_REFUSED)
         return;
     row("LUN", sync->lun_bytes, "");
     mapped_row(sync);

@@ -19,6 +19,7 @@ struct session {
     struct endpoint *primary;
     struct endpoint *secondary;
     int sole_writer;          /* see sole_writer.h; -1: none */
+    bool reserved;            /* the secondary is, by --reserve */
     struct source_map source; /* of the primary */
     struct progress progress;
     uint64_t rate_bytes; /* as --rate=@FILE says now */

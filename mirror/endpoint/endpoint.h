@@ -39,10 +39,12 @@ struct endpoint_info {
     bool any_block_size;       /* a raw file: see endpoint_match_block_size */
     bool thin;                 /* LBPME, or a sparse file */
     bool unmapped_reads_zeros; /* LBPRZ: deallocated blocks are promised to read as zeros */
-    bool can_map;    /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
-    bool can_bitmap; /* announces an allocation bitmap (docs/bitmap.md) */
-    bool by_bitmap;  /* ENDPOINT_MAP reads that; see endpoint_ask_bitmap */
-    bool can_unmap;  /* ENDPOINT_ZERO deallocates; told also when opened read-only */
+    bool can_map;      /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
+    bool can_bitmap;   /* announces an allocation bitmap (docs/bitmap.md) */
+    bool by_bitmap;    /* ENDPOINT_MAP reads that; see endpoint_ask_bitmap */
+    bool is_scsi;      /* a logical unit, not a file */
+    unsigned sessions; /* 0: one */
+    bool can_unmap;    /* ENDPOINT_ZERO deallocates; told also when opened read-only */
     uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
     uint32_t unmap_granularity_blocks; /* never 0 */
@@ -62,6 +64,19 @@ enum endpoint_op {
     /* All completed writes are durable afterwards. -ESTALE: some of those since the flush before
      * may be lost, as the target was restarted; that is told once. */
     ENDPOINT_FLUSH,
+    /* See endpoint_reserve; nobody else asks for it. */
+    ENDPOINT_RESERVE,
+};
+
+/* The two uppermost bytes of an owner, by which a copy of thinmirror's is known. */
+#define ENDPOINT_OWNER_MARK (UINT64_C(0x544D) << 48)
+
+/* What is reserved, and for whom. */
+struct endpoint_reservation {
+    uint64_t owner; /* the copy it is for; the lowest 16 bits do not count */
+    bool take_over; /* what this owner has already is left of a process that is gone */
+    bool shared;    /* by several sessions */
+    unsigned session;
 };
 
 /* The caller owns it, its buffers and its list, and keeps them until done() is called. */
@@ -71,7 +86,8 @@ struct endpoint_request {
     uint64_t blocks;
     struct iovec *iov; /* READ, WRITE: exactly blocks * block_size bytes */
     int iov_count;
-    struct extent_list *map; /* MAP */
+    struct extent_list *map;                        /* MAP */
+    const struct endpoint_reservation *reservation; /* RESERVE */
 
     /* Before done(): 0 or -errno: -ENOSPC (7/27/07), -EROFS, -EIO (medium or target error, the
      * LBA in error_lba), -EBADE (reserved by another initiator), -ENOTCONN, -ETIMEDOUT, -ENODEV,
@@ -156,6 +172,15 @@ int endpoint_match_block_size(struct endpoint *a, struct endpoint *b, struct err
 /* From now on ENDPOINT_MAP reads the allocation bitmap, which tells mapped from deallocated.
  * -EOPNOTSUPP with a sentence when the unit has announced none. */
 int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err);
+
+/* Reserves the LUN, so that nobody else writes to it until the endpoint is closed: a persistent
+ * reservation, WRITE EXCLUSIVE. It is there again after a lost connection; when it is not, or is
+ * somebody else's, the endpoint fails, with -ENOLCK or -EBADE. owner: ENDPOINT_OWNER_MARK and a
+ * number of the copy's own, the lowest 16 bits 0. take_over: what this owner holds is left of a
+ * process that is gone, and is taken over. -EBADE with a sentence: somebody else has reserved it,
+ * or has keys there that do not go with that; -EOPNOTSUPP: it cannot be reserved. Nothing may be in
+ * flight. After an error the endpoint is to be closed. */
+int endpoint_reserve(struct endpoint *endpoint, uint64_t owner, bool take_over, struct errmsg *err);
 
 /* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file. */
 int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err);

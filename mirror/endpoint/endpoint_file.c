@@ -248,6 +248,9 @@ static void run(struct work *work)
     case ENDPOINT_FLUSH:
         request->result = flush(item->file);
         break;
+    case ENDPOINT_RESERVE: /* never gets here: a file is no SCSI unit */
+        request->result = -EOPNOTSUPP;
+        break;
     }
 }
 
@@ -272,6 +275,8 @@ static void count(struct endpoint_counters *counters, const struct endpoint_requ
     case ENDPOINT_FLUSH:
         counters->flushes++;
         break;
+    case ENDPOINT_RESERVE:
+        break;
     }
 }
 
@@ -284,7 +289,8 @@ static const char *reason(int r)
 
 static void explain(const struct file_endpoint *file, struct endpoint_request *request)
 {
-    static const char *const names[] = {"reading", "writing", "zeroing", "mapping", "flushing"};
+    static const char *const names[] = {"reading", "writing",  "zeroing",
+                                        "mapping", "flushing", "reserving"};
     const char *what = names[request->op];
     int r = request->result;
 

@@ -325,6 +325,8 @@ static int scsi_submit(struct endpoint *base, struct endpoint_request *request)
         return submit_map(endpoint, request);
     case ENDPOINT_FLUSH:
         return submit_flush(endpoint, request);
+    case ENDPOINT_RESERVE:
+        return scsi_reservation_submit(endpoint, request);
     }
     return -EINVAL;
 }

@@ -6,6 +6,7 @@
  *   endpoint_scsi_open.c   asks the logical unit who and what it is
  *   endpoint_scsi.c        requests: READ, WRITE, MAP, FLUSH
  *   endpoint_scsi_zero.c   ENDPOINT_ZERO and the ways to do it
+ *   endpoint_scsi_reserve.c  ENDPOINT_RESERVE, and what keeps it
  *   endpoint_scsi_io.c     one command after another for a request; retries; the recheck
  *
  * A request owns one scsi_command, which sends one CDB at a time. Each CDB's end calls step(),
@@ -76,6 +77,20 @@ struct scsi_unit {
     char identity_key[VPD_DESIGNATOR_TEXT_BYTES]; /* what that page says */
 };
 
+/* See endpoint_scsi_reserve.c. */
+struct scsi_reservation {
+    bool registered; /* key is known to the target */
+    bool held;       /* it was reserved: from now on it has to stay so */
+    bool holder;     /* by this session, not by another one of this copy */
+    bool renew;      /* the session is a new one */
+    uint8_t type;
+    uint64_t owner;
+    uint64_t key;
+    uint64_t next_key; /* being registered */
+    uint64_t old_key;  /* of the session before, to be taken over from */
+    size_t stale_keys; /* of an earlier run, in command->reply: still to be preempted */
+};
+
 struct scsi_endpoint {
     struct endpoint base;
     struct transport *transport;
@@ -96,6 +111,7 @@ struct scsi_endpoint {
     bool map_defect_told;
     struct bitmap_geometry bitmap; /* with info.can_bitmap */
     bool flush_by_10;
+    struct scsi_reservation reservation;
 
     enum zero_method zero_method;
     bool may_unmap;                   /* UNMAP and a look at the map would do */
@@ -122,6 +138,10 @@ void scsi_command_fail(struct scsi_command *command, const struct outcome *outco
 void scsi_command_free(struct scsi_command *command);
 /* Marks the endpoint as of no more use. */
 void scsi_endpoint_fail(struct scsi_endpoint *endpoint, int error, const char *why);
+
+/* Ends the recheck. why: what speaks against going on, and the endpoint is of no more use then;
+ * NULL: nothing. */
+void scsi_recheck_end(struct scsi_command *command, int error, const char *why);
 
 int scsi_endpoint_poll(struct endpoint *base, struct pollfd *ret);
 int scsi_endpoint_service(struct endpoint *base, short revents);
@@ -153,6 +173,17 @@ int scsi_zero_setup(struct scsi_endpoint *endpoint, bool lbprz,
                     const struct vpd_block_limits *limits);
 /* 0 or -errno when the request was not taken. */
 int scsi_zero_submit(struct scsi_endpoint *endpoint, struct endpoint_request *user);
+
+/* endpoint_scsi_reserve.c */
+
+/* 0 or -errno when the request was not taken. */
+int scsi_reservation_submit(struct scsi_endpoint *endpoint, struct endpoint_request *user);
+/* The recheck's last part: false when there is nothing to look after, otherwise the command goes on
+ * to scsi_recheck_end. */
+bool scsi_reservation_recheck(struct scsi_command *command);
+/* Gives back what is held; reachable: the unit is the one it was. Before the transport is closed.
+ */
+void scsi_reservation_release(struct scsi_endpoint *endpoint, bool reachable);
 
 /* scsi_identity.c */
 struct inquiry;

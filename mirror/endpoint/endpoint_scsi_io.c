@@ -244,6 +244,7 @@ static void note_interruption(struct scsi_endpoint *endpoint)
     endpoint->interruptions = endpoint->transport->interruptions;
     if (endpoint->unflushed_writes)
         endpoint->lost_writes = true;
+    endpoint->reservation.renew = true;
     if (!endpoint->rechecking)
         start_recheck(endpoint);
 }
@@ -256,6 +257,7 @@ static void send_on_new_session(struct scsi_command *command)
     struct scsi_endpoint *endpoint = command->endpoint;
 
     note_interruption(endpoint);
+    endpoint->reservation.renew = true;
     if (command->user && !endpoint->rechecking) {
         endpoint->base.counters.reconnects++;
         start_recheck(endpoint);
@@ -295,18 +297,31 @@ static void command_done(struct transport_request *request)
     command->step(command, &outcome);
 }
 
-/* The recheck. Its command has no user; its steps are READ CAPACITY, then INQUIRY. */
+/* The recheck. Its command has no user; its steps are READ CAPACITY, INQUIRY, and what keeps a
+ * reservation. */
 
-static void end_recheck(struct scsi_command *command, const char *trouble)
+void scsi_recheck_end(struct scsi_command *command, int error, const char *why)
 {
     struct scsi_endpoint *endpoint = command->endpoint;
 
+    if (why) {
+        scsi_endpoint_fail(endpoint, error, why);
+        log_error("%s", endpoint->failure.text);
+    }
     scsi_command_finish(command);
     endpoint->rechecking = false;
-    if (!trouble)
-        return;
-    scsi_endpoint_fail(endpoint, -ENODEV, trouble);
-    log_error("%s", endpoint->failure.text);
+}
+
+static void end_recheck(struct scsi_command *command, const char *trouble)
+{
+    scsi_recheck_end(command, -ENODEV, trouble);
+}
+
+/* It is the unit that it was. */
+static void unit_is_known(struct scsi_command *command)
+{
+    if (!scsi_reservation_recheck(command))
+        end_recheck(command, NULL);
 }
 
 static void identity_read(struct scsi_command *command, const struct outcome *outcome)
@@ -323,7 +338,7 @@ static void identity_read(struct scsi_command *command, const struct outcome *ou
                            sizeof(key)))
         key[0] = '\0';
     if (strcmp(key, unit->identity_key) == 0) {
-        end_recheck(command, NULL);
+        unit_is_known(command);
         return;
     }
     snprintf(text, sizeof(text), "another logical unit answers now: it was %.200s, it is %.200s",
@@ -357,7 +372,7 @@ static void capacity_read(struct scsi_command *command, const struct outcome *ou
         return;
     }
     if (unit->identity_page == 0) {
-        end_recheck(command, NULL);
+        unit_is_known(command);
         return;
     }
     memset(command->reply, 0, SCSI_VPD_BYTES);
@@ -384,7 +399,7 @@ static void start_recheck(struct scsi_endpoint *endpoint)
     struct scsi_command *command = scsi_command_new(endpoint, NULL);
 
     if (command)
-        command->reply = calloc(1, SCSI_VPD_BYTES);
+        scsi_command_reply(command, SCSI_VPD_BYTES);
     if (!command || !command->reply) {
         free(command);
         scsi_endpoint_fail(endpoint, -ENOMEM, "out of memory");
@@ -460,7 +475,11 @@ void scsi_endpoint_close(struct endpoint *base)
 {
     struct scsi_endpoint *endpoint = (struct scsi_endpoint *)base;
 
+    bool reachable = !endpoint->failed && !endpoint->rechecking &&
+                     endpoint->interruptions == endpoint->transport->interruptions;
+
     scsi_endpoint_fail(endpoint, -ECANCELED, "closed");
+    scsi_reservation_release(endpoint, reachable);
     transport_close(endpoint->transport);
     fail_waiting(endpoint);
     free(endpoint->zeros);

@@ -44,7 +44,7 @@ class Manual(rig.Case):
         program = str(THINMIRROR)
         self.assertEqual(self.complete(program, ""), set(COMMANDS))
         self.assertEqual(self.complete(program, "ve"), {"verify"})
-        self.assertEqual(self.complete(program, "sync", "--res"), {"--resume"})
+        self.assertEqual(self.complete(program, "sync", "--resu"), {"--resume"})
         self.assertEqual(self.complete(program, "sync", "--led"), {"--ledger="})
         self.assertEqual(self.complete(program, "map", "--res"), set())
         self.assertEqual(self.complete(program, "sync", "--progress", "=", "j"), {"json"})

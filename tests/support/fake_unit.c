@@ -251,6 +251,17 @@ static void service_action(struct turn *turn)
         capacity(turn, true);
 }
 
+static void reserve(struct turn *turn)
+{
+    uint8_t list[24] = {0};
+
+    if (turn->request->direction == TRANSPORT_DATA_OUT)
+        move_data(turn->request, list, sizeof(list));
+    turn->request->status =
+        fake_reservation_serve(&turn->unit->reservation, turn->request->cdb, list, turn->words,
+                               turn->reply, &turn->reply_length);
+}
+
 static void execute(struct turn *turn)
 {
     const uint8_t *cdb = turn->request->cdb;
@@ -290,6 +301,10 @@ static void execute(struct turn *turn)
     case SCSI_SYNCHRONIZE_CACHE_10:
     case SCSI_SYNCHRONIZE_CACHE_16:
         strcpy(turn->words, cdb[0] == SCSI_SYNCHRONIZE_CACHE_16 ? "SC16" : "SC10");
+        break;
+    case SCSI_PERSISTENT_RESERVE_IN:
+    case SCSI_PERSISTENT_RESERVE_OUT:
+        reserve(turn);
         break;
     default:
         snprintf(turn->words, sizeof(turn->words), "?%02X", cdb[0]);

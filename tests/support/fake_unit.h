@@ -6,6 +6,7 @@
  * writes down every CDB it gets, in short words:
  *   TUR INQ VPD83 RC16 RC10 MODE SC16 SC10
  *   R lba+blocks   W lba+blocks   WS lba+blocks [u]   UN lba+blocks   MAP lba:allocation-length
+ *   KEYS HOLDER REG anyREG RES REL PRE (persistent reservations)
  * joined by spaces; a CDB it does not know is ?opcode. */
 
 #include <stdbool.h>
@@ -30,6 +31,16 @@ struct fake_fault {
     uint64_t short_by; /* with good status: so many bytes are missing */
 };
 
+/* What a target keeps of persistent reservations, see fake_reservation.c. */
+struct fake_reservation {
+    bool held;
+    uint64_t holder; /* the key */
+    uint8_t type;
+    uint64_t own; /* the key of the session that we are; 0: not registered */
+    uint64_t keys[8];
+    size_t key_count; /* the own one included */
+};
+
 struct fake_unit {
     struct transport transport; /* first */
 
@@ -50,6 +61,7 @@ struct fake_unit {
     /* Instead of a true map; or NULL. Fills reply, returns its length. */
     size_t (*lie)(struct fake_unit *unit, uint64_t lba, uint8_t *reply, size_t size);
 
+    struct fake_reservation reservation;
     uint8_t *data;
     bool *mapped;
     char log[FAKE_LOG_BYTES];
@@ -70,6 +82,13 @@ void fake_unit_fault(struct fake_unit *unit, struct fake_fault fault);
 void fake_unit_fill(struct fake_unit *unit, uint64_t lba, uint64_t blocks, uint8_t byte);
 /* True when every byte of the blocks is this one. */
 bool fake_unit_is(const struct fake_unit *unit, uint64_t lba, uint64_t blocks, uint8_t byte);
+/* PERSISTENT RESERVE IN and OUT; words as in the log, reply and its length for IN. The SCSI status.
+ */
+uint8_t fake_reservation_serve(struct fake_reservation *target, const uint8_t *cdb,
+                               const uint8_t *list, char words[static 64], uint8_t *reply,
+                               size_t *ret_length);
+/* Somebody else's key, who also holds the reservation if type is not 0. */
+void fake_reservation_add(struct fake_reservation *target, uint64_t key, uint8_t type);
 /* Kept while a test needs the log after close. */
 void fake_unit_free(struct fake_unit *unit);
 

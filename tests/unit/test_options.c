@@ -144,7 +144,7 @@ static void help_and_parser_agree(void **state)
     static const char *const options[] = {"--json",        "--auth-file", "--progress",
                                           "--queue-depth", "--rate",      "--source-map",
                                           "--sessions",    "--dry-run",   "--overwrite",
-                                          "--ledger"};
+                                          "--ledger",      "--reserve"};
     struct errmsg err;
 
     (void)state;
