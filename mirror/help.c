@@ -29,7 +29,7 @@
     "                      may be, is not used\n"                                               \
     "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G);\n"     \
     "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"    \
-    "  --queue-depth=N     requests in flight on each side (default 32)\n"                      \
+    "  --queue-depth=N     requests in flight on each side (default: by the line)\n"            \
     "  --sessions=N        iSCSI sessions with each target, a thread each (default 1)\n"
 
 static const char general[] =

@@ -7,7 +7,11 @@
 
 #include "checked.h"
 
-#define CHUNK_BYTES (512 * 1024)
+/* The MaxBurstLength that libiscsi offers (RFC 7143 13.13), so the most that one R2T asks for: the
+ * data of a longer WRITE takes another round trip. */
+#define CHUNK_BYTES (256 * 1024)
+/* A shorter optimum is not believed: some units tell one block. */
+#define LEAST_OPTIMUM_BYTES (64 * 1024)
 
 int buffers_init(struct buffers *buffers, size_t count, size_t each_bytes)
 {
@@ -28,6 +32,15 @@ void buffers_free(struct buffers *buffers)
     if (buffers->memory)
         munmap(buffers->memory, buffers->count * buffers->each_bytes);
     *buffers = (struct buffers){0};
+}
+
+uint32_t buffers_limit_blocks(const struct endpoint_info *info)
+{
+    uint32_t optimum = info->optimal_transfer_blocks;
+
+    if (optimum == 0 || (uint64_t)optimum * info->block_size < LEAST_OPTIMUM_BYTES)
+        return info->max_transfer_blocks;
+    return optimum < info->max_transfer_blocks ? optimum : info->max_transfer_blocks;
 }
 
 uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit,

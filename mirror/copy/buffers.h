@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "endpoint.h"
+
 struct buffers {
     uint8_t *memory;
     size_t each_bytes; /* a multiple of the page size, at least what was asked for */
@@ -25,7 +27,11 @@ static inline void *buffers_get(const struct buffers *buffers, size_t index)
 /* All buffers of a copy or a comparison together take no more, however many there are. */
 #define BUFFERS_BYTES (32 * 1024 * 1024)
 
-/* The blocks to move at a time with so many buffers: what both limits (in blocks) allow, 512 KiB at
+/* The blocks that one READ or WRITE had better not exceed: its most, and the OPTIMAL TRANSFER
+ * LENGTH when the unit tells one that makes sense. */
+uint32_t buffers_limit_blocks(const struct endpoint_info *info);
+
+/* The blocks to move at a time with so many buffers: what both limits (in blocks) allow, 256 KiB at
  * most, and so few that all buffers stay within BUFFERS_BYTES. Never 0. */
 uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit,
                               size_t count);

@@ -32,15 +32,15 @@ int comparer_init(struct comparer *comparer, struct endpoint *primary, struct en
                   const struct copy_control *control)
 {
     const struct endpoint_info *info = &secondary->info;
-    unsigned depth = control->queue_depth ? control->queue_depth : COPY_QUEUE_DEPTH;
+    unsigned depth = control->queue_depth ? control->queue_depth : COPY_FULL_PIECES;
 
     *comparer =
         (struct comparer){.primary = primary,
                           .secondary = secondary,
                           .control = control,
                           .chunk_blocks =
-                              buffers_chunk_blocks(info->block_size, info->max_transfer_blocks,
-                                                   primary ? primary->info.max_transfer_blocks
+                              buffers_chunk_blocks(info->block_size, buffers_limit_blocks(info),
+                                                   primary ? buffers_limit_blocks(&primary->info)
                                                            : UINT32_MAX,
                                                    2 * (size_t)depth)};
     comparer->pieces = calloc(depth, sizeof(*comparer->pieces));

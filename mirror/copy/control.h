@@ -26,7 +26,7 @@ struct copy_status {
 
 /* All optional: zero-initialised means default depth, no limit, nobody watching. */
 struct copy_control {
-    unsigned queue_depth;     /* requests in flight on each side; 0: COPY_QUEUE_DEPTH */
+    unsigned queue_depth;     /* requests in flight on each side; 0: as many as are of use */
     uint64_t rate_bytes;      /* bytes read from the primary per second at most; 0: no limit */
     const uint64_t *rate_now; /* not NULL: the rate instead, which progress() may change */
     uint64_t skip_bad;  /* so many blocks of the primary that cannot be read are passed over */
@@ -36,7 +36,9 @@ struct copy_control {
     void *opaque;
 };
 
-#define COPY_QUEUE_DEPTH     32
+/* Without a queue_depth, at most; and so many of them may be as large as requests get. */
+#define COPY_QUEUE_DEPTH     128
+#define COPY_FULL_PIECES     32
 #define COPY_QUEUE_DEPTH_MAX 1024
 
 /* Seconds on a clock that only goes forward. */

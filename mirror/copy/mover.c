@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buffers.h"
 #include "checked.h"
 #include "checkpoint.h"
 #include "log.h"
@@ -20,23 +21,21 @@ struct piece {
     struct mover *mover;
     struct endpoint_request request;
     struct iovec iov;
+    double sent;          /* the request in hand, on the clock of copy_now */
     uint64_t lba, blocks; /* what it is about */
     uint64_t careful_at;  /* the block in hand, when it is read block by block */
+    bool copies;          /* or zeroes */
     bool careful;
     bool has_bad;
     struct iovec one; /* that block's part of iov */
 };
 
-static unsigned copies_of(unsigned depth)
-{
-    return 2 * depth;
-}
-
 static uint64_t chunk_of(const struct endpoint_info *primary, const struct endpoint_info *secondary,
-                         const struct copy_control *control, unsigned copies)
+                         const struct copy_control *control)
 {
-    uint64_t blocks = buffers_chunk_blocks(primary->block_size, primary->max_transfer_blocks,
-                                           secondary->max_transfer_blocks, copies);
+    size_t copies = 2 * (size_t)(control->queue_depth ? control->queue_depth : COPY_FULL_PIECES);
+    uint64_t blocks = buffers_chunk_blocks(primary->block_size, buffers_limit_blocks(primary),
+                                           buffers_limit_blocks(secondary), copies);
 
     if (!control->detect_zeroes)
         return blocks;
@@ -48,18 +47,18 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
 {
     uint32_t block_size = primary->info.block_size;
     unsigned depth = control->queue_depth ? control->queue_depth : COPY_QUEUE_DEPTH;
-    unsigned copies = copies_of(depth);
+    unsigned copies = 2 * depth;
 
-    *mover =
-        (struct mover){.primary = primary,
-                       .secondary = secondary,
-                       .control = control,
-                       .checkpoint = checkpoint,
-                       .depth = depth,
-                       .chunk_blocks = chunk_of(&primary->info, &secondary->info, control, copies)};
+    *mover = (struct mover){.primary = primary,
+                            .secondary = secondary,
+                            .control = control,
+                            .checkpoint = checkpoint,
+                            .chunk_blocks = chunk_of(&primary->info, &secondary->info, control)};
+    flight_init(&mover->reading, depth, control->queue_depth > 0);
+    flight_init(&mover->writing, depth, control->queue_depth > 0);
     mover->pieces = calloc(copies + depth, sizeof(*mover->pieces));
     if (!mover->pieces ||
-        buffers_init(&mover->buffers, copies, mover->chunk_blocks * block_size) < 0) {
+        arena_init(&mover->arena, max_u64(BUFFERS_BYTES, mover->chunk_blocks * block_size)) < 0) {
         mover_free(mover);
         return -ENOMEM;
     }
@@ -68,8 +67,7 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
         struct piece **list = i < copies ? &mover->free_copies : &mover->free_zeros;
 
         piece->mover = mover;
-        if (i < copies)
-            piece->iov.iov_base = buffers_get(&mover->buffers, i);
+        piece->copies = i < copies;
         piece->next = *list;
         *list = piece;
     }
@@ -80,7 +78,7 @@ void mover_free(struct mover *mover)
 {
     job_queue_free(&mover->copies);
     job_queue_free(&mover->zeros);
-    buffers_free(&mover->buffers);
+    arena_free(&mover->arena);
     free(mover->pieces);
     mover->pieces = NULL;
 }
@@ -104,7 +102,8 @@ bool mover_hungry(const struct mover *mover)
 
 bool mover_idle(const struct mover *mover)
 {
-    return mover->reading == 0 && mover->writing == 0 && !mover->read_first && !mover->careful;
+    return mover->reading.requests == 0 && mover->writing.requests == 0 && !mover->read_first &&
+           !mover->careful;
 }
 
 bool mover_done(const struct mover *mover)
@@ -115,8 +114,10 @@ bool mover_done(const struct mover *mover)
 static void give_back(struct piece *piece)
 {
     struct mover *mover = piece->mover;
-    struct piece **list = piece->iov.iov_base ? &mover->free_copies : &mover->free_zeros;
+    struct piece **list = piece->copies ? &mover->free_copies : &mover->free_zeros;
 
+    if (piece->copies)
+        arena_give(&mover->arena, piece->iov.iov_base, piece->iov.iov_len);
     piece->next = *list;
     *list = piece;
 }
@@ -127,6 +128,26 @@ static void fail(struct mover *mover, int error, const struct errmsg *message)
         return;
     mover->error = error;
     mover->message = *message;
+}
+
+static uint64_t carried_bytes(const struct endpoint_request *request)
+{
+    return request->iov_count ? request->iov->iov_len : 0;
+}
+
+static void take_off(struct flight *flight, struct piece *piece)
+{
+    piece->sent = copy_now();
+    flight_begin(flight, carried_bytes(&piece->request));
+}
+
+static void land(struct flight *flight, const struct piece *piece)
+{
+    const struct endpoint_request *request = &piece->request;
+
+    flight_end(flight, carried_bytes(request));
+    if (request->result == 0 && request->op != ENDPOINT_ZERO)
+        flight_took(flight, copy_now() - piece->sent);
 }
 
 static void queue_for_writing(struct piece *piece)
@@ -172,7 +193,7 @@ static void read_done(struct endpoint_request *request)
     struct mover *mover = piece->mover;
     bool may_skip = request->unreadable && mover->control->skip_bad > 0;
 
-    mover->reading--;
+    land(&mover->reading, piece);
     if (may_skip && !piece->careful) {
         piece->careful = true;
         piece->careful_at = 0;
@@ -198,7 +219,7 @@ static void write_done(struct endpoint_request *request)
     struct piece *piece = request->opaque;
     struct mover *mover = piece->mover;
 
-    mover->writing--;
+    land(&mover->writing, piece);
     if (request->result < 0) {
         fail(mover, request->result, &request->error);
     } else {
@@ -214,7 +235,7 @@ static void zero_done(struct endpoint_request *request)
     struct mover *mover = piece->mover;
     uint64_t bytes = request->blocks * mover->secondary->info.block_size;
 
-    mover->writing--;
+    land(&mover->writing, piece);
     if (request->result < 0)
         fail(mover, request->result, &request->error);
     else if (request->deallocated)
@@ -223,15 +244,15 @@ static void zero_done(struct endpoint_request *request)
         mover->zeroed_bytes += bytes;
     if (request->result == 0) {
         tell_done(piece);
-        mover->detected_bytes += piece->iov.iov_base ? bytes : 0;
+        mover->detected_bytes += piece->copies ? bytes : 0;
     }
     give_back(piece);
 }
 
-/* Sends a request about the piece, or about its one block; in_flight is the budget. A request that
- * is not taken is an error. */
+/* Sends a request about the piece, or about its one block. A request that is not taken is an
+ * error. */
 static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_op op,
-                 unsigned *in_flight)
+                 struct flight *flight)
 {
     static const struct {
         const char *verb;
@@ -256,11 +277,12 @@ static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_o
         piece->request.iov = NULL;
         piece->request.iov_count = 0;
     }
-    ++*in_flight;
+    take_off(flight, piece);
     r = endpoint_submit(endpoint, &piece->request);
     if (r == 0)
         return;
-    --*in_flight;
+    piece->request.result = r;
+    land(flight, piece);
     errmsg_set(&message, r, "%s: cannot %s block %" PRIu64 ": %s", endpoint->info.name,
                kinds[op].verb, piece->request.lba, strerror(-r));
     fail(piece->mover, r, &message);
@@ -292,7 +314,8 @@ static enum endpoint_op how_to_write(const struct mover *mover, const struct pie
 
 static void pump_writes(struct mover *mover)
 {
-    while (mover->read_first && mover->writing < mover->depth && !mover->error) {
+    while (mover->read_first && !mover->error &&
+           flight_has_room(&mover->writing, mover->read_first->iov.iov_len)) {
         struct piece *piece = take_free(&mover->read_first);
 
         if (!mover->read_first)
@@ -307,7 +330,7 @@ static void pump_zeros(struct mover *mover)
     const struct job *job;
 
     while ((job = job_queue_first(&mover->zeros)) && mover->free_zeros &&
-           mover->writing < mover->depth && !mover->error) {
+           flight_has_room(&mover->writing, 0) && !mover->error) {
         struct piece *piece = take_free(&mover->free_zeros);
 
         piece->lba = job->lba;
@@ -325,20 +348,37 @@ int mover_delay(const struct mover *mover)
     return job_queue_empty(&mover->copies) ? 0 : copy_pacer_delay(&mover->pacer, mover->control);
 }
 
+/* Memory for the next piece, when the budgets have room for it, too. */
+static void *take_memory(struct mover *mover, uint64_t bytes)
+{
+    uint64_t most = mover->reading.most_bytes + mover->writing.most_bytes;
+    uint64_t taken = arena_taken_bytes(&mover->arena);
+
+    if (!mover->free_copies || !flight_has_room(&mover->reading, bytes) ||
+        (taken > 0 && taken + bytes > most))
+        return NULL;
+    return arena_take(&mover->arena, bytes);
+}
+
 static void pump_reads(struct mover *mover)
 {
     const struct job *job;
 
-    while ((job = job_queue_first(&mover->copies)) && mover->free_copies &&
-           mover->reading < mover->depth && !mover->error && mover_delay(mover) == 0) {
-        struct piece *piece = take_free(&mover->free_copies);
+    while ((job = job_queue_first(&mover->copies)) && !mover->error && mover_delay(mover) == 0) {
+        uint64_t blocks = job_piece_blocks(job, mover->chunk_blocks, mover->chunk_blocks, 0);
+        uint64_t bytes = blocks * mover->primary->info.block_size;
+        void *memory = take_memory(mover, bytes);
+        struct piece *piece;
 
+        if (!memory)
+            return;
+        piece = take_free(&mover->free_copies);
         piece->lba = job->lba;
-        piece->blocks = job_piece_blocks(job, mover->chunk_blocks, mover->chunk_blocks, 0);
+        piece->blocks = blocks;
         piece->careful = piece->has_bad = false;
-        piece->iov.iov_len = piece->blocks * mover->primary->info.block_size;
-        job_queue_take(&mover->copies, piece->blocks);
-        copy_pacer_spend(&mover->pacer, mover->control, piece->iov.iov_len);
+        piece->iov = (struct iovec){memory, bytes};
+        job_queue_take(&mover->copies, blocks);
+        copy_pacer_spend(&mover->pacer, mover->control, bytes);
         send(piece, mover->primary, ENDPOINT_READ, &mover->reading);
     }
 }
@@ -347,7 +387,7 @@ static void pump_careful(struct mover *mover)
 {
     size_t block_size = mover->primary->info.block_size;
 
-    while (mover->careful && mover->reading < mover->depth && !mover->error) {
+    while (mover->careful && flight_has_room(&mover->reading, block_size) && !mover->error) {
         struct piece *piece = take_free(&mover->careful);
         uint8_t *base = piece->iov.iov_base;
 

@@ -4,10 +4,10 @@
 
 /* Carries out jobs with many requests in flight.
  *
- * A copy takes a buffer, is read from the primary into it and written to the secondary out of it;
- * a zeroing takes a slot without a buffer. Reads have one budget of queue_depth, writes and
- * zeroings together another. There are twice as many buffers, so that a full write queue does not
- * stop the reading. A piece that was read waits in a list until the write budget has room.
+ * A copy takes memory, is read from the primary into it and written to the secondary out of it;
+ * a zeroing takes none. Reads have one budget of requests and bytes in flight, writes and zeroings
+ * together another. A piece that was read waits in a list until the write budget has room; all
+ * pieces together take no more memory than both budgets are.
  *
  * Jobs never overlap, so nothing here keeps their order.
  *
@@ -19,9 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "buffers.h"
+#include "arena.h"
 #include "control.h"
 #include "endpoint.h"
+#include "flight.h"
 #include "job_queue.h"
 
 struct checkpoint;
@@ -32,19 +33,19 @@ struct mover {
     struct endpoint *secondary;
     const struct copy_control *control;
     struct checkpoint *checkpoint; /* told what is finished; may be NULL */
-    uint64_t chunk_blocks;
-    unsigned depth;
+    uint64_t chunk_blocks;         /* of a piece, at most */
+    unsigned depth;                /* requests in flight on either side, at most */
     struct job_queue copies;
     struct job_queue zeros;
-    struct buffers buffers;
+    struct arena arena;
     struct piece *pieces;
     struct piece *free_copies;
     struct piece *free_zeros;
     struct piece *read_first; /* read, not yet being written; oldest first */
     struct piece *read_last;
     struct piece *careful; /* to be read block by block, the next block not yet sent */
-    unsigned reading;
-    unsigned writing; /* zeroings included */
+    struct flight reading;
+    struct flight writing; /* zeroings included */
     struct copy_pacer pacer;
 
     uint64_t read_bytes;

@@ -135,8 +135,9 @@ static bool finished(const struct sync *sync)
 static void wait_for_progress(struct sync *sync)
 {
     const struct copy_side sides[2] = {
-        {sync->params->primary, sync->mover.reading > 0 || map_reader_busy(&sync->maps.primary)},
-        {sync->params->secondary, sync->mover.writing > 0 ||
+        {sync->params->primary,
+         sync->mover.reading.requests > 0 || map_reader_busy(&sync->maps.primary)},
+        {sync->params->secondary, sync->mover.writing.requests > 0 ||
                                       map_reader_busy(&sync->maps.secondary) ||
                                       sync->checkpoint.busy},
     };

@@ -46,6 +46,7 @@ struct endpoint_info {
     unsigned sessions; /* 0: one */
     bool can_unmap;    /* ENDPOINT_ZERO deallocates; told also when opened read-only */
     uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
+    uint32_t optimal_transfer_blocks;  /* a longer READ or WRITE may take its time; 0: not told */
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
     uint32_t unmap_granularity_blocks; /* never 0 */
     uint32_t unmap_alignment_blocks;

@@ -78,7 +78,7 @@ def bare_loops(build, case):
     first, length = case.extents[0]
     return [(f"bare writes, {kib} KiB x {depth}",
              ["sh", "-c", f'exec {loop} write "$2" {first} {length} {kib * 1024} {depth}', "sh"])
-            for kib, depth in ((512, 32), (128, 16))]
+            for kib, depth in ((512, 32), (256, 8), (128, 16))]
 
 
 def make_primary(path, size, extents):

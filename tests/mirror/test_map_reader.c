@@ -159,14 +159,28 @@ static void pieces_end_on_boundaries(void **state)
 static void chunks_keep_to_every_limit(void **state)
 {
     (void)state;
-    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 1), 1024);
-    assert_int_equal(buffers_chunk_blocks(4096, UINT32_MAX, UINT32_MAX, 1), 128);
+    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 1), 512);
+    assert_int_equal(buffers_chunk_blocks(4096, UINT32_MAX, UINT32_MAX, 1), 64);
     assert_int_equal(buffers_chunk_blocks(512, 64, 128, 1), 64);
     assert_int_equal(buffers_chunk_blocks(512, 128, 1, 1), 1);
     assert_int_equal(buffers_chunk_blocks(1 << 20, 128, 128, 1), 1);
-    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 64), 1024);
-    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 65), 512);
+    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 128), 512);
+    assert_int_equal(buffers_chunk_blocks(512, UINT32_MAX, UINT32_MAX, 129), 256);
     assert_int_equal(buffers_chunk_blocks(4096, UINT32_MAX, UINT32_MAX, 2048), 4);
+}
+
+static void an_optimum_is_a_limit_unless_it_makes_no_sense(void **state)
+{
+    struct endpoint_info info = {.block_size = 512, .max_transfer_blocks = 1024};
+
+    (void)state;
+    assert_int_equal(buffers_limit_blocks(&info), 1024);
+    info.optimal_transfer_blocks = 128;
+    assert_int_equal(buffers_limit_blocks(&info), 128);
+    info.optimal_transfer_blocks = 127; /* less than 64 KiB */
+    assert_int_equal(buffers_limit_blocks(&info), 1024);
+    info.optimal_transfer_blocks = 4096;
+    assert_int_equal(buffers_limit_blocks(&info), 1024);
 }
 
 static unsigned most_in_flight(struct fake_endpoint *fake)
@@ -347,6 +361,7 @@ int main(void)
         cmocka_unit_test(jobs_that_do_not_touch_stay_apart),
         cmocka_unit_test(pieces_end_on_boundaries),
         cmocka_unit_test(chunks_keep_to_every_limit),
+        cmocka_unit_test(an_optimum_is_a_limit_unless_it_makes_no_sense),
         cmocka_unit_test(one_extent_a_reply_is_asked_for_side_by_side),
         cmocka_unit_test(regions_grow_where_extents_are_long),
         cmocka_unit_test(replies_of_many_extents_are_asked_for_one_by_one),

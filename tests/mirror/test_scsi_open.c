@@ -108,10 +108,12 @@ static void limits_are_kept(void **state)
     struct endpoint *endpoint;
 
     unit->max_transfer = 128;
+    unit->optimal_transfer = 96;
     unit->max_write_same = 256;
     unit->granularity = 8;
     endpoint = open_ok(unit, 0);
     assert_int_equal(endpoint->info.max_transfer_blocks, 128);
+    assert_int_equal(endpoint->info.optimal_transfer_blocks, 96);
     assert_int_equal(endpoint->info.max_zero_blocks, 256);
     assert_int_equal(endpoint->info.unmap_granularity_blocks, 8);
     endpoint_close(endpoint);

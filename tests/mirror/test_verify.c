@@ -239,7 +239,7 @@ static void more_in_flight_take_no_more_memory(void **state)
 {
     struct fixture *fixture = *state;
     const unsigned depths[] = {1, 32, 1024};
-    const uint64_t blocks[] = {1024, 1024, 32};
+    const uint64_t blocks[] = {512, 512, 32};
 
     fixture->primary->base.info.max_transfer_blocks = 32768;
     fixture->secondary->base.info.max_transfer_blocks = 32768;

@@ -193,6 +193,7 @@ static void vpd(struct turn *turn, uint8_t page)
         .unmap_alignment_valid = unit->alignment != 0,
         .unmap_alignment = unit->alignment,
         .max_transfer = unit->max_transfer,
+        .optimal_transfer = unit->optimal_transfer,
     };
     const struct vpd_provisioning provisioning = {.lbpu = unit->lbpu,
                                                   .lbpws = unit->lbpws,

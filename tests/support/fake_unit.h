@@ -53,7 +53,7 @@ struct fake_unit {
     const uint8_t *naa; /* 16 bytes, or NULL: no page 83h */
     bool thin, lbprz, lbpu, lbpws, write_protected;
     uint64_t max_write_same;
-    uint32_t max_unmap, granularity, alignment, max_transfer;
+    uint32_t max_unmap, granularity, alignment, max_transfer, optimal_transfer;
     unsigned unmap_unit; /* UNMAP does nothing to blocks outside whole units of so many */
     /* What it does not know (5/20/00). */
     const char *unknown; /* words, as in the log, separated by spaces; or NULL */
