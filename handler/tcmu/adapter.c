@@ -8,10 +8,11 @@
  * that; what may wait for the disk goes to the device's own workers, so that the other commands
  * need not wait too.
  *
- * Every command is completed here, whoever served it, under ring_lock: the runner would complete
- * what handle_cmd returns a status for under a lock of its own. The runner cancels and joins its
- * thread before it calls close. It must not die inside the logical unit, where it may hold locks:
- * cancellation is off while it is there. close waits for the workers; only then the ring goes. */
+ * Every command is completed by this module, whoever served it, under a lock of completions.h: the
+ * runner would complete what handle_cmd returns a status for under a lock of its own. The runner
+ * cancels and joins its thread before it calls close. It must not die inside the logical unit,
+ * where it may hold locks: cancellation is off while it is there. close waits for the workers; only
+ * then the ring goes. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,11 +25,11 @@
 
 #include "cfgstring.h"
 #include "cleanup.h"
+#include "completions.h"
 #include "errmsg.h"
 #include "iov.h"
 #include "lun.h"
 #include "pace.h"
-#include "ring.h"
 #include "runner_log.h"
 #include "scsi_defs.h"
 #include "sense.h"
@@ -39,11 +40,9 @@
 _Static_assert(TCMULIB_SENSE_BYTES == LUN_SENSE_BYTES, "the sense buffers are of one size");
 
 struct thin_device {
-    struct tcmu_device *dev;
     struct lun *lun;
     struct cfgstring config;
-    pthread_mutex_t ring_lock; /* guards the ring's responses; none other is taken under it */
-    void *ring;                /* the memory shared with the kernel; NULL: there is none */
+    struct completions completions;
     struct workers *workers;
     struct pace pace; /* of the thread that takes the commands */
 };
@@ -195,21 +194,6 @@ static int execute(struct thin_device *thin, struct tcmulib_cmd *cmd, enum lun_p
     return runner_status(status, cmd->sense_buf);
 }
 
-/* The command is the runner's again, and gone. A reply that is shorter than what the initiator
- * expects is told from one that is full: the initiator learns the residual. */
-static void complete(struct thin_device *thin, struct tcmulib_cmd *cmd, int status,
-                     size_t reply_bytes)
-{
-    bool is_short = reply_bytes > 0 && reply_bytes < iov_total(cmd->iovec, (int)cmd->iov_cnt);
-
-    pthread_mutex_lock(&thin->ring_lock);
-    if (thin->ring && is_short)
-        ring_set_read_bytes(thin->ring, (uint32_t)reply_bytes);
-    tcmulib_command_complete(thin->dev, cmd, status);
-    pthread_mutex_unlock(&thin->ring_lock);
-    tcmulib_processing_complete(thin->dev);
-}
-
 /* A worker's, or where there is no handing over. */
 static void serve(void *context, void *item)
 {
@@ -218,7 +202,7 @@ static void serve(void *context, void *item)
     size_t reply_bytes = 0;
     int status = execute(thin, cmd, LUN_WAITS, &reply_bytes);
 
-    complete(thin, cmd, status, reply_bytes);
+    completions_held(&thin->completions, cmd, status, reply_bytes);
 }
 
 /* Milliseconds, in the steps of the kernel's tick: this clock costs next to nothing. */
@@ -244,10 +228,15 @@ static int execute_and_learn(struct thin_device *thin, struct tcmulib_cmd *cmd, 
                              size_t *ret_reply_bytes)
 {
     bool watched = pace_watches(&thin->pace);
-    long before = watched ? sleeps() : 0;
-    int status = execute(thin, cmd, LUN_WAITS_IF_UNKNOWN, ret_reply_bytes);
     enum pace_sleep sleep = PACE_NOT_WATCHED;
+    long before = 0;
+    int status;
 
+    if (watched) { /* it may be slow again */
+        completions_tell(&thin->completions);
+        before = sleeps();
+    }
+    status = execute(thin, cmd, LUN_WAITS_IF_UNKNOWN, ret_reply_bytes);
     if (status == LUN_WOULD_WAIT)
         return status;
     if (watched)
@@ -266,8 +255,15 @@ static bool serve_at_once(struct thin_device *thin, struct tcmulib_cmd *cmd)
 
     if (status == LUN_WOULD_WAIT)
         return false;
-    complete(thin, cmd, status, reply_bytes);
+    completions_here(&thin->completions, cmd, status, reply_bytes);
     return true;
+}
+
+static void hand_over(struct thin_device *thin, struct tcmulib_cmd *cmd)
+{
+    completions_hold(&thin->completions);
+    if (workers_submit(thin->workers, cmd) != 0)
+        serve(thin, cmd);
 }
 
 static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd)
@@ -277,18 +273,10 @@ static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
-    if (!serve_at_once(thin, cmd) && workers_submit(thin->workers, cmd) != 0)
-        serve(thin, cmd);
+    if (!serve_at_once(thin, cmd))
+        hand_over(thin, cmd);
     pthread_setcancelstate(cancel_state, NULL);
     return TCMU_STS_ASYNC_HANDLED;
-}
-
-static void *ring_of(struct tcmu_device *dev)
-{
-    void *ring = NULL;
-
-    free(tcmu_dev_get_memory_info(dev, &ring, NULL, NULL));
-    return ring;
 }
 
 static int thin_open(struct tcmu_device *dev, bool reopen)
@@ -306,16 +294,14 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         return error;
     }
-    pthread_mutex_init(&thin->ring_lock, NULL);
-    thin->dev = dev;
-    thin->ring = ring_of(dev);
+    completions_init(&thin->completions, dev);
     error = workers_start(thin->config.threads, serve, thin, &thin->workers);
     if (error) {
         errmsg_set(&err, error, "%s cannot be served: no threads: %s", thin->config.path,
                    strerror(-error));
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         lun_close(thin->lun);
-        pthread_mutex_destroy(&thin->ring_lock);
+        completions_destroy(&thin->completions);
         return error;
     }
     tcmur_dev_set_private(dev, TAKE_PTR(thin));
@@ -327,9 +313,10 @@ static void thin_close(struct tcmu_device *dev)
     struct thin_device *thin = tcmur_dev_get_private(dev);
 
     tcmur_dev_set_private(dev, NULL);
+    completions_tell(&thin->completions);
     workers_stop(thin->workers);
     lun_close(thin->lun);
-    pthread_mutex_destroy(&thin->ring_lock);
+    completions_destroy(&thin->completions);
     free(thin);
 }
 

@@ -5,24 +5,54 @@
 
 #include <linux/target_core_user.h>
 
+/* The command at or behind *at, which is moved on to it; NULL: there is none before head. Padding
+ * is passed over. */
+static struct tcmu_cmd_entry *next_command(const struct tcmu_mailbox *mailbox, uint32_t *at,
+                                           uint32_t head)
+{
+    while (*at != head) {
+        struct tcmu_cmd_entry *entry = (void *)((char *)mailbox + mailbox->cmdr_off + *at);
+        uint32_t length = tcmu_hdr_get_len(entry->hdr.len_op);
+
+        if (tcmu_hdr_get_op(entry->hdr.len_op) == TCMU_OP_CMD)
+            return entry;
+        if (length == 0)
+            return NULL;
+        *at = (*at + length) % mailbox->cmdr_size;
+    }
+    return NULL;
+}
+
+static uint32_t head_of(const struct tcmu_mailbox *mailbox)
+{
+    return __atomic_load_n(&mailbox->cmd_head, __ATOMIC_ACQUIRE);
+}
+
 void ring_set_read_bytes(void *ring, uint32_t bytes)
 {
-    const volatile struct tcmu_mailbox *mailbox = ring;
-    uint32_t at = mailbox->cmd_tail, head = mailbox->cmd_head, length;
+    struct tcmu_mailbox *mailbox = ring;
+    uint32_t at = mailbox->cmd_tail;
+    struct tcmu_cmd_entry *oldest;
 
     if (!(mailbox->flags & TCMU_MAILBOX_FLAG_CAP_READ_LEN))
         return;
-    /* A response takes the place of the oldest command, whosever it is; padding is passed over. */
-    for (; at != head; at = (at + length) % mailbox->cmdr_size) {
-        struct tcmu_cmd_entry *entry = (void *)((char *)ring + mailbox->cmdr_off + at);
-
-        if (tcmu_hdr_get_op(entry->hdr.len_op) == TCMU_OP_CMD) {
-            entry->hdr.uflags |= TCMU_UFLAG_READ_LEN;
-            entry->rsp.read_len = bytes;
-            return;
-        }
-        length = tcmu_hdr_get_len(entry->hdr.len_op);
-        if (length == 0)
-            return;
+    /* A response takes the place of the oldest command, whosever it is. */
+    oldest = next_command(mailbox, &at, head_of(mailbox));
+    if (oldest) {
+        oldest->hdr.uflags |= TCMU_UFLAG_READ_LEN;
+        oldest->rsp.read_len = bytes;
     }
+}
+
+bool ring_has_more_than(const void *ring, unsigned count)
+{
+    const struct tcmu_mailbox *mailbox = ring;
+    uint32_t at = mailbox->cmd_tail, head = head_of(mailbox);
+
+    for (const struct tcmu_cmd_entry *entry; (entry = next_command(mailbox, &at, head));) {
+        if (count-- == 0)
+            return true;
+        at = (at + tcmu_hdr_get_len(entry->hdr.len_op)) % mailbox->cmdr_size;
+    }
+    return false;
 }

@@ -6,10 +6,12 @@
 
 #include <linux/target_core_user.h>
 
+/* The last place of each round is padding. */
+#define PLACES 512
+
 struct host_ring {
     struct tcmu_mailbox mailbox;
-    struct tcmu_cmd_entry_hdr padding;
-    struct tcmu_cmd_entry entry;
+    struct tcmu_cmd_entry entries[PLACES];
 };
 
 struct host_ring *host_ring_create(void)
@@ -21,19 +23,50 @@ struct host_ring *host_ring_create(void)
     *ring = (struct host_ring){
         .mailbox = {.version = TCMU_MAILBOX_VERSION,
                     .flags = TCMU_MAILBOX_FLAG_CAP_READ_LEN,
-                    .cmdr_off = offsetof(struct host_ring, padding),
-                    .cmdr_size = sizeof(*ring),
-                    .cmd_head = sizeof(ring->padding) + sizeof(ring->entry)},
-        .padding = {.len_op = sizeof(ring->padding) | TCMU_OP_PAD},
-        .entry.hdr = {.len_op = sizeof(ring->entry) | TCMU_OP_CMD},
+                    .cmdr_off = offsetof(struct host_ring, entries),
+                    .cmdr_size = sizeof(ring->entries)},
     };
+    for (size_t i = 0; i < PLACES; i++)
+        ring->entries[i].hdr.len_op =
+            sizeof(ring->entries[i]) | (i + 1 < PLACES ? TCMU_OP_CMD : TCMU_OP_PAD);
     return ring;
 }
 
-uint32_t host_ring_take_read_bytes(struct host_ring *ring)
+/* The place behind the one at the offset at. */
+static uint32_t behind(uint32_t at)
 {
-    uint32_t bytes = ring->entry.hdr.uflags & TCMU_UFLAG_READ_LEN ? ring->entry.rsp.read_len : 0;
+    return (uint32_t)((at + sizeof(struct tcmu_cmd_entry)) %
+                      (PLACES * sizeof(struct tcmu_cmd_entry)));
+}
 
-    ring->entry.hdr.uflags = 0;
-    return bytes;
+static struct tcmu_cmd_entry *entry_at(struct host_ring *ring, uint32_t at)
+{
+    return &ring->entries[at / sizeof(struct tcmu_cmd_entry)];
+}
+
+/* at, or what follows when that is padding. */
+static uint32_t behind_padding(struct host_ring *ring, uint32_t at)
+{
+    return tcmu_hdr_get_op(entry_at(ring, at)->hdr.len_op) == TCMU_OP_PAD ? behind(at) : at;
+}
+
+void host_ring_put(struct host_ring *ring)
+{
+    uint32_t at = behind_padding(ring, ring->mailbox.cmd_head);
+
+    entry_at(ring, at)->hdr.uflags = 0;
+    if (behind(at) == ring->mailbox.cmd_tail)
+        abort();
+    __atomic_store_n(&ring->mailbox.cmd_head, behind(at), __ATOMIC_RELEASE);
+}
+
+uint32_t host_ring_take(struct host_ring *ring)
+{
+    uint32_t at = behind_padding(ring, ring->mailbox.cmd_tail);
+    const struct tcmu_cmd_entry *entry = entry_at(ring, at);
+
+    if (ring->mailbox.cmd_tail == ring->mailbox.cmd_head)
+        abort();
+    ring->mailbox.cmd_tail = behind(at);
+    return entry->hdr.uflags & TCMU_UFLAG_READ_LEN ? entry->rsp.read_len : 0;
 }

@@ -22,7 +22,9 @@ struct host_device {
     pthread_mutex_t lock;
     pthread_cond_t queued;
     pthread_cond_t completed;
-    struct host_command *head, **tail;
+    struct host_command *head, **tail; /* on the ring, and not with the handler */
+    struct host_command *untold;       /* completed, but the kernel was not woken since */
+    unsigned wake_ups;
 };
 
 void tcmu_dev_set_block_size(struct tcmu_device *dev, uint32_t block_size);
@@ -203,9 +205,10 @@ void tcmulib_command_complete(struct tcmu_device *dev, struct tcmulib_cmd *lib_c
 
     pthread_mutex_lock(&device->lock);
     command->status = status;
-    command->read_bytes = host_ring_take_read_bytes(device->ring);
+    command->read_bytes = host_ring_take(device->ring);
     memcpy(command->sense, lib_cmd->sense_buf, sizeof(command->sense));
-    command->done = true;
+    command->next = device->untold;
+    device->untold = command;
     pthread_mutex_unlock(&device->lock);
     free_task(task);
 }
@@ -215,6 +218,13 @@ void tcmulib_processing_complete(struct tcmu_device *dev)
     struct host_device *device = (struct host_device *)dev;
 
     pthread_mutex_lock(&device->lock);
+    device->wake_ups++;
+    while (device->untold) {
+        struct host_command *command = device->untold;
+
+        device->untold = command->next;
+        command->done = true;
+    }
     pthread_cond_broadcast(&device->completed);
     pthread_mutex_unlock(&device->lock);
 }
@@ -243,6 +253,9 @@ static void run_command(struct host_device *device, struct host_command *command
 int host_call(struct host_device *device, struct host_command *command)
 {
     command->done = false;
+    pthread_mutex_lock(&device->lock);
+    host_ring_put(device->ring);
+    pthread_mutex_unlock(&device->lock);
     run_command(device, command);
     host_wait(device, command);
     return command->status;
@@ -329,10 +342,21 @@ void host_submit(struct host_device *device, struct host_command *command)
     command->done = false;
     command->next = NULL;
     pthread_mutex_lock(&device->lock);
+    host_ring_put(device->ring);
     *device->tail = command;
     device->tail = &command->next;
     pthread_cond_signal(&device->queued);
     pthread_mutex_unlock(&device->lock);
+}
+
+unsigned host_wake_ups(struct host_device *device)
+{
+    unsigned wake_ups;
+
+    pthread_mutex_lock(&device->lock);
+    wake_ups = device->wake_ups;
+    pthread_mutex_unlock(&device->lock);
+    return wake_ups;
 }
 
 void host_wait(struct host_device *device, struct host_command *command)

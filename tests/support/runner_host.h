@@ -52,6 +52,10 @@ void host_submit(struct host_device *device, struct host_command *command);
 /* Waits for one command. */
 void host_wait(struct host_device *device, struct host_command *command);
 
+/* How often the handler has woken the kernel to look at completed commands. Only then are they
+ * done. */
+unsigned host_wake_ups(struct host_device *device);
+
 /* Runs a command, which nobody submitted, on the caller's own thread; the status. */
 int host_call(struct host_device *device, struct host_command *command);
 
