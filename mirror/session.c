@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "device.h"
+#include "endpoint_opening.h"
 #include "log.h"
 #include "size.h"
 
@@ -96,10 +97,37 @@ static void log_line(enum log_level level, const char *message)
     fprintf(stderr, "thinmirror: %s%s\n", level <= LOG_LEVEL_WARNING ? "warning: " : "", message);
 }
 
+static bool is_far(const char *name)
+{
+    return strncmp(name, "iscsi://", strlen("iscsi://")) == 0;
+}
+
+/* Both at a time when both are far away; what is here is opened in turn, as it is locked by that.
+ */
+static enum exit_status open_sides(struct session *session, struct endpoint_opening sides[2],
+                                   size_t count)
+{
+    size_t together = count == 2 && is_far(sides[0].name) && is_far(sides[1].name) ? 2 : 1;
+
+    for (size_t i = 0; i < count; i += together)
+        if (endpoint_open_together(sides + i, together) < 0)
+            break;
+    session->primary = sides[0].endpoint;
+    session->secondary = sides[1].endpoint;
+    for (size_t i = 0; i < count; i++) {
+        if (sides[i].result < 0) {
+            session->error = sides[i].error;
+            return open_status(sides[i].name, sides[i].result);
+        }
+    }
+    return STATUS_DONE;
+}
+
 enum exit_status session_open(struct session *session, const struct options *options,
                               bool secondary_writable)
 {
-    unsigned sessions = options->sessions ? options->sessions : 1;
+    struct endpoint_opening sides[2] = {0};
+    enum exit_status status;
     int r;
 
     *session = (struct session){.options = options, .sole_writer = -1};
@@ -111,25 +139,25 @@ enum exit_status session_open(struct session *session, const struct options *opt
     r = auth_table_load(options->auth_file, &session->auth, &session->error);
     if (r < 0)
         return STATUS_FAILED;
-    r = endpoint_open_sessions(options->names[0], 0, session->auth, sessions, &session->primary,
-                               &session->error);
-    if (r < 0)
-        return open_status(options->names[0], r);
-    endpoint_stop_by(session->primary, &stop_requested);
-    if (options->name_count < 2)
-        return STATUS_DONE;
-    if (is_same_file(options->names[0], options->names[1])) {
+    for (size_t i = 0; i < options->name_count && i < 2; i++)
+        sides[i] = (struct endpoint_opening){
+            .name = options->names[i],
+            .flags = i == 1 && secondary_writable ? ENDPOINT_WRITABLE : 0,
+            .auth = session->auth,
+            .sessions = options->sessions ? options->sessions : 1,
+        };
+    if (options->name_count == 2 && is_same_file(options->names[0], options->names[1])) {
         errmsg_set(&session->error, 0,
                    "%s and %s are the same, or one lies on the other: name another secondary",
                    options->names[0], options->names[1]);
         return STATUS_REFUSED;
     }
-    r = endpoint_open_sessions(options->names[1], secondary_writable ? ENDPOINT_WRITABLE : 0,
-                               session->auth, sessions, &session->secondary, &session->error);
-    if (r < 0)
-        return open_status(options->names[1], r);
-    endpoint_stop_by(session->secondary, &stop_requested);
-    return STATUS_DONE;
+    status = open_sides(session, sides, options->name_count);
+    if (session->primary)
+        endpoint_stop_by(session->primary, &stop_requested);
+    if (session->secondary)
+        endpoint_stop_by(session->secondary, &stop_requested);
+    return status;
 }
 
 void session_close(struct session *session)

@@ -8,6 +8,7 @@
 #include "checked.h"
 #include "device.h"
 #include "endpoint_kinds.h"
+#include "endpoint_opening.h"
 #include "endpoint_sessions.h"
 #include "target_url.h"
 #include "transport.h"
@@ -75,25 +76,30 @@ int endpoint_open(const char *name, unsigned flags, const struct auth_table *aut
 int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
                            unsigned sessions, struct endpoint **ret, struct errmsg *err)
 {
+    struct endpoint_opening openings[ENDPOINT_SESSIONS_MAX] = {0};
     struct endpoint *opened[ENDPOINT_SESSIONS_MAX];
-    unsigned count = 0;
+    int r = 0;
 
     if (sessions == 0 || sessions > ENDPOINT_SESSIONS_MAX)
         return errmsg_set(err, -EINVAL, "%s: 1 to %d sessions", name, ENDPOINT_SESSIONS_MAX);
-    if (strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) != 0)
-        sessions = 1;
-    while (count < sessions) {
-        int r = endpoint_open(name, flags, auth, &opened[count], err);
-
-        if (r == 0) {
-            count++;
-            continue;
+    if (sessions == 1 || strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) != 0)
+        return endpoint_open(name, flags, auth, ret, err);
+    for (unsigned i = 0; i < sessions; i++)
+        openings[i] =
+            (struct endpoint_opening){.name = name, .flags = flags, .auth = auth, .sessions = 1};
+    endpoint_open_together(openings, sessions);
+    for (unsigned i = 0; i < sessions; i++) {
+        opened[i] = openings[i].endpoint;
+        if (openings[i].result < 0 && r == 0) {
+            r = openings[i].result;
+            *err = openings[i].error;
         }
-        while (count > 0)
-            endpoint_close(opened[--count]);
-        return r;
     }
-    return endpoint_sessions_join(opened, count, ret, err);
+    if (r == 0)
+        return endpoint_sessions_join(opened, sessions, ret, err);
+    for (unsigned i = 0; i < sessions; i++)
+        endpoint_close(opened[i]);
+    return r;
 }
 
 void endpoint_close(struct endpoint *endpoint)

@@ -16,6 +16,7 @@
 
 #include "auth.h"
 #include "endpoint.h"
+#include "endpoint_opening.h"
 #include "tgtd.h"
 #include "transport.h"
 
@@ -220,6 +221,34 @@ static void sessions_share_a_lun(void **state)
     assert_int_equal(endpoint_submit(endpoint, &read), 0);
     endpoint_close(endpoint);
     assert_true(result <= 0);
+}
+
+/* The one that fails says so, the others are open all the same. */
+static void several_luns_open_at_once(void **state)
+{
+    char urls[3][256];
+    struct endpoint_opening openings[3];
+
+    (void)state;
+    if (!available)
+        skip();
+    tgtd_url(&target, "plain", 1, urls[0]);
+    tgtd_url(&target, "plain", 7, urls[1]);
+    tgtd_url(&target, "large", 1, urls[2]);
+    for (int i = 0; i < 3; i++)
+        openings[i] = (struct endpoint_opening){.name = urls[i], .sessions = 1 + (unsigned)i};
+    assert_int_equal(endpoint_open_together(openings, 3), -ENODEV);
+    assert_int_equal(openings[0].result, 0);
+    assert_int_equal(openings[0].endpoint->info.block_size, 512);
+    assert_int_equal(openings[1].result, -ENODEV);
+    assert_null(openings[1].endpoint);
+    assert_non_null(strstr(openings[1].error.text, urls[1]));
+    assert_int_equal(openings[2].result, 0);
+    assert_int_equal(openings[2].endpoint->info.block_size, 4096);
+    endpoint_close(openings[0].endpoint);
+    endpoint_close(openings[2].endpoint);
+    assert_int_equal(endpoint_open_together(openings, 0), -EINVAL);
+    assert_int_equal(endpoint_open_together(openings, ENDPOINT_OPENINGS_MAX + 1), -EINVAL);
 }
 
 struct many {
@@ -505,6 +534,7 @@ int main(void)
         cmocka_unit_test(data_and_map_of_512_byte_blocks),
         cmocka_unit_test(data_and_map_of_4096_byte_blocks),
         cmocka_unit_test(sessions_share_a_lun),
+        cmocka_unit_test(several_luns_open_at_once),
         cmocka_unit_test(many_are_in_flight_at_once),
         cmocka_unit_test(close_with_requests_in_flight),
         cmocka_unit_test(sessions_of_one_process_leave_each_other_alone),
