@@ -10,6 +10,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "commands.h"
+#include "estimate.h"
 #include "report.h"
 #include "safety.h"
 #include "session.h"
@@ -94,6 +95,10 @@ static void note_tail(struct session *session)
 /* What an interrupted copy ends with: what there is of it, and how it goes on. */
 static void tell_interrupted(struct session *session, const struct book *book)
 {
+    if (session->options->dry_run) {
+        errmsg_set(&session->error, 0, "interrupted: the dry run is not complete");
+        return;
+    }
     errmsg_set(&session->error, 0,
                "interrupted: %s holds a part of %s; what was written is flushed, and the same "
                "sync %s",
@@ -232,6 +237,22 @@ static void use_book(const struct session *session, struct book *book, struct sy
     params->checkpoint_seconds = (double)session->options->checkpoint_ms / 1000;
 }
 
+/* What would be copied, and how long that would take. */
+static enum exit_status estimate(struct session *session, const struct sync_params *params,
+                                 const struct book *book, struct report *report)
+{
+    struct sample sample = {.block_size = params->primary->info.block_size};
+    struct sync_params planned = *params;
+    enum exit_status status;
+
+    planned.sample = &sample;
+    status = copy(session, &planned, book, &report->sync);
+    if (status != STATUS_DONE)
+        return status;
+    return estimate_make(session, params->primary, &sample, report->sync.to_copy_bytes,
+                         &report->estimate);
+}
+
 static enum exit_status run(struct session *session, struct book *book, struct report *report)
 {
     struct safety_data data;
@@ -258,10 +279,12 @@ static enum exit_status run(struct session *session, struct book *book, struct r
         return status;
     use_book(session, book, &params);
     report->synced = true;
+    if (params.dry_run)
+        return estimate(session, &params, book, report);
     status = copy(session, &params, book, &report->sync);
-    if (status == STATUS_DONE && !params.dry_run && session->source.analysed)
+    if (status == STATUS_DONE && session->source.analysed)
         status = copy_changed(session, &params, book, &report->sync);
-    if (status == STATUS_DONE && !params.dry_run)
+    if (status == STATUS_DONE)
         status = book_complete(book);
     if (status != STATUS_DONE || !session->options->verify)
         return status;

@@ -80,19 +80,18 @@ static double seconds_left(const struct progress *progress, const struct copy_st
                                          : 0;
 }
 
-/* Six characters at most: "0:07", "59:59", "12h34m", "3d04h", "-:--" when it is not known. */
-static void format_time(double seconds, char to[static 32])
+void progress_time(double seconds, char to[static PROGRESS_TIME_BYTES])
 {
     unsigned long whole = seconds < 8e6 ? (unsigned long)(seconds + 0.5) : 8000000;
 
     if (seconds < 0)
         strcpy(to, "-:--");
     else if (whole < 3600)
-        snprintf(to, 32, "%lu:%02lu", whole / 60, whole % 60);
+        snprintf(to, PROGRESS_TIME_BYTES, "%lu:%02lu", whole / 60, whole % 60);
     else if (whole < 100 * 3600)
-        snprintf(to, 32, "%luh%02lum", whole / 3600, whole / 60 % 60);
+        snprintf(to, PROGRESS_TIME_BYTES, "%luh%02lum", whole / 3600, whole / 60 % 60);
     else
-        snprintf(to, 32, "%lud%02luh", whole / 86400, whole / 3600 % 24);
+        snprintf(to, PROGRESS_TIME_BYTES, "%lud%02luh", whole / 86400, whole / 3600 % 24);
 }
 
 /* Always nine characters, so that the line does not jump about: " 12.5 MiB". */
@@ -113,7 +112,7 @@ static void format_size(double bytes, char to[static 32])
 static void choose_tail(const struct copy_status *status, double share, double rate, double left,
                         size_t room, char to[static PROGRESS_LINE_BYTES])
 {
-    char done[32], all[32], speed[32], time[32];
+    char done[32], all[32], speed[32], time[PROGRESS_TIME_BYTES];
     double mapped = status->scanned_bytes > 0
                         ? 100 * (double)status->todo_bytes / (double)status->scanned_bytes
                         : 0;
@@ -122,7 +121,7 @@ static void choose_tail(const struct copy_status *status, double share, double r
     format_size((double)status->done_bytes, done);
     format_size((double)progress_expected_bytes(status), all);
     format_size(rate, speed);
-    format_time(left, time);
+    progress_time(left, time);
     for (int length = 0; length < 4; length++) {
         switch (length) {
         case 0:

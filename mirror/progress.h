@@ -38,6 +38,12 @@ void progress_clear(struct progress *progress);
  * part of the LUN that no map has told about yet. */
 uint64_t progress_expected_bytes(const struct copy_status *status);
 
+#define PROGRESS_TIME_BYTES 32
+
+/* Six characters at most: "0:07", "59:59", "12h34m", "3d04h"; "-:--" for what is not known,
+ * below 0. */
+void progress_time(double seconds, char to[static PROGRESS_TIME_BYTES]);
+
 #define PROGRESS_LINE_BYTES 512
 
 /* The bar's line for a terminal of this many columns, one column short of it at most. seconds_left

@@ -97,6 +97,21 @@ static uint64_t lun_bytes(const struct report *report)
     return primary ? primary->info.blocks * primary->info.block_size : 0;
 }
 
+static void add_estimate(struct json_object *object, const struct estimate *estimate)
+{
+    static const char *const words[] = {[ESTIMATE_SAMPLE] = "sample", [ESTIMATE_RATE] = "rate"};
+
+    if (estimate->basis == ESTIMATE_NONE) {
+        json_add_null(object, "estimate_from");
+        return;
+    }
+    json_add_text(object, "estimate_from", words[estimate->basis]);
+    json_add_seconds(object, "estimated_seconds", estimate->seconds);
+    json_add_number(object, "estimated_bytes_per_second", estimate->bytes_per_second);
+    if (estimate->basis == ESTIMATE_SAMPLE)
+        json_add_number(object, "sample_bytes", estimate->sample.bytes);
+}
+
 static void sync_json(const struct report *report)
 {
     const struct sync_result *sync = &report->sync;
@@ -110,6 +125,8 @@ static void sync_json(const struct report *report)
     json_add_number(object, "resumed_bytes", sync->resumed_bytes);
     json_add_number(object, "to_copy_bytes", sync->to_copy_bytes);
     json_add_number(object, "to_empty_bytes", sync->to_empty_bytes);
+    if (report->dry_run)
+        add_estimate(object, &report->estimate);
     json_add_number(object, "read_bytes", sync->read_bytes);
     json_add_number(object, "written_bytes", sync->written_bytes);
     json_add_number(object, "unmapped_bytes", sync->unmapped_bytes);
@@ -154,6 +171,25 @@ static void mapped_row(const struct sync_result *sync)
     row("mapped", sync->mapped_bytes, more);
 }
 
+/* What it will take, and how that is known. */
+static void estimate_row(const struct report *report)
+{
+    const struct estimate *estimate = &report->estimate;
+    char time[PROGRESS_TIME_BYTES], rate[SIZE_TEXT_BYTES], sample[SIZE_TEXT_BYTES];
+
+    if (estimate->basis == ESTIMATE_NONE)
+        return;
+    progress_time(estimate->seconds, time);
+    size_text(estimate->bytes_per_second, rate, sizeof(rate));
+    printf("%-12s %12s  ", "time", time);
+    if (estimate->basis == ESTIMATE_RATE)
+        printf("(estimated: at the %s/s of --rate, if both sides keep up with it)\n", rate);
+    else
+        printf("(estimated: a sample of %s was read from %s at %s/s; %s may be slower)\n",
+               size_text(estimate->sample.bytes, sample, sizeof(sample)),
+               report->session->primary->info.name, rate, report->session->secondary->info.name);
+}
+
 static void sync_table(const struct report *report)
 {
     const struct sync_result *sync = &report->sync;
@@ -168,6 +204,7 @@ static void sync_table(const struct report *report)
     if (report->dry_run) {
         row("to copy", sync->to_copy_bytes, "");
         row("to empty", sync->to_empty_bytes, "  (dry run: nothing was written)");
+        estimate_row(report);
         return;
     }
     row("copied", sync->written_bytes, "");

@@ -8,6 +8,7 @@
 
 #include "checker.h"
 #include "endpoint.h"
+#include "estimate.h"
 #include "exit_status.h"
 #include "session.h"
 #include "sync.h"
@@ -20,7 +21,8 @@ struct report {
     bool dry_run;
     bool synced; /* sync is filled */
     struct sync_result sync;
-    bool compared; /* verify is filled: a comparison was begun */
+    struct estimate estimate; /* with dry_run and synced */
+    bool compared;            /* verify is filled: a comparison was begun */
     struct verify_result verify;
     bool checked; /* checks is filled */
     struct checker_reports checks;

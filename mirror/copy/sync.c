@@ -11,6 +11,7 @@
 #include "map_reader.h"
 #include "mover.h"
 #include "plan.h"
+#include "sample.h"
 
 /* A target that is restarted so often before the next checkpoint is not worth the trouble. */
 #define MAX_ROLLBACKS 5
@@ -50,6 +51,8 @@ static int add_job(struct sync *sync, const struct job *job)
 
         if (r < 0)
             return r;
+        if (job->kind == JOB_COPY && sync->params->sample)
+            sample_add(sync->params->sample, part.lba, part.blocks);
         left += part.blocks;
         at = gap.end;
     }

@@ -12,6 +12,7 @@
 #include "extent_runs.h"
 
 struct range_set;
+struct sample;
 
 struct sync_params {
     struct endpoint *primary;
@@ -28,6 +29,7 @@ struct sync_params {
     bool need_map;
     bool secondary_is_zero; /* it was read, and there is nothing but zeros on it */
     bool dry_run;           /* plan only; nothing is read or written */
+    struct sample *sample;  /* is told what is planned to be copied; or NULL */
     /* What an earlier run did and flushed: nothing is done about it any more. NULL: nothing. */
     const struct range_set *done;
     /* Called about every checkpoint_seconds, and at the end, however that comes about: everything

@@ -270,6 +270,30 @@ class Sync(rig.Case):
         self.assertEqual(rig.digest(secondary), before)
         self.assertFalse((self.folder / "state").exists())
 
+    def test_a_dry_run_tells_how_long_it_takes_and_how_it_knows(self):
+        primary = self.file("a", 16 * MIB, [(MIB, 2 * MIB), (8 * MIB, 2 * MIB)])
+        secondary = self.file("b", 16 * MIB)
+        got = self.sync_json("--dry-run", primary, secondary)
+        self.assertEqual(got["estimate_from"], "sample")
+        self.assertEqual(got["sample_bytes"], 4 * MIB)
+        self.assertAlmostEqual(got["estimated_seconds"],
+                               4 * MIB / got["estimated_bytes_per_second"], delta=0.001)
+        got = self.sync_json("--dry-run", "--rate=64K", primary, secondary)
+        self.assertEqual(got["estimate_from"], "rate")
+        self.assertEqual(got["estimated_seconds"], 64)
+        self.assertEqual(got["estimated_bytes_per_second"], 65536)
+        said = self.expect(DONE, "sync", "--dry-run", primary, secondary).out.splitlines()[-1]
+        self.assertRegex(said, r"^time +0:00  \(estimated: a sample of 4 MiB was read from "
+                               rf"{primary} at .*/s; {secondary} may be slower\)$")
+        said = self.expect(DONE, "sync", "--dry-run", "--rate=64K", primary, secondary).out
+        self.assertRegex(said.splitlines()[-1], r"^time +1:04  \(estimated: at the 64 KiB/s of ")
+
+    def test_a_dry_run_with_nothing_to_copy_estimates_nothing(self):
+        primary = self.file("a", MIB)
+        got = self.sync_json("--dry-run", primary, self.file("b", MIB))
+        self.assertIsNone(got["estimate_from"])
+        self.assertNotIn("estimated_seconds", got)
+
     def test_a_full_source_map_copies_everything(self):
         primary = self.file("a", 4 * MIB, [(MIB, MIB)])
         got = self.sync_json("--source-map=full", primary, self.file("b", 4 * MIB))
