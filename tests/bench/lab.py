@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The handler beside bare ones, tcmu-runner's qcow handler and LIO's fileio, in the lab."""
 
+import os
 import statistics
 import subprocess
 
@@ -22,6 +23,11 @@ BACKENDS = {
     "fileio": "LIO fileio (kernel)",
 }
 TRANSPORTS = {"iscsi": "over iSCSI", "loop": "over tcm_loop"}
+EMULATIONS = {
+    "kvm": "KVM",
+    "tcg": "TCG: times are 10 to 20 times the real ones",
+    "counted": "TCG, one processor, 8 ns an instruction",
+}
 BARE = ("inline", "worker")
 BARE_LIMIT, QCOW_LIMIT = 0.95, 1.1
 STORAGES = {"cached": "all cached", "slow": "not cached, a disk with 5 ms of delay"}
@@ -92,18 +98,20 @@ def run(options, checks, repository):
     runs = len(WORKLOADS) * len(BACKENDS) * len(places) * options.rounds
     command = [
         repository / "tools/lab/lab", "run", f"--build={options.build}",
-        f"--timeout={400 + runs * (options.seconds + 15)}",
+        f"--timeout={400 + runs * (round(options.seconds) + (40 if options.counted else 15))}",
         repository / "tests/bench/guest/disks.sh",
         str(options.rounds), str(options.seconds), "64M" if options.small else "512M",
         ",".join(options.transports), ",".join(options.storages),
     ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | ({"LAB_ACCEL": "counted"} if options.counted else {})
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     output = f"{result.stdout}\n{result.stderr}"
     values = measured(result.stdout)
-    emulation = "KVM" if "accel kvm" in result.stdout else "TCG: times are 10 to 20 times the real ones"
+    emulation = next((words for accel, words in EMULATIONS.items()
+                      if f"accel {accel}\n" in result.stdout), "?")
     for place in places:
         rows = list(rows_of(values, place, options, checks, output))
         table.show(f"LUNs {TRANSPORTS[place[0]]} in one guest ({emulation}), {STORAGES[place[1]]}, "
-                   f"medians over {options.rounds} interleaved round(s) of {options.seconds} s",
+                   f"medians over {options.rounds} interleaved round(s) of {options.seconds:g} s",
                    ["workload", "target", "unit", "median", "spread", "ours / it"], rows)
     show_verdicts(values, places, options.rounds)

@@ -2,12 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # KVM or emulation. Sourced by `lab`.
+#
+# "counted" is emulation of one processor whose clock goes by the instructions it executes (8 ns
+# each), and runs ahead when there is nothing to do: what programs measure then is what they cost,
+# however busy this machine is.
 # shellcheck disable=SC2154,SC2034 # variables shared with lab and boot-files.sh
 #
 # /dev/kvm may be there and not work: the guest hangs, or qemu aborts. So KVM is used only after a
 # probe guest has really booted under it. The answer is remembered until the machine boots again.
 
 readonly probe_seconds=25
+
+# Without what is fast in silicon and slow in emulation: `rep movsb` goes byte by byte (the kernel
+# copies 2 to 4 times as fast without ERMS), AVX through helper functions; SMAP, SMEP and five-level
+# page tables only cost time.
+readonly emulated_cpu="max,erms=off,fsrm=off,avx=off,avx2=off,smap=off,smep=off,la57=off"
 
 # Boots the lab's own kernel and initramfs, which say "lab: alive" and restart when so asked.
 kvm_boots() {
@@ -45,13 +54,11 @@ choose_accel() {
   fi
   case $accel in
     kvm) accel_arguments=(-accel kvm -cpu host) ;;
-    # Without what is fast in silicon and slow in emulation: `rep movsb` goes byte by byte (the
-    # kernel copies 2 to 4 times as fast without ERMS), AVX through helper functions; SMAP, SMEP and
-    # five-level page tables only cost time.
-    tcg)
-      accel_arguments=(-accel "tcg,thread=multi"
-        -cpu "max,erms=off,fsrm=off,avx=off,avx2=off,smap=off,smep=off,la57=off")
+    tcg) accel_arguments=(-accel "tcg,thread=multi" -cpu "$emulated_cpu") ;;
+    counted)
+      accel_arguments=(-accel "tcg,thread=single" -icount "shift=3,sleep=off" -cpu "$emulated_cpu")
+      cpus=1
       ;;
-    *) die "LAB_ACCEL is kvm or tcg, not '$accel'" ;;
+    *) die "LAB_ACCEL is kvm, tcg or counted, not '$accel'" ;;
   esac
 }

@@ -12,7 +12,8 @@
 # slow (nothing in it, and 5 ms more for every read and write of the disk below), or both.
 # shellcheck source-path=SCRIPTDIR/../../..
 . "$LAB_REPO/tools/lab/guest/lib.sh"
-rounds=$1 seconds=$2 size=$3
+rounds=$1 size=$3
+milliseconds=$(awk -v seconds="$2" 'BEGIN { printf "%d", seconds * 1000 }')
 IFS=, read -r -a transports <<<"$4"
 IFS=, read -r -a storages <<<"$5"
 
@@ -88,21 +89,25 @@ slow_device() { # DEVICE
 }
 
 # One fio for the backends given, in turn, each begun with nothing left to write back; prints a line
-# `BACKEND VALUE` for each: IOPS of small, MiB/s of large requests.
+# `BACKEND VALUE` for each: IOPS of small, MiB/s of large requests. The first job shares the
+# processor with what the last fio left behind, so it is run once for nothing.
 measure() { # RW BLOCK_SIZE DEPTH BACKEND...
-  local rw=$1 bytes=$2 depth=$3 backend job_options=() direction='read'
+  local rw=$1 bytes=$2 depth=$3 job backend job_options=() direction='read'
   shift 3
   case $rw in
     *write) direction='write' ;;
   esac
-  for backend in "$@"; do
-    job_options+=(--name="$backend" --stonewall --filename="${disk[$backend]}" --rw="$rw" --bs="$bytes"
-      --iodepth="$depth" --direct=1 --ioengine=libaio --time_based --runtime="$seconds" --ramp_time=1
+  for job in settle "$@"; do
+    backend=${job/settle/$1}
+    job_options+=(--name="$job" --stonewall --filename="${disk[$backend]}" --rw="$rw" --bs="$bytes"
+      --iodepth="$depth" --direct=1 --ioengine=libaio --time_based --runtime="${milliseconds}ms"
+      --ramp_time="$((milliseconds < 1000 ? milliseconds / 2 : 1000))ms"
       --randrepeat=0 --exec_prerun=sync)
   done
   fio --output-format=json "${job_options[@]}" | sed -n '/^{/,$p' |
     jq -r --arg direction "$direction" --arg bytes "$bytes" '.jobs[] | .jobname as $name
       | if .error != 0 then error("fio: error \(.error)") else .[$direction] end
+      | select($name != "settle")
       | if $bytes == "4k" then .iops else .bw_bytes / 1048576 end | "\($name) \(.)"'
 }
 
