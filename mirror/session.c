@@ -146,6 +146,8 @@ enum exit_status session_open(struct session *session, const struct options *opt
             .auth = session->auth,
             .sessions = options->sessions ? options->sessions : 1,
         };
+    if (options->reserve)
+        sides[1].sessions = 1; /* a reservation is one session's */
     if (options->name_count == 2 && is_same_file(options->names[0], options->names[1])) {
         errmsg_set(&session->error, 0,
                    "%s and %s are the same, or one lies on the other: name another secondary",

@@ -185,7 +185,7 @@ static int check_request(const struct endpoint *endpoint, const struct endpoint_
     if (request->op == ENDPOINT_FLUSH)
         return 0;
     if (request->op == ENDPOINT_RESERVE)
-        return request->reservation && info->is_scsi ? 0 : -EINVAL;
+        return request->reservation && info->can_reserve ? 0 : -EINVAL;
     if (request->blocks == 0)
         return -EINVAL;
     if (!range_within(request->lba, request->blocks, info->blocks))
@@ -268,26 +268,17 @@ int endpoint_run(struct endpoint *endpoint, struct endpoint_request *request)
 
 int endpoint_reserve(struct endpoint *endpoint, uint64_t owner, bool take_over, struct errmsg *err)
 {
-    unsigned sessions = endpoint->info.sessions ? endpoint->info.sessions : 1;
+    const struct endpoint_reservation reservation = {.owner = owner, .take_over = take_over};
+    struct endpoint_request request = {.op = ENDPOINT_RESERVE, .reservation = &reservation};
 
-    if (!endpoint->info.is_scsi)
+    if (!endpoint->info.can_reserve)
         return errmsg_set(err, -EOPNOTSUPP,
                           "%s: it cannot be reserved (--reserve): it is no logical unit of a SCSI "
                           "target",
                           endpoint->info.name);
-    for (unsigned i = 0; i < sessions; i++) {
-        const struct endpoint_reservation reservation = {.owner = owner,
-                                                         .take_over = take_over,
-                                                         .shared = sessions > 1,
-                                                         .session = i};
-        struct endpoint_request request = {.op = ENDPOINT_RESERVE, .reservation = &reservation};
-
-        if (endpoint_run(endpoint, &request) < 0) {
-            *err = request.error;
-            return request.result;
-        }
-    }
-    return 0;
+    if (endpoint_run(endpoint, &request) < 0)
+        *err = request.error;
+    return request.result;
 }
 
 int endpoint_forget(struct endpoint *endpoint, struct errmsg *err)

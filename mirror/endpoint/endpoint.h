@@ -39,12 +39,11 @@ struct endpoint_info {
     bool any_block_size;       /* a raw file: see endpoint_match_block_size */
     bool thin;                 /* LBPME, or a sparse file */
     bool unmapped_reads_zeros; /* LBPRZ: deallocated blocks are promised to read as zeros */
-    bool can_map;      /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
-    bool can_bitmap;   /* announces an allocation bitmap (docs/bitmap.md) */
-    bool by_bitmap;    /* ENDPOINT_MAP reads that; see endpoint_ask_bitmap */
-    bool is_scsi;      /* a logical unit, not a file */
-    unsigned sessions; /* 0: one */
-    bool can_unmap;    /* ENDPOINT_ZERO deallocates; told also when opened read-only */
+    bool can_map;     /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
+    bool can_bitmap;  /* announces an allocation bitmap (docs/bitmap.md) */
+    bool by_bitmap;   /* ENDPOINT_MAP reads that; see endpoint_ask_bitmap */
+    bool can_reserve; /* takes an ENDPOINT_RESERVE: one session to a logical unit */
+    bool can_unmap;   /* ENDPOINT_ZERO deallocates; told also when opened read-only */
     uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
     uint32_t optimal_transfer_blocks;  /* a longer READ or WRITE may take its time; 0: not told */
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
@@ -72,12 +71,10 @@ enum endpoint_op {
 /* The two uppermost bytes of an owner, by which a copy of thinmirror's is known. */
 #define ENDPOINT_OWNER_MARK (UINT64_C(0x544D) << 48)
 
-/* What is reserved, and for whom. */
+/* For whom it is reserved. */
 struct endpoint_reservation {
     uint64_t owner; /* the copy it is for; the lowest 16 bits do not count */
     bool take_over; /* what this owner has already is left of a process that is gone */
-    bool shared;    /* by several sessions */
-    unsigned session;
 };
 
 /* The caller owns it, its buffers and its list, and keeps them until done() is called. */
@@ -177,10 +174,11 @@ int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err);
 /* Reserves the LUN, so that nobody else writes to it until the endpoint is closed: a persistent
  * reservation, WRITE EXCLUSIVE. It is there again after a lost connection; when it is not, or is
  * somebody else's, the endpoint fails, with -ENOLCK or -EBADE. owner: ENDPOINT_OWNER_MARK and a
- * number of the copy's own, the lowest 16 bits 0. take_over: what this owner holds is left of a
- * process that is gone, and is taken over. -EBADE with a sentence: somebody else has reserved it,
- * or has keys there that do not go with that; -EOPNOTSUPP: it cannot be reserved. Nothing may be in
- * flight. After an error the endpoint is to be closed. */
+ * number of the copy's own, the lowest 16 bits 0; no two processes may use the same one at a time,
+ * as an iSCSI session is made anew in its name and ends an older one. take_over: what this owner
+ * holds is left of a process that is gone, and is taken over. -EBADE with a sentence: somebody else
+ * has reserved it; -EOPNOTSUPP: it cannot be reserved, be it that it has several sessions. Nothing
+ * may be in flight. After an error the endpoint is to be closed. */
 int endpoint_reserve(struct endpoint *endpoint, uint64_t owner, bool take_over, struct errmsg *err);
 
 /* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file. */

@@ -81,9 +81,7 @@ struct scsi_unit {
 struct scsi_reservation {
     bool registered; /* key is known to the target */
     bool held;       /* it was reserved: from now on it has to stay so */
-    bool holder;     /* by this session, not by another one of this copy */
     bool renew;      /* the session is a new one */
-    uint8_t type;
     uint64_t owner;
     uint64_t key;
     uint64_t next_key; /* being registered */

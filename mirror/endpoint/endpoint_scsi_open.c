@@ -342,7 +342,7 @@ int endpoint_scsi_open(const char *name, const char *kind, struct transport *tra
     endpoint->base.ops = &scsi_endpoint_ops;
     endpoint->base.info.name = endpoint->name;
     endpoint->base.info.kind = kind;
-    endpoint->base.info.is_scsi = true;
+    endpoint->base.info.can_reserve = true;
     endpoint->base.info.writable = flags & ENDPOINT_WRITABLE;
     endpoint->transport = transport;
     endpoint->retry_for_ms = RETRY_FOR_MS;

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "endpoint_scsi.h"
 
-/* ENDPOINT_RESERVE: a persistent reservation (SPC-4 5.13) for the time of a copy. A registration
- * belongs to a session, the reservation to the registration that made it. So every session
- * registers a key of its own; the first one also reserves, WRITE EXCLUSIVE when it is the only one,
- * otherwise WRITE EXCLUSIVE - REGISTRANTS ONLY. All keys of a copy have the upper 48 bits in
- * common, its owner.
+/* ENDPOINT_RESERVE: a persistent reservation (SPC-4 5.13), WRITE EXCLUSIVE, for the time of a copy.
+ * A registration belongs to an I_T nexus, the reservation to the registration that made it. All
+ * keys of a copy have the upper 48 bits in common, its owner.
  *
- *   RESERVE, first session    look, register, take over what is left of an earlier run, reserve
- *   RESERVE, the others       register
+ *   RESERVE                   look, register, take over what is left of an earlier run, reserve
  *   recheck, same session     look: it must still be there
  *   recheck, new session      look, register again with a new key, take over from the old one, look
  *   close                     release, end the registration
  *
- * A target keeps the registration of a session that is gone (LIO: for the next one with the same
- * ISID, tgt: for nobody). PREEMPT moves what it has to the new one without a gap; that the old key
- * is not there any more is a RESERVATION CONFLICT, which is fine. */
+ * What a session that is gone has registered is the next one's for a target that goes by the ISID,
+ * as LIO does, and nobody's for one that counts sessions, as tgt does. PREEMPT moves what it has to
+ * the new one without a gap; that the old key is not there any more is a RESERVATION CONFLICT,
+ * which is fine. LIO, for its part, refuses everything but registering to a session that has the
+ * name of the holder and another ISID, PREEMPT and a registrant's WRITE included (target_core_pr.c,
+ * isid_mismatch). So the ISID is made of the owner, that a later process can have it again, and
+ * several sessions cannot share a reservation. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,6 +31,8 @@
 #define KEYS_MAX           256
 #define KEYS_REPLY_BYTES   (8 + KEYS_MAX * 8)
 #define NONCE_MASK         UINT64_C(0xFFFF)
+#define NONCE_BITS         16
+#define TYPE               RESERVATION_WRITE_EXCLUSIVE
 #define RELEASE_TIMEOUT_MS 5000
 #define RELEASE_ATTEMPTS   8 /* past unit attentions */
 
@@ -77,6 +80,16 @@ static void end_badly(struct scsi_command *command, int error, const char *why)
     scsi_command_finish(command);
 }
 
+/* Linux' own target ends every change with this (2/08/00) when it cannot write it to a file. */
+static void explain_kernel_target(char *text, size_t size)
+{
+    size_t used = strlen(text);
+
+    snprintf(text + used, size - used,
+             " (a Linux target says this when the folder pr is missing where "
+             "/sys/kernel/config/target/dbroot points to there)");
+}
+
 static void end_with(struct scsi_command *command, const struct outcome *outcome)
 {
     char text[512];
@@ -87,9 +100,12 @@ static void end_with(struct scsi_command *command, const struct outcome *outcome
                       ? "it can be reserved by root only"
                       : "it cannot be reserved (--reserve): its target has no persistent "
                         "reservations");
-    else
-        end_badly(command, outcome->error,
-                  scsi_outcome_describe(outcome, &command->request, text, sizeof(text)));
+    else {
+        scsi_outcome_describe(outcome, &command->request, text, sizeof(text));
+        if (outcome->has_sense && outcome->sense.asc_ascq == ASC_COMMUNICATION_FAILURE)
+            explain_kernel_target(text, sizeof(text));
+        end_badly(command, outcome->error, text);
+    }
 }
 
 static void send_in(struct scsi_command *command, enum reservation_query query, size_t length,
@@ -112,8 +128,7 @@ static void send_out(struct scsi_command *command, enum reservation_action actio
     _Static_assert(sizeof(command->small) >= RESERVATION_LIST_BYTES, "room for the list");
     reservation_list_encode(command->small, key, action_key);
     scsi_command_data(command, TRANSPORT_DATA_OUT, command->small, RESERVATION_LIST_BYTES);
-    command->request.cdb_length =
-        cdb_reserve_out(command->request.cdb, action, command->endpoint->reservation.type);
+    command->request.cdb_length = cdb_reserve_out(command->request.cdb, action, TYPE);
     command->step = step;
     scsi_command_next(command);
 }
@@ -173,21 +188,20 @@ static void look_done(struct scsi_command *command, const struct outcome *outcom
     const struct endpoint_request *user = command->user;
     struct scsi_reservation *own = &command->endpoint->reservation;
     struct reservation found;
-    bool first = user && user->reservation->session == 0;
 
     if (outcome->verdict != VERDICT_GOOD)
         end_with(command, outcome);
     else if (reservation_decode(command->reply, command->request.transferred, &found) < 0)
         end_badly(command, -EIO, "what it says of its reservation cannot be understood");
-    else if (first && !found.held)
+    else if (user && !found.held)
         register_key(command);
-    else if (!found.held || !is_own(own, found.key) || (first && !user->reservation->take_over))
+    else if (!found.held || !is_own(own, found.key) || (user && !user->reservation->take_over))
         tell_holder(command, &found);
     else if (user)
         register_key(command);
     else if (own->renew)
-        register_again(command, own->holder ? found.key : own->key);
-    else if (own->holder && found.key != own->key)
+        register_again(command, found.key);
+    else if (found.key != own->key)
         tell_holder(command, &(struct reservation){0});
     else
         end_well(command);
@@ -212,18 +226,19 @@ static void register_done(struct scsi_command *command, const struct outcome *ou
                   "than this copy");
         return;
     }
+    /* Also when the target says that something went wrong it may have kept the key. */
+    if (outcome->verdict != VERDICT_UNSUPPORTED) {
+        own->key = own->next_key;
+        own->registered = true;
+    }
     if (outcome->verdict != VERDICT_GOOD) {
         end_with(command, outcome);
         return;
     }
-    own->key = own->next_key;
-    own->registered = true;
     if (!command->user)
         send_out(command, RESERVATION_PREEMPT, own->key, own->old_key, old_gone);
-    else if (own->holder)
-        send_in(command, RESERVATION_READ_KEYS, KEYS_REPLY_BYTES, keys_done);
     else
-        end_well(command);
+        send_in(command, RESERVATION_READ_KEYS, KEYS_REPLY_BYTES, keys_done);
 }
 
 /* The keys that are left of an earlier run come to the beginning of the reply. */
@@ -241,18 +256,9 @@ static void keys_done(struct scsi_command *command, const struct outcome *outcom
     }
     count =
         reservation_keys_decode(command->reply, command->request.transferred, keys, KEYS_MAX, &all);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         if (is_own(own, keys[i]) && keys[i] != own->key)
             keys[stale++] = keys[i];
-        else if (!is_own(own, keys[i]) && own->type == RESERVATION_WRITE_EXCLUSIVE_REGISTRANTS)
-            count = -EBADE;
-    }
-    if (count == -EBADE || (count >= 0 && !all)) {
-        end_badly(command, -EBADE,
-                  "other initiators have registered there and could write to it in spite of a "
-                  "reservation for several sessions: use one session, or end their registrations");
-        return;
-    }
     if (count < 0) {
         end_badly(command, -EIO, "its list of registrations cannot be understood");
         return;
@@ -297,20 +303,25 @@ static void reserve_done(struct scsi_command *command, const struct outcome *out
 
 int scsi_reservation_submit(struct scsi_endpoint *endpoint, struct endpoint_request *user)
 {
-    const struct endpoint_reservation *wanted = user->reservation;
-    struct scsi_command *command = scsi_command_new(endpoint, user);
+    struct transport *transport = endpoint->transport;
+    uint64_t owner = user->reservation->owner & ~NONCE_MASK;
+    struct scsi_command *command;
+    int r = transport->ops->adopt
+                ? transport->ops->adopt(transport, (uint32_t)(owner >> NONCE_BITS))
+                : 0;
 
+    if (r < 0) {
+        scsi_endpoint_fail(endpoint, r, "its target does not let this initiator in again");
+        user->error = endpoint->failure;
+        return r;
+    }
+    command = scsi_command_new(endpoint, user);
     if (!command || !scsi_command_reply(command, RESERVATION_REPLY_BYTES)) {
         if (command)
             scsi_command_free(command);
         return errmsg_set(&user->error, -ENOMEM, "%s: out of memory", endpoint->name);
     }
-    endpoint->reservation = (struct scsi_reservation){
-        .owner = wanted->owner & ~NONCE_MASK,
-        .holder = wanted->session == 0,
-        .type =
-            wanted->shared ? RESERVATION_WRITE_EXCLUSIVE_REGISTRANTS : RESERVATION_WRITE_EXCLUSIVE,
-    };
+    endpoint->reservation = (struct scsi_reservation){.owner = owner};
     scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, RESERVATION_REPLY_BYTES);
     command->request.cdb_length =
         cdb_reserve_in(command->request.cdb, RESERVATION_READ, RESERVATION_REPLY_BYTES);
@@ -340,7 +351,7 @@ static bool run_out(struct scsi_endpoint *endpoint, enum reservation_action acti
                                             .iov_count = 1,
                                             .timeout_ms = RELEASE_TIMEOUT_MS};
 
-        request.cdb_length = cdb_reserve_out(request.cdb, action, own->type);
+        request.cdb_length = cdb_reserve_out(request.cdb, action, TYPE);
         transport_run(endpoint->transport, &request);
         verdict = scsi_outcome(&request).verdict;
     }
@@ -350,17 +361,17 @@ static bool run_out(struct scsi_endpoint *endpoint, enum reservation_action acti
 void scsi_reservation_release(struct scsi_endpoint *endpoint, bool reachable)
 {
     struct scsi_reservation *own = &endpoint->reservation;
-    bool released = reachable;
+    bool released = reachable, was_held = own->held;
 
     if (!own->registered)
         return;
     endpoint->transport->reconnect_ms = 0; /* a connection that is lost now stays lost */
-    if (released && own->holder)
+    if (released)
         released = run_out(endpoint, RESERVATION_RELEASE);
     if (reachable)
         released = run_out(endpoint, RESERVATION_REGISTER) && released;
     own->registered = own->held = false;
-    if (!released)
+    if (!released && was_held)
         log_warning("%s: its reservation could not be given back; sync --resume --reserve takes it "
                     "over",
                     endpoint->name);

@@ -155,7 +155,6 @@ static struct parcel *new_parcel(struct worker *worker, const struct endpoint_re
                                                 .iov = request->iov,
                                                 .iov_count = request->iov_count,
                                                 .map = request->map,
-                                                .reservation = request->reservation,
                                                 .done = parcel_done,
                                                 .opaque = parcel};
     return parcel;
@@ -200,15 +199,12 @@ static int submit_flush(struct sessions *all, struct endpoint_request *request)
 static int sessions_submit(struct endpoint *base, struct endpoint_request *request)
 {
     struct sessions *all = (struct sessions *)base;
-    struct worker *worker = &all->workers[0];
     bool transfer = request->op == ENDPOINT_READ || request->op == ENDPOINT_WRITE;
     struct parcel *parcel;
 
     if (request->op == ENDPOINT_FLUSH)
         return submit_flush(all, request);
-    if (request->op == ENDPOINT_RESERVE)
-        worker = &all->workers[request->reservation->session];
-    parcel = new_parcel(transfer ? least_busy(all) : worker, request);
+    parcel = new_parcel(transfer ? least_busy(all) : &all->workers[0], request);
     if (!parcel)
         return -ENOMEM;
     parcel->user = request;
@@ -382,7 +378,8 @@ static struct sessions *sessions_new(struct endpoint *const endpoints[], unsigne
     if (!all)
         return NULL;
     all->base = (struct endpoint){.ops = &sessions_ops, .info = endpoints[0]->info};
-    all->count = all->base.info.sessions = count;
+    all->count = count;
+    all->base.info.can_reserve = false; /* by one of them: the others could not write */
     all->can_unmap = endpoints[0]->info.can_unmap;
     all->event = event_open();
     pthread_mutex_init(&all->lock, NULL);

@@ -97,6 +97,10 @@ static void set_isid(struct iscsi_context *context, unsigned number)
     static _Atomic uint32_t process_part;
     uint32_t part = atomic_load(&process_part), random = 0;
 
+    if (number & SESSION_FIXED) {
+        iscsi_set_isid_random(context, number & SESSION_FIXED_MASK, SESSION_FIXED_QUALIFIER);
+        return;
+    }
     if (part == 0) {
         if (getrandom(&random, sizeof(random), 0) != sizeof(random))
             random = (uint32_t)getpid();

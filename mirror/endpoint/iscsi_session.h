@@ -15,6 +15,11 @@ struct iscsi_credentials;
  * 6.3.5). */
 unsigned session_new_number(void);
 
+/* With a number of 24 bits: that of a session which is the same in every process. */
+#define SESSION_FIXED           (1U << 31)
+#define SESSION_FIXED_MASK      0xFFFFFFU
+#define SESSION_FIXED_QUALIFIER 0xFFFF /* which no other session gets to */
+
 /* shown: the URL for messages. credentials may be NULL. The context is the caller's, who ends it
  * with iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
  * -ECONNREFUSED, -ETIMEDOUT, -EACCES (CHAP or access control), -ENODEV (no such target), ... */

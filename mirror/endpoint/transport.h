@@ -56,6 +56,10 @@ struct transport_ops {
     /* As endpoint_ops.poll and service. */
     int (*poll)(struct transport *transport, struct pollfd *ret);
     int (*service)(struct transport *transport, short revents);
+    /* Ends the session and logs in anew, as the initiator port of this number (24 bits), which is
+     * the same in every process. With nothing in flight, not from done(). -errno: the transport is
+     * of no more use. NULL: it always is the same initiator port. */
+    int (*adopt)(struct transport *transport, uint32_t number);
 };
 
 #define TRANSPORT_TARGET_BYTES 256

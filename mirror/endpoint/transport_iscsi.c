@@ -491,12 +491,30 @@ static void iscsi_transport_close(struct transport *base)
     free(transport);
 }
 
+static int iscsi_adopt(struct transport *base, uint32_t number)
+{
+    struct iscsi_transport *transport = (struct iscsi_transport *)base;
+    struct iscsi_context *context = transport->context;
+
+    if (transport->dead || !context)
+        return -ENOTCONN;
+    transport->context = NULL;
+    session_logout(context);
+    iscsi_destroy_context(context);
+    transport->number = SESSION_FIXED | (number & SESSION_FIXED_MASK);
+    if (try_login(transport) < 0)
+        transport->dead = -ENOTCONN;
+    transport->moved_ms = monotonic_ms();
+    return transport->dead;
+}
+
 static const struct transport_ops iscsi_ops = {
     .kind = "iscsi",
     .close = iscsi_transport_close,
     .submit = iscsi_submit,
     .poll = iscsi_poll,
     .service = iscsi_transport_service,
+    .adopt = iscsi_adopt,
 };
 
 /* libiscsi writes with writev(2), which raises SIGPIPE when the target has gone. Left alone when

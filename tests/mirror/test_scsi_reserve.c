@@ -143,7 +143,7 @@ static void one_of_ours_takes_a_take_over(void **state)
 {
     struct fixture *fixture = *state;
 
-    fake_reservation_add(fixture->target, OWNER | 1, RESERVATION_WRITE_EXCLUSIVE_REGISTRANTS);
+    fake_reservation_add(fixture->target, OWNER | 1, RESERVATION_WRITE_EXCLUSIVE);
     fake_reservation_add(fixture->target, OWNER | 2, 0);
     fake_reservation_add(fixture->target, STRANGER, 0);
     assert_int_equal(reserve(fixture, false), -EBADE);
