@@ -32,7 +32,7 @@ declare -A packages=(
   # What tools/demo --native shows its copy with.
   [demo]="e2fsprogs jq procps"
 
-  [bench]="tgt partclone qemu-utils qemu-block-extra libiscsi-bin fio jq util-linux procps e2fsprogs xfsprogs dmsetup"
+  [bench]="tgt libnbd-bin partclone qemu-utils qemu-block-extra libiscsi-bin fio jq util-linux procps e2fsprogs xfsprogs dmsetup"
 
   [lint]="clang-format clang-tidy shellcheck"
 )

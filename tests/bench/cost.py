@@ -33,6 +33,25 @@ def series(small):
                gib * GIB, evenly(gib * GIB, 16, 4 * MIB // part))
 
 
+HEAD = ["grows", "case", "seconds", "spread", "MiB/s", "peak MiB"]
+ABOUT = """# What a copy costs
+
+The time of `thinmirror sync` against the bytes that are mapped, the number of extents they lie in, and the
+size of the LUN: medians over {rounds} run(s), from one tgtd to another on loopback, the LUNs' files in {where}.
+The secondary is new and empty each time. Written by
+
+    tests/bench/run --cost-only --write-cost=docs/cost.md
+
+"""
+
+
+def write_document(options, rows):
+    with open(options.write_cost, "w", encoding="utf-8") as file:
+        where = "memory" if "shm" in str(options.directory) else "a file system"
+        file.write(ABOUT.format(rounds=options.rounds, where=where))
+        file.write("\n".join(table.markdown(HEAD, rows)) + "\n")
+
+
 def run(options, checks):
     rows = []
     last = ""
@@ -41,8 +60,7 @@ def run(options, checks):
         with open(directory / "tgtd.log", "w", encoding="utf-8") as log:
             for what, name, size, extents in series(options.small):
                 case = mirror.Case(name, size, extents)
-                ours = mirror.run_case(options, case, directory, log,
-                                       mirror.tools(options.build, directory)[:1])
+                ours = mirror.run_case(options, case, directory, log, alone=True)
                 mirror.check_copies(case, ours, checks)
                 seconds = ours[0].seconds
                 rows.append([what if what != last else "", name,
@@ -53,5 +71,6 @@ def run(options, checks):
     finally:
         shutil.rmtree(directory)
     table.show(f"What a copy costs: one tgtd to another on loopback, files in {options.directory}, "
-               f"medians over {options.rounds} round(s)",
-               ["grows", "case", "seconds", "spread", "MiB/s", "peak MiB"], rows)
+               f"medians over {options.rounds} round(s)", HEAD, rows)
+    if options.write_cost:
+        write_document(options, rows)

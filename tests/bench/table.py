@@ -19,6 +19,12 @@ def show(title, head, rows):
     print(flush=True)
 
 
+def markdown(head, rows):
+    """The same as the lines of a table in Markdown."""
+    marks = ["---" if i < 2 else "---:" for i in range(len(head))]
+    return [f"| {' | '.join(cells)} |" for cells in [head, marks, *rows]]
+
+
 def median_and_spread(values, digits=2):
     """'1.20' and '1.10..1.35' of the values; dashes when there are none."""
     if not values:
