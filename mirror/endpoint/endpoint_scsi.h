@@ -6,6 +6,7 @@
  *   endpoint_scsi_open.c   asks the logical unit who and what it is
  *   endpoint_scsi.c        requests: READ, WRITE, MAP, FLUSH
  *   endpoint_scsi_zero.c   ENDPOINT_ZERO and the ways to do it
+ *   endpoint_scsi_unmap.c  one of them: UNMAP, several requests in a command
  *   endpoint_scsi_reserve.c  ENDPOINT_RESERVE, and what keeps it
  *   endpoint_scsi_io.c     one command after another for a request; retries; the recheck
  *
@@ -35,6 +36,9 @@ enum zero_method {
 
 #define SCSI_ZERO_IOV 64
 
+/* Ranges in one UNMAP, however many more the target would take. */
+#define SCSI_UNMAP_DESCRIPTORS 128
+
 /* Longer than the transport's default: a cache may hold a lot, a range of zeros may be large. */
 #define SCSI_FLUSH_TIMEOUT_MS 300000
 #define SCSI_ZERO_TIMEOUT_MS  120000
@@ -52,7 +56,9 @@ struct scsi_command {
     unsigned sessions_lost;    /* while it was in flight */
     uint64_t first_attempt_ms; /* when it was sent first */
     uint64_t retry_at_ms;      /* while waiting */
-    struct scsi_command *next; /* while waiting */
+    struct scsi_command *next; /* while waiting, in a batch or a follower */
+    /* UNMAP: those whose ranges are in the same command; they end with it. */
+    struct scsi_command *followers;
 
     /* ZERO: what is left to do; UNMAP: the range unmapped last whose check is not complete */
     uint64_t zero_lba, zero_end;
@@ -89,6 +95,13 @@ struct scsi_reservation {
     size_t stale_keys; /* of an earlier run, in command->reply: still to be preempted */
 };
 
+/* What will be unmapped by the next command. */
+struct unmap_batch {
+    struct scsi_command *first, *last;
+    uint32_t count;
+    uint64_t blocks;
+};
+
 struct scsi_endpoint {
     struct endpoint base;
     struct transport *transport;
@@ -115,7 +128,9 @@ struct scsi_endpoint {
     bool may_unmap;                   /* UNMAP and a look at the map would do */
     uint64_t write_same_unmap_blocks; /* at once */
     uint64_t write_same_blocks;
-    uint64_t unmap_blocks;
+    uint64_t unmap_blocks; /* of all ranges of a command together */
+    uint32_t unmap_descriptors;
+    struct unmap_batch batch;
     uint8_t *zeros;
     uint32_t zeros_blocks;
 };
@@ -190,5 +205,26 @@ bool scsi_identity_key(uint8_t page, const uint8_t *data, size_t length, char *t
 /* The identity text of endpoint_info. serial may be empty; target as in struct transport. */
 void scsi_identity_text(const struct scsi_unit *unit, const char *serial,
                         const struct inquiry *inquiry, const char *target, char *to, size_t size);
+
+/* endpoint_scsi_zero.c, for endpoint_scsi_unmap.c */
+
+/* Does what is left of the request by the way that is open now, or finishes it. */
+void scsi_zero_next(struct scsi_command *command);
+/* This way is refused: the next one, unless another request has found that out before. */
+void scsi_zero_downgrade(struct scsi_command *command);
+/* How far lba is into its unit of unmapping. */
+uint64_t scsi_zero_into_unit(const struct endpoint_info *info, uint64_t lba);
+/* WRITE(16) of zeros to [lba, lba + blocks) at most; command->step_blocks says how many. */
+void scsi_zero_write(struct scsi_command *command, uint64_t lba, uint64_t blocks,
+                     void (*step)(struct scsi_command *, const struct outcome *));
+/* The CDB in hand has dealt with step_blocks from zero_lba on. */
+void scsi_zero_step_done(struct scsi_command *command, const struct outcome *outcome);
+
+/* endpoint_scsi_unmap.c */
+
+/* The next step of the request, by UNMAP. */
+void scsi_unmap(struct scsi_command *command);
+/* Sends the batch, if there is one. */
+void scsi_unmap_send(struct scsi_endpoint *endpoint);
 
 #endif

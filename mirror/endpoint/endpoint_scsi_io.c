@@ -59,6 +59,14 @@ void scsi_command_finish(struct scsi_command *command)
 {
     struct endpoint_request *user = command->user;
 
+    while (command->followers) {
+        struct scsi_command *follower = command->followers;
+
+        command->followers = follower->next;
+        follower->user->result = user->result;
+        follower->user->error = user->error;
+        scsi_command_finish(follower);
+    }
     scsi_command_free(command);
     if (user)
         user->done(user);
@@ -106,6 +114,15 @@ void scsi_endpoint_fail(struct scsi_endpoint *endpoint, int error, const char *w
 
 static void fail_waiting(struct scsi_endpoint *endpoint)
 {
+    struct scsi_command *batch = endpoint->batch.first;
+
+    endpoint->batch = (struct unmap_batch){0};
+    while (batch) {
+        struct scsi_command *command = batch;
+
+        batch = command->next;
+        fail_with_endpoint(command);
+    }
     while (endpoint->waiting) {
         struct scsi_command *command = endpoint->waiting;
 
@@ -424,7 +441,7 @@ int scsi_endpoint_poll(struct endpoint *base, struct pollfd *ret)
     int timeout_ms = endpoint->transport->ops->poll(endpoint->transport, ret);
     uint64_t now = monotonic_ms();
 
-    if (endpoint->failed && endpoint->waiting)
+    if (endpoint->batch.first || (endpoint->failed && endpoint->waiting))
         return 0;
     for (const struct scsi_command *command = endpoint->waiting; command; command = command->next) {
         int left = command->retry_at_ms <= now ? 0 : (int)(command->retry_at_ms - now);
@@ -464,8 +481,10 @@ int scsi_endpoint_service(struct endpoint *base, short revents)
         scsi_endpoint_fail(endpoint, r, "the connection to the target is lost");
     if (!endpoint->failed)
         note_interruption(endpoint); /* also when nothing was in flight */
-    if (!endpoint->failed)
+    if (!endpoint->failed) {
         send_what_is_due(endpoint);
+        scsi_unmap_send(endpoint);
+    }
     if (endpoint->failed)
         fail_waiting(endpoint);
     return endpoint->failed;

@@ -6,7 +6,8 @@
  *   WRITE SAME(16) with UNMAP=1 and a block of zeros: the standard wants zeros to be written where
  *     the target does not unmap (SBC-4 5.49), and unmapped blocks read as zeros when LBPRZ is set.
  *   UNMAP promises nothing: the target may leave blocks as they are (SBC-4 5.35). So its map is
- *     read afterwards, and zeros are written to what is mapped. It needs LBPRZ and a map.
+ *     read afterwards, and zeros are written to what is mapped. It needs LBPRZ and a map. See
+ *     endpoint_scsi_unmap.c
  *   WRITE SAME(16) of zeros, then WRITE(16) of zeros: nothing is deallocated.
  *
  * A way that the target refuses (5/20/00, 5/24/00, and 5/26/00 for UNMAP) makes place for the next
@@ -18,19 +19,14 @@
 
 #include "cdb.h"
 #include "checked.h"
-#include "cleanup.h"
 #include "log.h"
 #include "scsi_defs.h"
-#include "unmap_list.h"
 
 #define MIB                     (UINT64_C(1) << 20)
 #define UNMAP_BYTES             (1024 * MIB) /* at once, when the target names no limit */
 #define WRITE_SAME_BYTES        (32 * MIB)   /* these are really written */
 #define ZEROS_BYTES             (64 * 1024)  /* the buffer, SCSI_ZERO_IOV times of it in a WRITE */
 #define MAX_UNMAP_COMMAND_BYTES (4096 * MIB) /* however much the target would take */
-
-static void zero_next(struct scsi_command *command);
-static void check_next(struct scsi_command *command);
 
 static uint64_t limit_blocks(uint64_t stated, uint64_t default_bytes, uint64_t most_bytes,
                              uint32_t block_size)
@@ -57,6 +53,8 @@ int scsi_zero_setup(struct scsi_endpoint *endpoint, bool lbprz,
         limit_blocks(limits->max_write_same, WRITE_SAME_BYTES, WRITE_SAME_BYTES, block_size);
     endpoint->unmap_blocks =
         limit_blocks(limits->max_unmap_blocks, UNMAP_BYTES, MAX_UNMAP_COMMAND_BYTES, block_size);
+    endpoint->unmap_descriptors =
+        (uint32_t)min_u64(max_u64(limits->max_unmap_descriptors, 1), SCSI_UNMAP_DESCRIPTORS);
     endpoint->may_unmap = lbprz && provisioning->lbpu && info->can_map;
     if (lbprz && provisioning->lbpws)
         endpoint->zero_method = ZERO_BY_WRITE_SAME_UNMAP;
@@ -72,8 +70,7 @@ int scsi_zero_setup(struct scsi_endpoint *endpoint, bool lbprz,
     return 0;
 }
 
-/* This way is refused: the next one, unless another request has found that out before. */
-static void downgrade(struct scsi_command *command)
+void scsi_zero_downgrade(struct scsi_command *command)
 {
     static const char *const names[] = {"WRITE SAME(16) with UNMAP", "UNMAP", "WRITE SAME(16)"};
     struct scsi_endpoint *endpoint = command->endpoint;
@@ -87,8 +84,7 @@ static void downgrade(struct scsi_command *command)
     endpoint->base.info.can_unmap = endpoint->zero_method <= ZERO_BY_UNMAP;
 }
 
-/* How far lba is into its unit of unmapping. */
-static uint64_t into_unit(const struct endpoint_info *info, uint64_t lba)
+uint64_t scsi_zero_into_unit(const struct endpoint_info *info, uint64_t lba)
 {
     uint64_t unit = info->unmap_granularity_blocks, alignment = info->unmap_alignment_blocks % unit;
 
@@ -102,12 +98,12 @@ static bool is_aligned(const struct scsi_endpoint *endpoint, uint64_t lba, uint6
     const struct endpoint_info *info = &endpoint->base.info;
     uint64_t end = lba + blocks;
 
-    return into_unit(info, lba) == 0 && (into_unit(info, end) == 0 || end == info->blocks);
+    return scsi_zero_into_unit(info, lba) == 0 &&
+           (scsi_zero_into_unit(info, end) == 0 || end == info->blocks);
 }
 
-/* WRITE(16) of zeros to [lba, lba + blocks) at most; command->step_blocks says how many. */
-static void write_zeros(struct scsi_command *command, uint64_t lba, uint64_t blocks,
-                        void (*step)(struct scsi_command *, const struct outcome *))
+void scsi_zero_write(struct scsi_command *command, uint64_t lba, uint64_t blocks,
+                     void (*step)(struct scsi_command *, const struct outcome *))
 {
     struct scsi_endpoint *endpoint = command->endpoint;
     struct transport_request *request = &command->request;
@@ -130,12 +126,11 @@ static void write_zeros(struct scsi_command *command, uint64_t lba, uint64_t blo
     scsi_command_next(command);
 }
 
-/* The CDB in hand has dealt with step_blocks from zero_lba on. */
-static void step_done(struct scsi_command *command, const struct outcome *outcome)
+void scsi_zero_step_done(struct scsi_command *command, const struct outcome *outcome)
 {
     if (outcome->verdict == VERDICT_UNSUPPORTED && command->method < ZERO_BY_WRITE) {
-        downgrade(command);
-        zero_next(command);
+        scsi_zero_downgrade(command);
+        scsi_zero_next(command);
         return;
     }
     if (outcome->verdict != VERDICT_GOOD) {
@@ -143,7 +138,7 @@ static void step_done(struct scsi_command *command, const struct outcome *outcom
         return;
     }
     command->zero_lba += command->step_blocks;
-    zero_next(command);
+    scsi_zero_next(command);
 }
 
 static void write_same(struct scsi_command *command, bool unmap)
@@ -159,116 +154,11 @@ static void write_same(struct scsi_command *command, bool unmap)
     command->request.cdb_length =
         cdb_write_same_16(command->request.cdb, command->zero_lba, command->step_blocks, unmap);
     command->counter = &endpoint->base.counters.zeros;
-    command->step = step_done;
+    command->step = scsi_zero_step_done;
     scsi_command_next(command);
 }
 
-static void check_written(struct scsi_command *command, const struct outcome *outcome)
-{
-    if (outcome->verdict != VERDICT_GOOD) {
-        scsi_command_fail(command, outcome);
-        return;
-    }
-    command->check_lba += command->step_blocks;
-    check_next(command);
-}
-
-/* The map of what was unmapped: on to the first block that is mapped still. */
-static void check_mapped(struct scsi_command *command, const struct outcome *outcome)
-{
-    CLEANUP(extent_list_free) struct extent_list map = {0};
-    uint64_t end = command->check_end;
-    int r = 0;
-
-    if (outcome->verdict == VERDICT_UNSUPPORTED)
-        r = extent_list_append(&map, command->check_lba, end - command->check_lba, EXTENT_MAPPED);
-    else if (outcome->verdict == VERDICT_GOOD)
-        r = scsi_command_map_decode(command, command->check_lba, command->check_end, &map, &end);
-    if (r < 0 || (outcome->verdict != VERDICT_GOOD && outcome->verdict != VERDICT_UNSUPPORTED)) {
-        const struct outcome no_memory = {.verdict = VERDICT_FAILED, .error = r};
-
-        scsi_command_fail(command, r < 0 ? &no_memory : outcome);
-        return;
-    }
-    for (size_t i = 0; i < map.count; i++) {
-        if (map.items[i].status == EXTENT_MAPPED) {
-            write_zeros(command, map.items[i].start, map.items[i].length, check_written);
-            return;
-        }
-        command->check_lba = map.items[i].start + map.items[i].length;
-    }
-    check_next(command);
-}
-
-static void check_next(struct scsi_command *command)
-{
-    if (command->check_lba == command->check_end) {
-        command->zero_lba = command->check_end;
-        zero_next(command);
-        return;
-    }
-    if (scsi_command_map_cdb(command, command->check_lba) < 0) {
-        const struct outcome no_memory = {.verdict = VERDICT_FAILED, .error = -ENOMEM};
-
-        scsi_command_fail(command, &no_memory);
-        return;
-    }
-    command->step = check_mapped;
-    scsi_command_next(command);
-}
-
-static void unmapped(struct scsi_command *command, const struct outcome *outcome)
-{
-    bool refused = outcome->verdict == VERDICT_UNSUPPORTED ||
-                   (outcome->has_sense && outcome->sense.key == SENSE_ILLEGAL_REQUEST &&
-                    outcome->sense.asc_ascq == ASC_INVALID_FIELD_IN_PARAMETER_LIST);
-
-    if (refused) {
-        downgrade(command);
-        zero_next(command);
-        return;
-    }
-    if (outcome->verdict != VERDICT_GOOD) {
-        scsi_command_fail(command, outcome);
-        return;
-    }
-    check_next(command);
-}
-
-/* Whole units are unmapped, as many as one command may; what stands before or after is written. */
-static void unmap(struct scsi_command *command)
-{
-    struct scsi_endpoint *endpoint = command->endpoint;
-    const struct endpoint_info *info = &endpoint->base.info;
-    uint64_t start = command->zero_lba, end = command->zero_end;
-    uint64_t unit = info->unmap_granularity_blocks, most = endpoint->unmap_blocks;
-    uint64_t before = into_unit(info, start), after = into_unit(info, end);
-    struct unmap_descriptor descriptor;
-
-    if (before) {
-        write_zeros(command, start, min_u64(unit - before, end - start), step_done);
-        return;
-    }
-    if (end != info->blocks && after >= end - start) {
-        write_zeros(command, start, end - start, step_done);
-        return;
-    }
-    if (end != info->blocks)
-        end -= after;
-    if (end - start > most)
-        end = start + (most >= unit ? most / unit * unit : most);
-    command->check_lba = start;
-    command->check_end = end;
-    descriptor = (struct unmap_descriptor){start, (uint32_t)(end - start)};
-    unmap_list_encode(command->small, &descriptor, 1);
-    scsi_command_data(command, TRANSPORT_DATA_OUT, command->small, unmap_list_bytes(1));
-    command->request.cdb_length = cdb_unmap(command->request.cdb, (uint16_t)unmap_list_bytes(1));
-    command->counter = &endpoint->base.counters.zeros;
-    command->step = unmapped;
-    scsi_command_next(command);
-}
-
-static void zero_next(struct scsi_command *command)
+void scsi_zero_next(struct scsi_command *command)
 {
     struct scsi_endpoint *endpoint = command->endpoint;
 
@@ -284,13 +174,14 @@ static void zero_next(struct scsi_command *command)
         write_same(command, true);
         break;
     case ZERO_BY_UNMAP:
-        unmap(command);
+        scsi_unmap(command);
         break;
     case ZERO_BY_WRITE_SAME:
         write_same(command, false);
         break;
     case ZERO_BY_WRITE:
-        write_zeros(command, command->zero_lba, command->zero_end - command->zero_lba, step_done);
+        scsi_zero_write(command, command->zero_lba, command->zero_end - command->zero_lba,
+                        scsi_zero_step_done);
         break;
     }
 }
@@ -305,6 +196,6 @@ int scsi_zero_submit(struct scsi_endpoint *endpoint, struct endpoint_request *us
     command->request.timeout_ms = SCSI_ZERO_TIMEOUT_MS;
     command->zero_lba = user->lba;
     command->zero_end = user->lba + user->blocks;
-    zero_next(command);
+    scsi_zero_next(command);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,6 +239,152 @@ static void an_unmap_list_refused_leads_to_the_next_way(void **state)
     zeroed(fixture, 0, 8, false, "UN 0+8 WS 0+8");
 }
 
+struct several {
+    struct endpoint_request requests[8];
+    int left;
+};
+
+static void one_of_several_done(struct endpoint_request *request)
+{
+    ((struct several *)request->opaque)->left--;
+}
+
+/* Ranges of 8 blocks, 16 apart. */
+static void submit_several(struct fixture *fixture, struct several *several, int count)
+{
+    fake_unit_fill(fixture->unit, 0, fixture->unit->blocks, 0x5A);
+    fixture->unit->log[0] = '\0';
+    several->left = count;
+    for (int i = 0; i < count; i++) {
+        several->requests[i] = (struct endpoint_request){.op = ENDPOINT_ZERO,
+                                                         .lba = 16 * (uint64_t)i,
+                                                         .blocks = 8,
+                                                         .done = one_of_several_done,
+                                                         .opaque = several};
+        assert_int_equal(endpoint_submit(fixture->endpoint, &several->requests[i]), 0);
+    }
+}
+
+/* Only the UNMAPs of the log. */
+static const char *unmaps_of(const struct fake_unit *unit)
+{
+    static char text[FAKE_LOG_BYTES];
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (const char *at = unit->log; (at = strstr(at, "UN ")); at += strlen("UN ")) {
+        size_t length = strlen("UN ") + strcspn(at + strlen("UN "), " ");
+
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.*s", used ? " " : "",
+                                 (int)length, at);
+    }
+    return text;
+}
+
+static void several_are_zeroed(struct fixture *fixture, int count, int result, const char *log)
+{
+    struct several several;
+
+    submit_several(fixture, &several, count);
+    while (several.left > 0)
+        endpoint_wait(&fixture->endpoint, 1, -1);
+    assert_string_equal(unmaps_of(fixture->unit), log);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(several.requests[i].result, result);
+        if (result == 0) {
+            assert_true(several.requests[i].deallocated);
+            assert_true(fake_unit_is(fixture->unit, 16 * (uint64_t)i, 8, 0));
+        } else {
+            assert_non_null(strstr(several.requests[i].error.text, "lun-a"));
+        }
+        assert_true(fake_unit_is(fixture->unit, 16 * (uint64_t)i + 8, 8, 0x5A));
+    }
+}
+
+static void ranges_are_unmapped_together(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->max_unmap_descriptors = 3;
+    open_unit(fixture);
+    several_are_zeroed(fixture, 2, 0, "UN 0+8,16+8");
+    several_are_zeroed(fixture, 3, 0, "UN 0+8,16+8,32+8");
+    several_are_zeroed(fixture, 8, 0, "UN 0+8,16+8,32+8 UN 48+8,64+8,80+8 UN 96+8,112+8");
+    assert_int_equal(fixture->endpoint->counters.zeros, 5);
+}
+
+/* MAXIMUM UNMAP LBA COUNT is about all ranges of a command together. */
+static void ranges_together_keep_to_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->max_unmap_descriptors = 100;
+    fixture->unit->max_unmap = 20;
+    open_unit(fixture);
+    several_are_zeroed(fixture, 5, 0, "UN 0+8,16+8 UN 32+8,48+8 UN 64+8");
+}
+
+static void ranges_refused_together_are_unmapped_alone(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->max_unmap_descriptors = 4;
+    open_unit(fixture);
+    fixture->unit->max_unmap_descriptors = 1; /* though it said so */
+    several_are_zeroed(fixture, 3, 0, "UN 0+8,16+8,32+8 UN 0+8 UN 16+8 UN 32+8");
+    several_are_zeroed(fixture, 2, 0, "UN 0+8 UN 16+8");
+    assert_true(fixture->endpoint->info.can_unmap);
+}
+
+static void ranges_together_are_sent_again_together(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->max_unmap_descriptors = 4;
+    open_unit(fixture);
+    fake_unit_fault(fixture->unit, (struct fake_fault){.word = "UN", .times = 1, .status = 0x08});
+    several_are_zeroed(fixture, 3, 0, "UN 0+8,16+8,32+8 UN 0+8,16+8,32+8");
+}
+
+static void ranges_together_fail_together(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->max_unmap_descriptors = 4;
+    open_unit(fixture);
+    fake_unit_fault(fixture->unit, (struct fake_fault){.word = "UN",
+                                                       .times = 1,
+                                                       .status = 0x02,
+                                                       .key = SENSE_HARDWARE_ERROR,
+                                                       .asc_ascq = 0x4400});
+    several_are_zeroed(fixture, 3, -EIO, "UN 0+8,16+8,32+8");
+    fake_unit_fault(fixture->unit,
+                    (struct fake_fault){.word = "UN", .times = 1, .result = -ENOTCONN});
+    several_are_zeroed(fixture, 3, -ENOTCONN, "UN 0+8,16+8,32+8");
+}
+
+static void what_was_not_sent_ends_with_the_endpoint(void **state)
+{
+    struct fixture *fixture = *state;
+    struct several several;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->max_unmap_descriptors = 4;
+    open_unit(fixture);
+    submit_several(fixture, &several, 3);
+    endpoint_close(fixture->endpoint);
+    fixture->endpoint = NULL;
+    assert_int_equal(several.left, 0);
+    assert_string_equal(fixture->unit->log, "");
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(several.requests[i].result, -ECANCELED);
+}
+
 static void one_limit_met_late_is_worked_around(void **state)
 {
     struct fixture *fixture = *state;
@@ -311,6 +458,12 @@ int main(void)
         TEST(each_refusal_leads_to_the_next_way),
         TEST(an_unmap_list_refused_leads_to_the_next_way),
         TEST(one_limit_met_late_is_worked_around),
+        TEST(ranges_are_unmapped_together),
+        TEST(ranges_together_keep_to_the_limit),
+        TEST(ranges_refused_together_are_unmapped_alone),
+        TEST(ranges_together_are_sent_again_together),
+        TEST(ranges_together_fail_together),
+        TEST(what_was_not_sent_ends_with_the_endpoint),
         TEST(long_ranges_take_many_writes),
         TEST(more_than_one_buffer_of_zeros),
         TEST(failures_are_failures),

@@ -24,7 +24,7 @@ static const uint8_t default_naa[16] = {0x60, 0x01, 0x40, 0x50, 1, 2,  3,  4,
 struct turn {
     struct fake_unit *unit;
     struct transport_request *request;
-    char words[64];
+    char words[512];
     uint8_t reply[65536];
     size_t reply_length;
 };
@@ -126,32 +126,49 @@ static void write_same(struct turn *turn)
     }
 }
 
+static void unmap_range(struct fake_unit *unit, const struct unmap_descriptor *range)
+{
+    uint64_t whole = unit->unmap_unit, end = range->lba + range->blocks;
+
+    for (uint64_t at = (range->lba + whole - 1) / whole * whole; at + whole <= end; at += whole) {
+        clear(unit, at, whole);
+        set_mapped(unit, at, whole, false);
+    }
+}
+
 static void unmap(struct turn *turn)
 {
     struct fake_unit *unit = turn->unit;
-    uint8_t bytes[24];
+    uint8_t bytes[8 + 16 * 256];
     struct unmap_list list;
-    struct unmap_descriptor range;
+    size_t length = transport_data_bytes(turn->request), used;
+    uint64_t blocks = 0;
 
-    assert(transport_data_bytes(turn->request) == sizeof(bytes));
-    move_data(turn->request, bytes, sizeof(bytes));
-    assert(unmap_list_decode(bytes, sizeof(bytes), &list) == 0 && list.count == 1);
-    range = unmap_list_get(&list, 0);
-    snprintf(turn->words, sizeof(turn->words), "UN %llu+%u", (unsigned long long)range.lba,
-             range.blocks);
+    assert(length <= sizeof(bytes) && length == get_be16(turn->request->cdb + 7));
+    move_data(turn->request, bytes, length);
+    assert(unmap_list_decode(bytes, length, &list) == 0 && list.count > 0);
+    used = (size_t)snprintf(turn->words, sizeof(turn->words), "UN ");
+    for (size_t i = 0; i < list.count; i++) {
+        struct unmap_descriptor range = unmap_list_get(&list, i);
+
+        assert(used < sizeof(turn->words));
+        used += (size_t)snprintf(turn->words + used, sizeof(turn->words) - used, "%s%llu+%u",
+                                 i ? "," : "", (unsigned long long)range.lba, range.blocks);
+        blocks += range.blocks;
+    }
     if (!unit->lbpu)
         illegal_request(turn->request, ASC_INVALID_OPERATION_CODE);
-    else if (unit->max_unmap && range.blocks > unit->max_unmap)
+    else if ((unit->max_unmap && blocks > unit->max_unmap) ||
+             list.count > unit->max_unmap_descriptors)
         illegal_request(turn->request, ASC_INVALID_FIELD_IN_PARAMETER_LIST);
-    else if (in_range(turn, range.lba, range.blocks)) {
-        uint64_t whole = unit->unmap_unit, end = range.lba + range.blocks;
+    else
+        for (size_t i = 0; i < list.count; i++) {
+            struct unmap_descriptor range = unmap_list_get(&list, i);
 
-        for (uint64_t at = (range.lba + whole - 1) / whole * whole; at + whole <= end;
-             at += whole) {
-            clear(unit, at, whole);
-            set_mapped(unit, at, whole, false);
+            if (!in_range(turn, range.lba, range.blocks))
+                return;
+            unmap_range(unit, &range);
         }
-    }
 }
 
 static void map(struct turn *turn)
@@ -188,7 +205,7 @@ static void vpd(struct turn *turn, uint8_t page)
     const struct vpd_block_limits limits = {
         .max_write_same = unit->max_write_same,
         .max_unmap_blocks = unit->max_unmap,
-        .max_unmap_descriptors = 1,
+        .max_unmap_descriptors = unit->max_unmap_descriptors,
         .optimal_unmap_granularity = unit->granularity,
         .unmap_alignment_valid = unit->alignment != 0,
         .unmap_alignment = unit->alignment,
@@ -506,6 +523,7 @@ struct fake_unit *fake_unit_new(void)
     unit->thin = unit->lbprz = unit->lbpu = unit->lbpws = true;
     unit->granularity = 1;
     unit->unmap_unit = 1;
+    unit->max_unmap_descriptors = 1;
     fake_unit_format(unit);
     return unit;
 }

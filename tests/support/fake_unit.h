@@ -5,7 +5,7 @@
 /* A logical unit in memory behind struct transport, as well or ill behaved as a test wants it. It
  * writes down every CDB it gets, in short words:
  *   TUR INQ VPD83 RC16 RC10 MODE SC16 SC10
- *   R lba+blocks   W lba+blocks   WS lba+blocks [u]   UN lba+blocks   MAP lba:allocation-length
+ *   R lba+blocks   W lba+blocks   WS lba+blocks [u]   UN lba+blocks,...   MAP lba:allocation-length
  *   KEYS HOLDER REG anyREG RES REL PRE (persistent reservations)
  * joined by spaces; a CDB it does not know is ?opcode. */
 
@@ -54,6 +54,7 @@ struct fake_unit {
     bool thin, lbprz, lbpu, lbpws, write_protected;
     uint64_t max_write_same;
     uint32_t max_unmap, granularity, alignment, max_transfer, optimal_transfer;
+    uint32_t max_unmap_descriptors;
     unsigned unmap_unit; /* UNMAP does nothing to blocks outside whole units of so many */
     /* What it does not know (5/20/00). */
     const char *unknown; /* words, as in the log, separated by spaces; or NULL */
