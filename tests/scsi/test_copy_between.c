@@ -16,7 +16,10 @@
 #include "copy_rig.h"
 #include "store_mem.h"
 
-#define DC 0x02
+/* Byte 1 of a segment descriptor, byte 28 of a CSCD descriptor. */
+#define CAT 0x01
+#define DC  0x02
+#define PAD 0x04
 
 /* Another LUN of this process. */
 static void open_other(struct rig *rig, const char *group, uint32_t block_size, uint64_t blocks,
@@ -68,13 +71,39 @@ static void units_of_one_group_are_copied_between_whoever_is_asked(void **state)
     rig_assert_blocks(&c, 16, 1, 0);
     assert_good(copy_between(&a, &a, 0, &c, 32, 2, DC)); /* 2 blocks of 4096 bytes */
     rig_assert_blocks(&c, 32, 2, 0x11);
-    assert_check(copy_between(&a, &a, 0, &c, 64, 63, 0), SENSE_COPY_ABORTED,
-                 ASC_UNEXPECTED_INEXACT_SEGMENT);
-    rig_assert_blocks(&c, 64, 8, 0);
     rig_close(&c);
     assert_check(copy_between(&a, &a, 0, &b, 4096 - 63, 64, 0), SENSE_COPY_ABORTED, ASC_NONE);
     rig_close(&b);
     rig_close(&a);
+}
+
+/* What is left of a block is not kept for the next segment (CAT), nor filled up with zeros (PAD).
+ */
+static void a_part_of_a_block_is_refused_whatever_shall_become_of_it(void **state)
+{
+    struct rig small, large;
+
+    (void)state;
+    rig_needs_native("it opens logical units of its own");
+    open_other(&small, "one", 512, 4096, 0xA1, false);
+    open_other(&large, "one", 4096, 512, 0xA3, false);
+    rig_fill(&small, 0, 64, 0x11);
+    rig_fill(&large, 64, 8, 0x22);
+    for (unsigned choice = 0; choice < 8; choice++) {
+        struct copy_rig_list list;
+
+        copy_rig_start(&list, 7, COPY_LIST_ID_HOLD);
+        copy_rig_add_cscd(&list, &small);
+        copy_rig_add_cscd(&list, &large);
+        copy_rig_add_segment(&list, 0, 0, 1, 64, 63)[1] = choice & 1 ? CAT : 0;
+        list.bytes[COPY_LIST_HEADER_BYTES + 28] |= choice & 2 ? PAD : 0;
+        list.bytes[COPY_LIST_HEADER_BYTES + COPY_CSCD_BYTES + 28] |= choice & 4 ? PAD : 0;
+        assert_check(copy_rig_send(&small, &list), SENSE_COPY_ABORTED,
+                     ASC_UNEXPECTED_INEXACT_SEGMENT);
+    }
+    rig_assert_blocks(&large, 64, 8, 0x22);
+    rig_close(&large);
+    rig_close(&small);
 }
 
 static void units_of_no_group_or_another_are_out_of_reach(void **state)
@@ -250,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(units_of_one_group_are_copied_between_whoever_is_asked),
+        cmocka_unit_test(a_part_of_a_block_is_refused_whatever_shall_become_of_it),
         cmocka_unit_test(units_of_no_group_or_another_are_out_of_reach),
         cmocka_unit_test(the_other_side_s_error_is_handed_on),
         cmocka_unit_test(the_destination_keeps_to_its_mode_pages),
