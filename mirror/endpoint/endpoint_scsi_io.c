@@ -84,8 +84,11 @@ void scsi_command_fail(struct scsi_command *command, const struct outcome *outco
         errmsg_set(&user->error, outcome->error, "%s: %s", endpoint->name, text);
         if (outcome->has_sense && outcome->sense.information_valid &&
             outcome->sense.information >= user->lba &&
-            outcome->sense.information - user->lba < user->blocks)
+            outcome->sense.information - user->lba < user->blocks) {
             user->error_lba = outcome->sense.information;
+            errmsg_set(&user->error, outcome->error, "%s: %s, at block %llu", endpoint->name, text,
+                       (unsigned long long)user->error_lba);
+        }
         user->unreadable = user->op == ENDPOINT_READ && outcome->has_sense &&
                            !outcome->sense.deferred && outcome->sense.key == SENSE_MEDIUM_ERROR;
     }

@@ -215,6 +215,8 @@ static void the_lba_of_an_error_is_told(void **state)
     fake_unit_fault(fixture->unit, bad);
     assert_int_equal(transfer(fixture, ENDPOINT_READ, 32, 8), -EIO);
     assert_int_equal(request.error_lba, 37);
+    says("READ(16) of 8 blocks at LBA 32");
+    says(", at block 37");
     /* Nonsense is not passed on. */
     bad.information = 5;
     fake_unit_fault(fixture->unit, bad);

@@ -1,0 +1,184 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# In the lab: copies that real targets disturb. A target that goes away and comes back, a disk with
+# bad blocks or aborted commands, a secondary without room, a map of one extent an answer. Each ends
+# with an exact copy or with the exit status that says why not. Then who must not be written to, and
+# who must prove who it is.
+# shellcheck source=tools/lab/guest/lib.sh
+. "$LAB_REPO/tools/lab/guest/lib.sh"
+
+readonly iqn=iqn.2026-01.lab.thinmirror:faults
+readonly url=iscsi://127.0.0.1/$iqn/0 group=$target/iscsi/$iqn/tpgt_1
+readonly primary=/mnt/tmpfs/primary volume=/mnt/small/volume
+readonly scsi_debug=/sys/bus/pseudo/drivers/scsi_debug
+export THINMIRROR_INITIATOR=iqn.2026-01.lab.thinmirror:mirror
+
+begin_sync() { # OPTION... PRIMARY SECONDARY
+  thinmirror sync --json --progress=none --checkpoint=0.2 "$@" >/run/sync.json 2>/run/sync.err &
+  sync_pid=$!
+}
+check_end() { # NAME STATUS
+  local status=0
+  wait "$sync_pid" || status=$?
+  check_equal "$1" "$2" "$status"
+  ((status == $2)) || sed 's/^/#   /' /run/sync.err
+}
+result() { # FIELD
+  jq -r ".$1" /run/sync.json
+}
+# What Linux has cached of its files and of the disk is not what is asked.
+same() { # FILE-OR-DISK FILE-OR-DISK
+  sync
+  echo 3 >/proc/sys/vm/drop_caches
+  cmp "$1" "$2"
+}
+new_disk() { # OPTION...: a new scsi_debug, $disk and $disk_sg
+  modprobe -r scsi_debug 2>/dev/null
+  modprobe scsi_debug dev_size_mb=16 delay=0 lbpu=1 lbpws=1 lbprz=1 "$@" || return 1
+  wait_for 20 find_disk
+}
+find_disk() {
+  disk=$(grep -lw scsi_debug /sys/block/sd*/device/model | cut -d / -f 4)
+  [[ -n $disk && -b /dev/$disk ]] || return 1
+  disk_sg=/dev/$(ls "/sys/block/$disk/device/scsi_generic") disk=/dev/$disk
+}
+inject() { # OPTS [EVERY_NTH]
+  echo "${2:-0}" >"$scsi_debug/every_nth" && echo "$1" >"$scsi_debug/opts"
+}
+go_away() {
+  rmdir "$group/np/127.0.0.1:3260"
+  echo 0 >"$group/enable"
+}
+come_back() {
+  mkdir "$group/np/127.0.0.1:3260" && echo 1 >"$group/enable"
+}
+
+mkdir -p /mnt/{tmpfs,small}
+mount -t tmpfs -o size=1g tmpfs /mnt/tmpfs
+mount -t tmpfs -o size=16m tmpfs /mnt/small
+dd if=/dev/urandom of="$primary" bs=1M count=12 status=none
+start_stack
+check "the secondary" thin_create faults "$volume" 12M 512 hw_max_sectors=2048
+check "its target" target_create "$iqn" faults
+
+section "a portal that is removed and restored"
+begin_sync --rate=4M --sessions=2 --verify "$primary" "$url"
+sleep 1
+go_away
+sleep 2
+check "the copy waits" kill -0 "$sync_pid"
+check "the portal comes back" come_back
+check_end "the copy goes on" 0
+check_match "after a new login" "connected again" "$(</run/sync.err)"
+check "it is exact" same "$primary" "$volume"
+
+section "a secondary without room"
+check "the volume is emptied" blkdiscard "$(iscsi_login "$iqn")"
+iscsi_logout "$iqn"
+dd if=/dev/zero of=/mnt/small/ballast bs=1M count=10 status=none
+begin_sync --rate=8M --overwrite "$primary" "$url"
+check_end "the copy stops" 1
+check_match "at once, and says what to do" "7/27/07.*--resume" "$(</run/sync.err)"
+rm /mnt/small/ballast
+begin_sync --resume "$primary" "$url"
+check_end "with room it goes on" 0
+if (($(result resumed_bytes) > 0)); then
+  ok "and does not begin anew ($(result resumed_bytes) bytes were done)"
+else
+  not_ok "and does not begin anew" "$(</run/sync.json)"
+fi
+check "it is exact" same "$primary" "$volume"
+
+section "a primary with bad blocks"
+new_disk || bail_out "no disk"
+dd if="$primary" of="$disk" bs=1M oflag=direct status=none
+for node in "$disk" "$disk_sg"; do
+  kind=${node//[0-9]/}
+  inject 2
+  rm -f /mnt/tmpfs/copy
+  truncate -s 16M /mnt/tmpfs/copy
+  begin_sync "$node" /mnt/tmpfs/copy
+  check_end "$kind: bad blocks end the copy" 1
+  check_match "$kind: the first one is named" "$node.*at block 4660" "$(</run/sync.err)"
+  begin_sync --resume --skip-bad=16 "$node" /mnt/tmpfs/copy
+  check_end "$kind: --skip-bad goes on, and tells" 1
+  check_equal "$kind: how many, and where" "10 4660" "$(result bad_blocks) $(result first_bad_lba)"
+  inject 0
+  dd if="$disk" of=/mnt/tmpfs/expected bs=1M iflag=direct status=none
+  dd if=/dev/zero of=/mnt/tmpfs/expected bs=512 seek=4660 count=10 conv=notrunc status=none
+  check "$kind: zeros there, and all else exact" same /mnt/tmpfs/expected /mnt/tmpfs/copy
+  begin_sync --resume "$node" /mnt/tmpfs/copy
+  check_end "$kind: once they are readable" 0
+  dd if="$disk" of=/mnt/tmpfs/expected bs=1M iflag=direct status=none
+  check "$kind: all of it is exact" same /mnt/tmpfs/expected /mnt/tmpfs/copy
+done
+
+section "a primary that aborts commands"
+for node in "$disk" "$disk_sg"; do
+  kind=${node//[0-9]/}
+  rm -f /mnt/tmpfs/copy
+  truncate -s 16M /mnt/tmpfs/copy
+  inject 16 7
+  begin_sync "$node" /mnt/tmpfs/copy
+  check_end "$kind: every seventh command is aborted, and sent again" 0
+  inject 0
+  check "$kind: the copy is exact" same /mnt/tmpfs/expected /mnt/tmpfs/copy
+done
+
+section "a map of one extent an answer"
+new_disk unmap_granularity=8 || bail_out "no disk"
+scatter() { # 200 pieces of 4 KiB, one every 80 KiB
+  python3 -c 'if True:
+    import os, sys
+    disk = os.open(sys.argv[1], os.O_WRONLY)
+    for at in range(200):
+        os.pwrite(disk, os.urandom(4096), at * 80 * 1024)
+    os.fsync(disk)' "$disk"
+}
+check "200 extents on it" scatter
+rm -f /mnt/tmpfs/copy
+truncate -s 16M /mnt/tmpfs/copy
+begin_sync "$disk_sg" /mnt/tmpfs/copy
+check_end "200 extents are copied" 0
+check_equal "no more and no less" "200 819200" "$(result extents) $(result written_bytes)"
+dd if="$disk" of=/mnt/tmpfs/expected bs=1M iflag=direct status=none
+check "the copy is exact" same /mnt/tmpfs/expected /mnt/tmpfs/copy
+
+section "disks that others use"
+refused() { # NAME REGEX
+  check_fails "$1" 3 "$2" thinmirror sync --overwrite "$primary" "$disk"
+  check_fails "$1, by its other node" 3 "$2" thinmirror sync --overwrite "$primary" "$disk_sg"
+}
+check "swap" mkswap "$disk"
+check "is switched on" swapon "$disk"
+refused "a disk that is swap" "swap"
+swapoff "$disk"
+check "a device above it" dmsetup create above --table "0 $(blockdev --getsz "$disk") linear $disk 0"
+refused "a disk below a device mapper's" "dm-|held|holder"
+dmsetup remove above
+dd if=/dev/zero of="$disk" bs=1M count=1 oflag=direct status=none
+check_fails "data of somebody else" 3 "--overwrite" thinmirror sync "$primary" "$disk"
+check "with --overwrite" thinmirror sync --overwrite "$primary" "$disk"
+
+section "mutual CHAP"
+readonly acl=$group/acls/$THINMIRROR_INITIATOR
+chap() {
+  mkdir "$acl" "$acl/lun_0" && ln -s "$group/lun/lun_0" "$acl/lun_0/" &&
+    echo -n mirror >"$acl/auth/userid" && echo -n initiatorsecret >"$acl/auth/password" &&
+    echo -n kernel >"$acl/auth/userid_mutual" && echo -n targetsecret01 >"$acl/auth/password_mutual" &&
+    echo 1 >"$group/attrib/authentication"
+}
+secrets() { # LINE
+  (umask 077 && echo "* $1" >/run/auth)
+}
+check "the target wants it" chap
+check_fails "without a secret" 1 "CHAP" thinmirror probe "$url"
+secrets "mirror initiatorsecret kernel targetsecret01"
+check "with both secrets" thinmirror probe --auth-file=/run/auth "$url"
+secrets "mirror wrongsecret0001 kernel targetsecret01"
+check_fails "with a wrong one" 1 "refuses this user or CHAP secret" \
+  thinmirror probe --auth-file=/run/auth "$url"
+secrets "mirror initiatorsecret kernel wrongsecret0001"
+check_fails "a target that does not know its own" 1 "could not prove who it is" \
+  thinmirror probe --auth-file=/run/auth "$url"
+finish_checks
