@@ -147,6 +147,8 @@ static enum exit_status copy(struct session *session, const struct sync_params *
             "; if that is left of a sync --reserve that was killed, --resume --reserve takes it "
             "over");
     }
+    if (r == -EBADMSG && ret->differences.blocks > 0)
+        return STATUS_DIFFERENT;
     if (ret->map_gave_up && r == 0)
         message_note(&session->notes, "%s; the blocks after that were copied as if mapped",
                      ret->note.text);
@@ -172,6 +174,8 @@ static void add_result(struct sync_result *sum, const struct sync_result *more)
     sum->detected_bytes += more->detected_bytes;
     sum->to_copy_bytes += more->to_copy_bytes;
     sum->rollbacks += more->rollbacks;
+    sum->read_back_bytes += more->read_back_bytes;
+    sum->differences = more->differences;
     if (more->bad_blocks > 0)
         sum->first_bad =
             sum->bad_blocks > 0 ? min_u64(sum->first_bad, more->first_bad) : more->first_bad;
@@ -258,6 +262,7 @@ static enum exit_status run(struct session *session, struct book *book, struct r
     struct safety_data data;
     struct sync_params params = {.secondary = session->secondary,
                                  .dry_run = session->options->dry_run,
+                                 .read_back = session->options->verify_inline,
                                  .control = session_control(session)};
     enum exit_status status = check(session, book, &data);
 
@@ -305,6 +310,11 @@ enum exit_status command_sync(const struct options *options)
     if (report.status != STATUS_DONE)
         message_error(&session.notes, session.error.text);
     progress_clear(&session.progress);
+    if (report.status == STATUS_DIFFERENT && !report.compared) {
+        report.compared = true;
+        report.verify.compared_bytes = report.sync.read_back_bytes;
+        report.verify.differences = report.sync.differences;
+    }
     if (report.status == STATUS_DIFFERENT)
         report_differences(&report);
     report_sync(&report);

@@ -61,7 +61,8 @@ static const char sync_help[] =
     "                      takes (as a sample of PRIMARY is read, or by --rate); write nothing\n"
     "  --keep-free         what is not copied is left as it is on SECONDARY, not emptied\n"
     "  --overwrite         the data that SECONDARY holds may be lost\n"
-    "  --verify            compare both sides afterwards\n"
+    "  --verify[=end]      compare both sides afterwards\n"
+    "  --verify=inline     read back what is written, batch by batch, and compare it\n"
     "  --json              the result as one JSON object on stdout\n" MOVING
     "  --ledger=FILE       where it is noted what was copied here and from where; without it\n"
     "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror)\n"

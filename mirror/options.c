@@ -156,6 +156,18 @@ static int set_skip_bad(struct options *options, const char *value, struct errms
     return 0;
 }
 
+static int set_verify(struct options *options, const char *value, struct errmsg *err)
+{
+    static const char *const words[] = {"end", "inline", NULL};
+    int index;
+
+    if (set_word(value, words, &index) < 0)
+        return errmsg_set(err, -EINVAL, "--verify is end (as without a word) or inline, not '%s'",
+                          value);
+    *(index == 0 ? &options->verify : &options->verify_inline) = true;
+    return 0;
+}
+
 static int set_checkpoint(struct options *options, const char *value, struct errmsg *err)
 {
     char *end;
@@ -188,7 +200,8 @@ static int set_auth_file(struct options *options, const char *value, struct errm
     return set_path(&options->auth_file, "auth-file", value, err);
 }
 
-/* Either flag (the offset of a bool) or set takes the option. */
+/* Either flag (the offset of a bool) or set takes the option; with both, flag takes it without a
+ * value. */
 static const struct option {
     const char *name;
     unsigned commands;
@@ -215,7 +228,7 @@ static const struct option {
     {"checkpoint", SYNC, 0, set_checkpoint},
     {"detect-zeroes", SYNC, offsetof(struct options, detect_zeroes), NULL},
     {"skip-bad", SYNC, 0, set_skip_bad},
-    {"verify", SYNC, offsetof(struct options, verify), NULL},
+    {"verify", SYNC, offsetof(struct options, verify), set_verify},
     {"ledger", SYNC, 0, set_ledger},
 };
 
@@ -242,9 +255,9 @@ static int parse_option(int argc, char *const argv[], int *at, struct options *o
                           "%s%shas no option --%.*s; thinmirror %s%s--help lists them",
                           command ? command : "thinmirror", " ", (int)length, name,
                           command ? command : "", command ? " " : "");
-    if (!option->set) {
-        if (value)
-            return errmsg_set(err, -EINVAL, "--%s takes no value", option->name);
+    if (!option->set && value)
+        return errmsg_set(err, -EINVAL, "--%s takes no value", option->name);
+    if (option->flag > 0 && !value) {
         *(bool *)((char *)options + option->flag) = true;
         return 0;
     }
@@ -313,7 +326,7 @@ static int check_complete(struct options *options, struct errmsg *err)
         return errmsg_set(err, -EINVAL, "%s needs %s; thinmirror %s --help shows examples",
                           commands[options->command].name, commands[options->command].wanted,
                           commands[options->command].name);
-    if (options->dry_run && options->verify)
+    if (options->dry_run && (options->verify || options->verify_inline))
         return errmsg_set(err, -EINVAL,
                           "--dry-run writes nothing that --verify could check; "
                           "thinmirror verify compares what is there");

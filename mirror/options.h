@@ -43,11 +43,12 @@ struct options {
     bool resume;
     bool reserve;
     bool detect_zeroes;
-    uint64_t skip_bad; /* blocks */
-    bool verify;
-    bool skip_gaps; /* what lies between partitions is free */
-    bool keep_free; /* what isn't copied is left alone */
-    bool allocated; /* compare only what is mapped on the primary */
+    uint64_t skip_bad;  /* blocks */
+    bool verify;        /* both sides are compared at the end */
+    bool verify_inline; /* what is written is read back at once */
+    bool skip_gaps;     /* what lies between partitions is free */
+    bool keep_free;     /* what isn't copied is left alone */
+    bool allocated;     /* compare only what is mapped on the primary */
     enum progress_mode progress;
     enum source_choice source;
     enum map_format format; /* never FORMAT_LIST with two LUNs; FORMAT_JSON with json */

@@ -134,6 +134,7 @@ static void sync_json(const struct report *report)
     json_add_number(object, "status_queries", maps_asked(report->session->primary));
     json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
     json_add_number(object, "detected_zero_bytes", sync->detected_bytes);
+    json_add_number(object, "read_back_bytes", sync->read_back_bytes);
     json_add_number(object, "bad_blocks", sync->bad_blocks);
     if (sync->bad_blocks > 0)
         json_add_number(object, "first_bad_lba", sync->first_bad);
@@ -211,6 +212,8 @@ static void sync_table(const struct report *report)
     row("unmapped", sync->unmapped_bytes, "");
     if (sync->zeroed_bytes > 0)
         row("zeroed", sync->zeroed_bytes, "");
+    if (report->session->options->verify_inline)
+        row("read back", sync->read_back_bytes, "");
     speed_row("time", sync->seconds, sync->written_bytes);
     if (is_verified(report))
         speed_row("verified", report->verify.seconds, report->verify.compared_bytes);

@@ -10,6 +10,7 @@
 #include "checked.h"
 #include "checkpoint.h"
 #include "log.h"
+#include "readback.h"
 
 /* So many bad blocks are told one by one. */
 #define BAD_TOLD 16
@@ -214,6 +215,25 @@ static void tell_done(const struct piece *piece)
         checkpoint_add(piece->mover->checkpoint, piece->lba, piece->blocks);
 }
 
+/* What is to be read back is finished only then. */
+static void tell_written(struct piece *piece)
+{
+    struct mover *mover = piece->mover;
+    struct errmsg message;
+    int r;
+
+    if (!mover->readback) {
+        tell_done(piece);
+        return;
+    }
+    r = readback_note(mover->readback, piece->lba, piece->blocks, piece->iov.iov_base,
+                      !piece->has_bad);
+    if (r == 0)
+        return;
+    errmsg_set(&message, r, "%s", strerror(-r));
+    fail(mover, r, &message);
+}
+
 static void write_done(struct endpoint_request *request)
 {
     struct piece *piece = request->opaque;
@@ -224,7 +244,7 @@ static void write_done(struct endpoint_request *request)
         fail(mover, request->result, &request->error);
     } else {
         mover->written_bytes += piece->iov.iov_len;
-        tell_done(piece);
+        tell_written(piece);
     }
     give_back(piece);
 }

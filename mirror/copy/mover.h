@@ -26,6 +26,7 @@
 #include "job_queue.h"
 
 struct checkpoint;
+struct readback;
 struct piece;
 
 struct mover {
@@ -33,6 +34,7 @@ struct mover {
     struct endpoint *secondary;
     const struct copy_control *control;
     struct checkpoint *checkpoint; /* told what is finished; may be NULL */
+    struct readback *readback;     /* told what is written instead; may be NULL */
     uint64_t chunk_blocks;         /* of a piece, at most */
     unsigned depth;                /* requests in flight on either side, at most */
     struct job_queue copies;

@@ -11,6 +11,7 @@
 #include "map_reader.h"
 #include "mover.h"
 #include "plan.h"
+#include "readback.h"
 #include "sample.h"
 
 /* A target that is restarted so often before the next checkpoint is not worth the trouble. */
@@ -20,6 +21,7 @@ struct sync {
     const struct sync_params *params;
     struct map_pair maps;
     struct mover mover;
+    struct readback readback; /* with params->read_back */
     struct checkpoint checkpoint;
     struct job_list jobs; /* of one window */
     uint64_t block_size;
@@ -95,10 +97,39 @@ static int plan_next(struct sync *sync, uint64_t end)
     return r;
 }
 
+static void take_errors(struct sync *sync)
+{
+    if (sync->mover.error)
+        fail(sync, sync->mover.error, sync->mover.message.text);
+    if (sync->checkpoint.error)
+        fail(sync, sync->checkpoint.error, sync->checkpoint.message.text);
+    if (sync->readback.error)
+        fail(sync, sync->readback.error, sync->readback.message.text);
+    if (sync->maps.primary.error)
+        fail(sync, sync->maps.primary.error, sync->maps.primary.message.text);
+    if (sync->maps.secondary.error)
+        fail(sync, sync->maps.secondary.error, sync->maps.secondary.message.text);
+    if (sync->maps.primary.gave_up && sync->params->need_map)
+        fail(sync, -EOPNOTSUPP, sync->maps.primary.message.text);
+}
+
+static bool moved_all(const struct sync *sync)
+{
+    return map_pair_finished(&sync->maps) && mover_done(&sync->mover);
+}
+
+/* Everything that was begun has come to its end, but for what is read back. */
+static bool is_quiet(const struct sync *sync)
+{
+    return !map_pair_busy(&sync->maps) && mover_idle(&sync->mover) && !sync->checkpoint.busy;
+}
+
 /* Everything that can go on without waiting. */
 static void pump(struct sync *sync)
 {
-    bool begin = !sync->error && !copy_stopped(&sync->params->control);
+    bool go_on = !sync->error && !copy_stopped(&sync->params->control);
+    bool read_back = sync->params->read_back && readback_due(&sync->readback, moved_all(sync));
+    bool begin = go_on && !read_back;
     uint64_t end;
 
     if (begin && mover_hungry(&sync->mover))
@@ -114,25 +145,18 @@ static void pump(struct sync *sync)
     mover_pump(&sync->mover, begin);
     if (begin && !sync->error)
         checkpoint_pump(&sync->checkpoint);
-    if (sync->mover.error)
-        fail(sync, sync->mover.error, sync->mover.message.text);
-    if (sync->checkpoint.error)
-        fail(sync, sync->checkpoint.error, sync->checkpoint.message.text);
-    if (sync->maps.primary.error)
-        fail(sync, sync->maps.primary.error, sync->maps.primary.message.text);
-    if (sync->maps.secondary.error)
-        fail(sync, sync->maps.secondary.error, sync->maps.secondary.message.text);
-    if (sync->maps.primary.gave_up && sync->params->need_map)
-        fail(sync, -EOPNOTSUPP, sync->maps.primary.message.text);
+    if (go_on && read_back && is_quiet(sync))
+        readback_pump(&sync->readback);
+    take_errors(sync);
 }
 
 static bool finished(const struct sync *sync)
 {
-    if (map_pair_busy(&sync->maps) || !mover_idle(&sync->mover) || sync->checkpoint.busy)
+    if (!is_quiet(sync) || !readback_idle(&sync->readback))
         return false;
     if (sync->error || copy_stopped(&sync->params->control))
         return true;
-    return map_pair_finished(&sync->maps) && mover_done(&sync->mover);
+    return moved_all(sync) && readback_done(&sync->readback);
 }
 
 static void wait_for_progress(struct sync *sync)
@@ -142,7 +166,7 @@ static void wait_for_progress(struct sync *sync)
          sync->mover.reading.requests > 0 || map_reader_busy(&sync->maps.primary)},
         {sync->params->secondary, sync->mover.writing.requests > 0 ||
                                       map_reader_busy(&sync->maps.secondary) ||
-                                      sync->checkpoint.busy},
+                                      sync->checkpoint.busy || !readback_idle(&sync->readback)},
     };
     struct errmsg message;
     int r = copy_wait(sides, sync->error != 0, mover_delay(&sync->mover), &message);
@@ -154,12 +178,14 @@ static void wait_for_progress(struct sync *sync)
 
 static void report(struct sync *sync, bool force)
 {
+    uint64_t written =
+        sync->params->read_back ? sync->readback.read_bytes : sync->mover.written_bytes;
     const struct copy_status status = {
         .phase = PHASE_SYNC,
         .lun_bytes = sync->maps.end * sync->block_size,
         .scanned_bytes = sync->maps.planned * sync->block_size,
         .todo_bytes = sync->copy_blocks * sync->block_size,
-        .done_bytes = sync->mover.written_bytes + sync->mover.detected_bytes,
+        .done_bytes = written + sync->mover.detected_bytes,
         .seconds = copy_now() - sync->started,
     };
 
@@ -186,7 +212,7 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
 
     *ret = (struct sync_result){
         .interrupted = copy_stopped(&sync->params->control) &&
-                       !(map_pair_finished(&sync->maps) && mover_done(&sync->mover)),
+                       !(moved_all(sync) && readback_done(&sync->readback)),
         .lun_bytes = sync->maps.end * block_size,
         .mapped_bytes = sync->maps.mapped_blocks * block_size,
         .extents = sync->maps.extents,
@@ -195,6 +221,8 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
         .unmapped_bytes = sync->mover.unmapped_bytes,
         .zeroed_bytes = sync->mover.zeroed_bytes,
         .detected_bytes = sync->mover.detected_bytes,
+        .read_back_bytes = sync->readback.read_bytes,
+        .differences = sync->readback.differences,
         .bad_blocks = sync->mover.bad_blocks,
         .first_bad = sync->mover.first_bad,
         .resumed_bytes = sync->resumed_blocks * block_size,
@@ -223,6 +251,11 @@ static int set_up(struct sync *sync)
     if (r == 0)
         r = mover_init(&sync->mover, params->primary, params->secondary, &params->control,
                        &sync->checkpoint);
+    if (r == 0 && params->read_back) {
+        r = readback_init(&sync->readback, params->secondary, &params->control,
+                          sync->mover.chunk_blocks, &sync->checkpoint);
+        sync->mover.readback = &sync->readback;
+    }
     if (r == 0)
         r = map_pair_init(&sync->maps, params->primary, params->copy_all ? MAP_ALL_MAPPED : MAP_ASK,
                           params->secondary, secondary_map(params));
@@ -234,6 +267,7 @@ static void tear_down(struct sync *sync)
     job_list_free(&sync->jobs);
     map_pair_free(&sync->maps);
     mover_free(&sync->mover);
+    readback_free(&sync->readback);
     checkpoint_free(&sync->checkpoint);
 }
 
@@ -277,6 +311,7 @@ static void add_result(struct sync_result *sum, const struct sync_result *last)
     sum->unmapped_bytes += before.unmapped_bytes;
     sum->zeroed_bytes += before.zeroed_bytes;
     sum->detected_bytes += before.detected_bytes;
+    sum->read_back_bytes += before.read_back_bytes;
     sum->seconds += before.seconds;
     sum->rollbacks = before.rollbacks;
     if (before.rollbacks > 0)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "comparer.h"
 #include "control.h"
 #include "endpoint.h"
 #include "extent_runs.h"
@@ -29,6 +30,7 @@ struct sync_params {
     bool need_map;
     bool secondary_is_zero; /* it was read, and there is nothing but zeros on it */
     bool dry_run;           /* plan only; nothing is read or written */
+    bool read_back;         /* what is written is read from the secondary, and compared */
     struct sample *sample;  /* is told what is planned to be copied; or NULL */
     /* What an earlier run did and flushed: nothing is done about it any more. NULL: nothing. */
     const struct range_set *done;
@@ -47,12 +49,14 @@ struct sync_result {
     uint64_t mapped_bytes; /* on the primary; of what was scanned, when it did not get to the end */
     uint64_t extents;      /* mapped ones on the primary */
     uint64_t read_bytes;
-    uint64_t written_bytes;  /* copied to the secondary */
-    uint64_t unmapped_bytes; /* deallocated on the secondary */
-    uint64_t zeroed_bytes;   /* written with zeros on the secondary, which could not deallocate */
-    uint64_t resumed_bytes;  /* what the earlier run had done of it, copied or emptied */
-    uint64_t to_copy_bytes;  /* planned */
-    uint64_t to_empty_bytes; /* planned */
+    uint64_t written_bytes;   /* copied to the secondary */
+    uint64_t unmapped_bytes;  /* deallocated on the secondary */
+    uint64_t zeroed_bytes;    /* written with zeros on the secondary, which could not deallocate */
+    uint64_t read_back_bytes; /* that were found as they were written */
+    struct differences differences; /* what was found otherwise, with -EBADMSG */
+    uint64_t resumed_bytes;         /* what the earlier run had done of it, copied or emptied */
+    uint64_t to_copy_bytes;         /* planned */
+    uint64_t to_empty_bytes;        /* planned */
     uint64_t detected_bytes; /* of the two above: read from the primary and found to be zeros */
     uint64_t bad_blocks;     /* that the primary could not read; they are zeros on the secondary */
     uint64_t first_bad;      /* the lowest of them */
@@ -64,6 +68,7 @@ struct sync_result {
 
 /* Copies, and flushes the secondary. When the secondary's target was restarted under the copy, what
  * it had not flushed is copied again. 0 also when interrupted: what was written is durable then.
+ * -EBADMSG: with read_back, something was not found as it was written, see differences.
  * -errno with a sentence that names the LUN: nothing but what checkpoint() was told may be taken as
  * copied. */
 int sync_run(const struct sync_params *params, struct sync_result *ret, struct errmsg *err);

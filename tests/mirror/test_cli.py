@@ -49,6 +49,8 @@ class Usage(rig.Case):
                 (["sync", "--rate=@/nowhere/rate", "a", "b"], "/nowhere/rate: No such file"),
                 (["sync", "--rate=@/dev/null", "a", "b"], "does not begin with a number"),
                 (["sync", "--dry-run", "--verify", "a", "b"], "--dry-run"),
+                (["sync", "--dry-run", "--verify=inline", "a", "b"], "--dry-run"),
+                (["sync", "--verify=later", "a", "b"], "'later'"),
                 (["probe", "iscsi://"], "iscsi://"),
                 (["probe", "iscsi://host/iqn.2024-01.org.example:x"], "iscsi://host"),
         ]:
@@ -337,6 +339,22 @@ class Sync(rig.Case):
         self.assertIs(got["verified"], True)
         self.assertEqual(got["different_blocks"], 0)
         self.assertEqual(got["compared_bytes"], MIB)
+
+    def test_what_is_written_is_read_back(self):
+        primary = self.file("a", 128 * MIB, [(MIB, 80 * MIB), (100 * MIB, 4096)])
+        for name in ["b", f"thin:{self.volume('c', 128 * MIB)}"]:
+            secondary = name if name.startswith("thin:") else self.file(name, 128 * MIB)
+            got = self.sync_json("--verify=inline", primary, secondary)
+            self.assertEqual(got["read_back_bytes"], 80 * MIB + 4096)
+            self.assertIs(got["verified"], False)
+        self.assertEqual(rig.digest(primary), rig.digest(self.folder / "b"))
+        got = self.sync_json("--verify=inline", "--verify", "--overwrite", primary,
+                             self.folder / "b")
+        self.assertEqual(got["read_back_bytes"], 80 * MIB + 4096)
+        self.assertIs(got["verified"], True)
+        result = self.expect(DONE, "sync", "--verify=inline", "--overwrite", primary,
+                             self.folder / "b")
+        self.assertRegex(result.out, r"\nread back +80\.00 MiB\n")
 
     def test_random_maps_of_both_sides(self):
         size = 24 * MIB

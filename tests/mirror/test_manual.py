@@ -48,6 +48,7 @@ class Manual(rig.Case):
         self.assertEqual(self.complete(program, "sync", "--led"), {"--ledger="})
         self.assertEqual(self.complete(program, "map", "--res"), set())
         self.assertEqual(self.complete(program, "sync", "--progress", "=", "j"), {"json"})
+        self.assertEqual(self.complete(program, "sync", "--verify", "=", "i"), {"inline"})
         self.assertIn("analyse", self.complete(program, "sync", "--source-map", "="))
         for command in COMMANDS:
             offered = {option.rstrip("=") for option in self.complete(program, command, "--")}
