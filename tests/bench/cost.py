@@ -44,12 +44,31 @@ The secondary is new and empty each time. Written by
 
 """
 
+NOTES = """
+An extent costs what its requests cost, as many of them are in flight and the answers about the map come by
+the thousand. The size of the LUN costs what its map takes to be told.
+
+## Why gaps are not joined
+
+Two extents with a small gap between them could be read, or read and written, by one command instead of two.
+
+- Written, the gap would be mapped on the secondary where it is not on the primary. A copy as thin as its
+  primary is what this is for, so no gap is joined there.
+- Only read, its blocks travel for nothing to save a command. A READ of 4 KiB took tgt 26 microseconds over
+  loopback, 128 of them in flight, and so did 25 KiB of a READ of 256 KiB. With 12 KiB between extents of 4
+  KiB, 65,536 of them were read in 1.7 s, and in 1.1 s with the gaps. The writes, which cannot be joined,
+  cost as much again and more, so that is a tenth or two of such a copy; on a line of 1 Gbit/s those 26
+  microseconds are 3 KiB, and the gaps would cost more than they save. Far away nothing is saved either,
+  since commands do not wait for each other. And a block that nobody uses but that cannot be read would be
+  in the way of its neighbours.
+"""
+
 
 def write_document(options, rows):
     with open(options.write_cost, "w", encoding="utf-8") as file:
         where = "memory" if "shm" in str(options.directory) else "a file system"
         file.write(ABOUT.format(rounds=options.rounds, where=where))
-        file.write("\n".join(table.markdown(HEAD, rows)) + "\n")
+        file.write("\n".join(table.markdown(HEAD, rows)) + "\n" + NOTES)
 
 
 def run(options, checks):
