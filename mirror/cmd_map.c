@@ -20,6 +20,7 @@
 /* One side's map on its way to who prints or draws it. */
 struct walk {
     struct endpoint *endpoint;
+    struct copy_control control;         /* for its stop */
     bool ask;                            /* the endpoint; otherwise all is mapped */
     const struct extent_runs *limit;     /* see map_reader_limit */
     const struct allocation *allocation; /* says why; NULL: nobody does */
@@ -120,7 +121,7 @@ static uint64_t take_known(const struct walk *walk, struct map_reader *reader)
         return 0;
     if (reader->covered < reader->end)
         known--;
-    for (size_t i = 0; i < known; i++) {
+    for (size_t i = 0; i < known && !copy_stopped(&walk->control); i++) {
         take_extent(walk, &reader->list.items[i]);
         blocks += reader->list.items[i].length;
     }
@@ -140,30 +141,37 @@ static int walk_map(const struct walk *walk, struct errmsg *err)
     if (r < 0)
         return errmsg_set(err, r, "%s", strerror(-r));
     map_reader_limit(&reader, walk->limit);
-    while (taken < end) {
-        map_reader_pump(&reader);
+    /* What is in flight is waited for in any case. */
+    while (taken < end && (!copy_stopped(&walk->control) || map_reader_busy(&reader))) {
+        if (!copy_stopped(&walk->control))
+            map_reader_pump(&reader);
         if (map_reader_busy(&reader))
             r = copy_wait(sides, false, 0, err);
         if (map_reader_busy(&reader) && r == 0)
             continue;
         if (reader.error || reader.gave_up)
             return errmsg_set(err, reader.error ? reader.error : -EIO, "%s", reader.message.text);
-        if (r < 0 || ferror(stdout))
+        if (r < 0 || (ferror(stdout) && !copy_stopped(&walk->control)))
             return r;
         taken += take_known(walk, &reader);
     }
+    if (taken < end)
+        return errmsg_set(err, -EINTR, "interrupted: the map of %s is not complete",
+                          walk->endpoint->info.name);
     return 0;
 }
 
 /* The primary's map as it was chosen, the secondary's as its target tells it. */
-static struct walk walk_of(const struct session *session, size_t side)
+static struct walk walk_of(struct session *session, size_t side)
 {
     const struct source_map *source = &session->source;
 
     if (side > 0)
         return (struct walk){.endpoint = session->secondary,
+                             .control = session_control(session),
                              .ask = session->secondary->info.can_map};
     return (struct walk){.endpoint = session->primary,
+                         .control = session_control(session),
                          .ask = source->ask,
                          .limit = source_map_allocated(source),
                          .allocation = source->analysed ? &source->analysis.allocation : NULL};
@@ -304,6 +312,7 @@ enum exit_status command_map(const struct options *options)
     enum exit_status status = session_open(&session, options, false);
     int r = 0;
 
+    session_catch_signals();
     if (status == STATUS_DONE)
         status = choose_map(&session);
     if (status == STATUS_DONE)

@@ -11,6 +11,9 @@ static int finish(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
+    /* A signal ends a write, too; that the output is not complete was said. */
+    if (status == STATUS_INTERRUPTED)
+        return status;
     perror("thinmirror: cannot write to stdout");
     return status == STATUS_DONE ? STATUS_FAILED : status;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "map_picture.h"
@@ -114,6 +115,30 @@ static void print_summary(FILE *out, const struct map_picture *picture, const ch
     print_line(out, line, columns);
 }
 
+static bool is_inside_character(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* What does not fit is left out of the middle: LUNs are told apart by how they begin and end. */
+static void print_name(FILE *out, const char *mark, const char *name, size_t columns)
+{
+    static const char gap[] = "...";
+    size_t length = strlen(name), beside = strlen(mark) + strlen(gap);
+    size_t room = columns > beside ? columns - beside : 0;
+    size_t head = room / 2, tail = length - (room - head);
+
+    if (strlen(mark) + length <= columns || room < 2) {
+        fprintf(out, "%s%s\n", mark, name);
+        return;
+    }
+    while (head > 0 && is_inside_character(name[head]))
+        head--;
+    while (is_inside_character(name[tail]))
+        tail++;
+    fprintf(out, "%s%.*s%s%s\n", mark, (int)head, name, gap, name + tail);
+}
+
 void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides, size_t columns)
 {
     static const char *const marks[] = {"P ", "S "};
@@ -121,7 +146,7 @@ void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides,
     char label[SIZE_TEXT_BYTES];
 
     for (size_t side = 0; side < sides; side++)
-        fprintf(out, "%s%s\n", sides > 1 ? marks[side] : "", pictures[side].name);
+        print_name(out, sides > 1 ? marks[side] : "", pictures[side].name, columns);
     for (size_t first = 0; first < pictures[0].cell_count; first += cells) {
         if (sides > 1 || first == 0)
             fputc('\n', out);

@@ -103,7 +103,8 @@ struct endpoint_request {
 struct endpoint;
 
 struct endpoint_ops {
-    /* Waits for what is in flight, or fails it; done() is called for all of it. */
+    /* Waits for what is in flight, or fails it; done() is called for all of it, and must not send
+     * another one then. */
     void (*close)(struct endpoint *endpoint);
     int (*submit)(struct endpoint *endpoint, struct endpoint_request *request);
     /* What to wait for (fd -1: nothing). Returns the milliseconds after which service must be

@@ -34,6 +34,7 @@ struct sessions {
     struct endpoint base;
     unsigned count;
     unsigned turn; /* whose turn it is among equals */
+    bool closing;  /* nothing is taken any more */
     int event;     /* readable while the outbox is not empty */
 
     pthread_mutex_t lock; /* guards outbox and what follows */
@@ -202,6 +203,8 @@ static int sessions_submit(struct endpoint *base, struct endpoint_request *reque
     bool transfer = request->op == ENDPOINT_READ || request->op == ENDPOINT_WRITE;
     struct parcel *parcel;
 
+    if (all->closing)
+        return -ESHUTDOWN;
     if (request->op == ENDPOINT_FLUSH)
         return submit_flush(all, request);
     parcel = new_parcel(transfer ? least_busy(all) : &all->workers[0], request);
@@ -319,6 +322,7 @@ static void sessions_close(struct endpoint *base)
 {
     struct sessions *all = (struct sessions *)base;
 
+    all->closing = true;
     for (unsigned i = 0; i < all->count; i++)
         if (all->workers[i].started)
             worker_stop(&all->workers[i]);

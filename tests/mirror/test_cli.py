@@ -644,6 +644,18 @@ class Signals(rig.Case):
     def test_sigint_stops_cleanly_and_the_sync_can_be_run_again(self):
         self.interrupt(signal.SIGINT)
 
+    def test_a_map_stops_as_well(self):
+        # More than a pipe holds, and nobody reads it.
+        pieces = [(2 * i * rig.GRAIN, rig.GRAIN) for i in range(2000)]
+        primary = self.file("a", 16 * MIB, pieces)
+        with self.start("map", "--json", primary) as run:
+            run.stdout.read(1)
+            time.sleep(0.1)
+            run.send_signal(signal.SIGINT)
+            _, err = run.communicate(timeout=10)
+        self.assertEqual(run.returncode, INTERRUPTED, err)
+        self.assertEqual(err, f"thinmirror: interrupted: the map of {primary} is not complete\n")
+
     def test_sigterm_too(self):
         self.interrupt(signal.SIGTERM)
 

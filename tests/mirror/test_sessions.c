@@ -139,6 +139,32 @@ static void a_flush_tells_the_worst_of_what_was_answered(void **state)
     expect_flush(-EIO, -ESTALE, -EIO);
 }
 
+/* What done() sends while it is closed would have nobody to answer it. */
+static void send_again(struct endpoint_request *request)
+{
+    struct endpoint *endpoint = request->opaque;
+
+    request->result = endpoint_submit(endpoint, request);
+}
+
+static void nothing_is_taken_while_it_is_closed(void **state)
+{
+    struct endpoint_request zero = {.op = ENDPOINT_ZERO, .blocks = EACH, .done = send_again};
+    struct joined joined;
+    struct pollfd answered;
+
+    (void)state;
+    make(&joined);
+    join(&joined);
+    zero.opaque = joined.endpoint;
+    assert_int_equal(endpoint_submit(joined.endpoint, &zero), 0);
+    /* Answered, and not taken yet: that is left to the end. */
+    joined.endpoint->ops->poll(joined.endpoint, &answered);
+    assert_int_equal(poll(&answered, 1, 5000), 1);
+    endpoint_close(joined.endpoint);
+    assert_int_equal(zero.result, -ESHUTDOWN);
+}
+
 static void another_lun_at_the_next_session_is_refused(void **state)
 {
     struct endpoint *endpoints[SESSIONS], *endpoint;
@@ -161,6 +187,7 @@ int main(void)
         cmocka_unit_test(zeroing_and_map_go_to_the_first),
         cmocka_unit_test(a_flush_goes_to_all_of_them),
         cmocka_unit_test(a_flush_tells_the_worst_of_what_was_answered),
+        cmocka_unit_test(nothing_is_taken_while_it_is_closed),
         cmocka_unit_test(another_lun_at_the_next_session_is_refused),
     };
 

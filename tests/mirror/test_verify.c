@@ -13,6 +13,7 @@
 
 #include "comparer.h"
 #include "fake_endpoint.h"
+#include "sync.h"
 #include "verify.h"
 
 #define BLOCKS 4096
@@ -277,6 +278,53 @@ static void a_deep_queue_reads_small_pieces(void **state)
     assert_int_equal(fixture->secondary->high_water[ENDPOINT_READ], BLOCKS / 32);
 }
 
+/* Says it has deallocated, and reads as something else all the same. */
+static void only_say_it(struct fake_endpoint *fake, const struct endpoint_request *request)
+{
+    if (request->op != ENDPOINT_ZERO)
+        return;
+    memset(fake->data + request->lba * 512, 0x5A, request->blocks * 512);
+    if (fake->opaque)
+        fake_set_status(fake, request->lba, request->blocks, EXTENT_MAPPED);
+}
+
+static void unmap_in_vain(struct fixture *fixture, bool still_mapped)
+{
+    const struct sync_params params = {.primary = &fixture->primary->base,
+                                       .secondary = &fixture->secondary->base};
+    struct sync_result result;
+
+    fixture->secondary->on_answer = only_say_it;
+    fixture->secondary->opaque = still_mapped ? fixture : NULL;
+    fake_fill(fixture->primary, 0, 8, 1);
+    fake_fill(fixture->secondary, 200, 100, 9);
+    assert_int_equal(sync_run(&params, &result, &fixture->error), 0);
+    assert_int_equal(result.unmapped_bytes, 100 * 512);
+}
+
+static void expect_unmapped_in_vain(struct fixture *fixture)
+{
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 100);
+    assert_int_equal(fixture->result.differences.first[0].start, 200);
+}
+
+static void what_only_claims_to_be_unmapped_is_seen(void **state)
+{
+    unmap_in_vain(*state, true);
+    expect_unmapped_in_vain(*state);
+}
+
+/* A map that lies as well is believed, unless everything is to be read. */
+static void a_map_that_claims_it_too_is_seen_by_a_full_comparison(void **state)
+{
+    struct fixture *fixture = *state;
+
+    unmap_in_vain(fixture, false);
+    fixture->params.copy_all = true;
+    expect_unmapped_in_vain(fixture);
+}
+
 static void data_is_found_where_it_begins(void **state)
 {
     struct fixture *fixture = *state;
@@ -329,6 +377,8 @@ int main(void)
         TEST(random_sides_agree_with_a_plain_comparison),
         TEST(more_in_flight_take_no_more_memory),
         TEST(a_deep_queue_reads_small_pieces),
+        TEST(what_only_claims_to_be_unmapped_is_seen),
+        TEST(a_map_that_claims_it_too_is_seen_by_a_full_comparison),
         TEST(data_is_found_where_it_begins),
         TEST(looking_for_data_can_fail_and_be_stopped),
     };

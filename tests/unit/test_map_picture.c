@@ -186,6 +186,40 @@ static void a_cell_has_the_colour_of_its_majority(void **state)
     map_picture_free(&picture);
 }
 
+/* Cut in the middle, between characters; what is short stays whole. */
+static void a_long_name_has_its_beginning_and_its_end(void **state)
+{
+    static const char long_name[] = "iscsi://san1/iqn.2024-01.org.example:"
+                                    "\xc3\xa4\xc3\xb6\xc3\xbc\xc3\xa4\xc3\xb6\xc3\xbc-volume1/0";
+    struct map_picture pictures[2];
+
+    (void)state;
+    for (size_t columns = 32; columns < 70; columns++) {
+        const size_t cells = map_text_cells(columns, 2);
+        char *text, *second;
+
+        start(&pictures[0], 1000 * KIB, 1000 * KIB, cells);
+        start(&pictures[1], 1000 * KIB, 1000 * KIB, cells);
+        pictures[0].name = "short";
+        pictures[1].name = long_name;
+        text = text_of(pictures, 2, columns);
+        assert_memory_equal(text, "P short\nS iscsi://", strlen("P short\nS iscsi://"));
+        second = text + strlen("P short\n");
+        *strchr(second, '\n') = '\0';
+        if (strlen("S ") + strlen(long_name) <= columns) {
+            assert_string_equal(second + 2, long_name);
+        } else {
+            assert_in_range(strlen(second), columns - 2, columns);
+            assert_non_null(strstr(second, "..."));
+            assert_string_equal(second + strlen(second) - 4, "e1/0");
+            assert_int_not_equal((unsigned char)strstr(second, "...")[3] & 0xC0, 0x80);
+        }
+        free(text);
+        map_picture_free(&pictures[0]);
+        map_picture_free(&pictures[1]);
+    }
+}
+
 static void a_name_is_never_markup(void **state)
 {
     struct map_picture picture;
@@ -211,6 +245,7 @@ int main(void)
         cmocka_unit_test(two_sides_have_one_scale),
         cmocka_unit_test(more_reasons_than_colours_become_other),
         cmocka_unit_test(a_cell_has_the_colour_of_its_majority),
+        cmocka_unit_test(a_long_name_has_its_beginning_and_its_end),
         cmocka_unit_test(a_name_is_never_markup),
     };
 
