@@ -24,9 +24,12 @@ static const struct checker {
     const char *name; /* as it is told */
     const char *arguments[ARGUMENTS_MAX];
 } checkers[] = {
-    {"ext4", "e2fsck -fn", {"e2fsck", "-fn"}},  {"XFS", "xfs_repair -n", {"xfs_repair", "-n"}},
-    {"FAT", "fsck.fat -n", {"fsck.fat", "-n"}}, {"exFAT", "fsck.exfat -n", {"fsck.exfat", "-n"}},
+    {"ext4", "e2fsck -fn", {"e2fsck", "-fn"}},
+    {"XFS", "xfs_repair -n", {"xfs_repair", "-n"}},
+    {"FAT", "fsck.fat -n", {"fsck.fat", "-n"}},
+    {"exFAT", "fsck.exfat -n", {"fsck.exfat", "-n"}},
     {"NTFS", "ntfsfix -n", {"ntfsfix", "-n"}},
+    {"btrfs", "btrfs check", {"btrfs", "check", "--readonly"}},
 };
 
 /* Where administrators' programs are, which need not be on a user's PATH. */

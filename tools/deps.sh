@@ -18,13 +18,13 @@ declare -A packages=(
 
   # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.
   [test]="clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils
-    e2fsprogs xfsprogs partclone dosfstools mtools exfatprogs ntfs-3g fdisk gdisk hercules util-linux procps python3 jq"
+    e2fsprogs xfsprogs btrfs-progs partclone dosfstools mtools exfatprogs ntfs-3g fdisk gdisk hercules util-linux procps python3 jq"
 
   # The virtual machine, and what runs inside it (it sees this machine's root file system).
   # xz-utils unpacks the kernel, so that the emulated CPU need not.
   [lab]="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils
     tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi libiscsi-bin sg3-utils fio jq
-    tgt e2fsprogs xfsprogs dosfstools fdisk util-linux procps iproute2 dmsetup python3"
+    tgt e2fsprogs xfsprogs btrfs-progs dosfstools fdisk util-linux procps iproute2 dmsetup python3"
 
   # A machine whose own kernel serves the LUNs, as in targetcli-examples/.
   [serve]="tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi sg3-utils kmod"

@@ -14,6 +14,7 @@ extern const struct format format_gpt;
 extern const struct format format_mbr;
 extern const struct format format_ext;
 extern const struct format format_xfs;
+extern const struct format format_btrfs;
 extern const struct format format_swap;
 extern const struct format format_exfat;
 extern const struct format format_ntfs;

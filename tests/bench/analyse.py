@@ -40,6 +40,7 @@ def large_file_systems(small):
          ["mkfs.ext4", "-q", "-F", "-O", "^64bit,^uninit_bg,^metadata_csum", "-E", "nodiscard"]),
         ("XFS", size, ["mkfs.xfs", "-q", "-f"]),
         ("XFS, 256 groups", size, ["mkfs.xfs", "-q", "-f", "-d", "agcount=256"]),
+        ("btrfs", size, ["mkfs.btrfs", "-q", "-f"]),
         ("exFAT", size, ["mkfs.exfat", "-c", "32K"]),
         ("NTFS", size, ["mkntfs", "-q", "-Q", "-F"]),
     ]

@@ -130,6 +130,7 @@ secondary=$(loop_create 5001405000000002 thin) || bail_out "no disk"
 try ext4 ext4 "e2fsck -fn" mkfs.ext4 -q -F -E nodiscard
 try "XFS" xfs "xfs_repair -n" mkfs.xfs -q -f -K
 try "XFS version 4" xfs "xfs_repair -n" mkfs.xfs -q -f -K -m crc=0
+try btrfs btrfs "btrfs check" mkfs.btrfs -q -f -K
 try exFAT exfat "fsck.exfat -n" mkfs.exfat
 try NTFS ntfs-3g "ntfsfix -n" mkntfs -q -Q -F
 dirty_xfs
