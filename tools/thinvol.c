@@ -147,6 +147,25 @@ static int print_and_close(struct volume *volume, const struct arguments *argume
     return status;
 }
 
+/* Nothing is left half made: who wants to end it has to wait for the few milliseconds. */
+static int create_whole(const struct arguments *arguments, struct volume **ret, struct errmsg *err)
+{
+    sigset_t ends, before;
+    int error;
+
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGHUP);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, &before);
+    if (arguments->adopt)
+        error = volume_adopt(arguments->path, arguments->block_size, ret, err);
+    else
+        error = volume_create(arguments->path, arguments->block_size, arguments->bytes, ret, err);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 static int run_create(const struct arguments *arguments)
 {
     struct volume *volume;
@@ -158,11 +177,7 @@ static int run_create(const struct arguments *arguments)
     if (arguments->adopt && arguments->size)
         return usage_error("create", "create --adopt keeps the size of the file, so SIZE must not "
                                      "be given");
-    if (arguments->adopt)
-        error = volume_adopt(arguments->path, arguments->block_size, &volume, &err);
-    else
-        error =
-            volume_create(arguments->path, arguments->block_size, arguments->bytes, &volume, &err);
+    error = create_whole(arguments, &volume, &err);
     if (error)
         return arguments->adopt ? failed(error, &err) : size_failed("create", error, &err);
     return print_and_close(volume, arguments);

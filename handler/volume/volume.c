@@ -108,8 +108,14 @@ int volume_create(const char *path, uint32_t block_size, uint64_t bytes, struct 
                           "of whole blocks of %u bytes, at least one",
                           bytes, block_size);
     error = refuse_second_description(path, err);
-    if (!error)
-        error = store_file_create(path, bytes, &store, err);
+    if (error)
+        return error;
+    error = store_file_create(path, bytes, &store, err);
+    if (error == -EEXIST)
+        return errmsg_set(err, error,
+                          "%s exists already; 'thinvol create --adopt' makes a volume of a file "
+                          "that is there",
+                          path);
     if (error)
         return error;
     volume_meta_init(&meta, block_size);

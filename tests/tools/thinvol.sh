@@ -57,6 +57,10 @@ check "its description lies beside it" jq -e \
   '.format == "thinmirror-volume" and .version == 1 and .block_size == 512' v.thin
 check "nothing else is there" test "$(find . -mindepth 1 | sort | tr '\n' ' ')" = "./v ./v.thin "
 check "create refuses a name that is taken" refuses 3 "exists already" create v 2G
+printf 'all there is' >left && truncate -s 1M left
+check "and a file that somebody left, but says how to keep it" refuses 3 "create --adopt" create left 1M
+check "the file stays as it was" test "$(head -c 12 left)" = "all there is"
+rm left
 check "the volume stays as it was" test "$(stat -c %s v)" = 1073741824
 check "--json tells the same" works create --json --block-size=4096 w 8M
 check "in numbers" says '.path == "w" and .block_size == 4096 and .blocks == 2048 and
