@@ -6,6 +6,7 @@
 #include <iscsi/iscsi.h>
 #include <netdb.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "auth.h"
+#include "checked.h"
 #include "cleanup.h"
 #include "monotonic.h"
 
@@ -24,6 +26,7 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define LOGIN_TIMEOUT_MS   15000
 #define LOGOUT_TIMEOUT_MS  2000
+#define STOP_LOOK_MS       200
 #define MAX_REDIRECTS      4
 #define PORTAL_BYTES       256
 
@@ -32,11 +35,13 @@ struct login {
     const struct target_url *url;
     const struct iscsi_credentials *credentials;
     unsigned number;
+    const volatile sig_atomic_t *stop; /* NULL: nobody wants it to end early */
 };
 
 /* One attempt: a context, and what has come of the step that is waited for. */
 struct attempt {
     const char *shown;
+    const volatile sig_atomic_t *stop;
     struct iscsi_context *context;
     bool done;
     int status;
@@ -153,10 +158,10 @@ static int socket_error(int fd)
     return -error;
 }
 
-/* Serves the context until the step is done. -ETIMEDOUT, or the socket's error. */
+/* Serves the context until the step is done. -ETIMEDOUT, -EINTR, or the socket's error. */
 static int wait_for_step(struct attempt *attempt, unsigned timeout_ms)
 {
-    uint64_t end = monotonic_ms() + timeout_ms;
+    uint64_t end = monotonic_ms() + timeout_ms, longest = attempt->stop ? STOP_LOOK_MS : timeout_ms;
 
     while (!attempt->done) {
         uint64_t now = monotonic_ms();
@@ -166,7 +171,9 @@ static int wait_for_step(struct attempt *attempt, unsigned timeout_ms)
 
         if (now >= end)
             return -ETIMEDOUT;
-        if (poll(&fd, 1, (int)(end - now)) < 0) {
+        if (attempt->stop && *attempt->stop)
+            return -EINTR;
+        if (poll(&fd, 1, (int)min_u64(end - now, longest)) < 0) {
             if (errno == EINTR)
                 continue;
             return -errno;
@@ -276,7 +283,7 @@ static int follow_portal(const char *shown, const struct login *login, char port
                          struct iscsi_context **ret, struct errmsg *err)
 {
     for (int i = 0; i <= MAX_REDIRECTS; i++) {
-        struct attempt attempt = {.shown = shown};
+        struct attempt attempt = {.shown = shown, .stop = login->stop};
         int r = try_portal(&attempt, login, portal, err);
 
         if (r == 0) {
@@ -294,7 +301,7 @@ static int follow_portal(const char *shown, const struct login *login, char port
 /* Whether another portal may do better: only one that could not be reached leaves hope. */
 static bool is_final(int r)
 {
-    return r == 0 || r == -EACCES || r == -ENODEV;
+    return r == 0 || r == -EACCES || r == -ENODEV || r == -EINTR;
 }
 
 /* Tries the addresses of one portal. */
@@ -328,9 +335,9 @@ static int login_at(const char *shown, const struct login *login, const struct t
 
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
-                  struct iscsi_context **ret, struct errmsg *err)
+                  const volatile sig_atomic_t *stop, struct iscsi_context **ret, struct errmsg *err)
 {
-    const struct login login = {url, credentials, number};
+    const struct login login = {url, credentials, number, stop};
     int r = -EHOSTUNREACH;
 
     for (unsigned i = 0; i < url->portal_count; i++) {

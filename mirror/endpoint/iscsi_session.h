@@ -4,6 +4,9 @@
 
 /* From a URL to a session in its full-feature phase, and a clean end of it. */
 
+#include <signal.h>
+#include <stddef.h>
+
 #include "errmsg.h"
 #include "target_url.h"
 
@@ -20,12 +23,14 @@ unsigned session_new_number(void);
 #define SESSION_FIXED_MASK      0xFFFFFFU
 #define SESSION_FIXED_QUALIFIER 0xFFFF /* which no other session gets to */
 
-/* shown: the URL for messages. credentials may be NULL. The context is the caller's, who ends it
- * with iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
- * -ECONNREFUSED, -ETIMEDOUT, -EACCES (CHAP or access control), -ENODEV (no such target), ... */
+/* shown: the URL for messages. credentials may be NULL. It ends early, with -EINTR, once *stop is
+ * not zero; stop may be NULL. The context is the caller's, who ends it with iscsi_destroy_context.
+ * -EHOSTUNREACH (the host's name is not known, or no way to it), -ECONNREFUSED, -ETIMEDOUT, -EACCES
+ * (CHAP or access control), -ENODEV (no such target), ... */
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
-                  struct iscsi_context **ret, struct errmsg *err);
+                  const volatile sig_atomic_t *stop, struct iscsi_context **ret,
+                  struct errmsg *err);
 
 /* Tells the target goodbye and waits a moment for its answer. */
 void session_logout(struct iscsi_context *context);

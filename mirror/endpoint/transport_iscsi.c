@@ -308,10 +308,11 @@ static void complete_held(struct iscsi_transport *transport, int result)
 static int try_login(struct iscsi_transport *transport)
 {
     struct errmsg err;
-    int r = session_login(transport->text, &transport->url, transport->credentials,
-                          transport->number, &transport->context, &err);
+    int r =
+        session_login(transport->text, &transport->url, transport->credentials, transport->number,
+                      atomic_load(&transport->base.stop), &transport->context, &err);
 
-    if (r < 0)
+    if (r < 0 && r != -EINTR)
         log_warning("%s", err.text);
     return r;
 }
@@ -545,7 +546,7 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
         return errmsg_set(err, -ENOMEM, "%s: out of memory", text);
     }
     transport->number = session_new_number();
-    r = session_login(text, &url, credentials, transport->number, &transport->context, err);
+    r = session_login(text, &url, credentials, transport->number, NULL, &transport->context, err);
     if (r < 0) {
         free(transport->text);
         free(transport);
