@@ -27,6 +27,8 @@
     "                      is understood, else full\n"                                          \
     "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
     "                      may be, is not used\n"                                               \
+    "  --vtoc-lstar        with analyse: of a DASD's sequential and partitioned data sets\n"    \
+    "                      only the tracks up to the last one that was written\n"               \
     "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G);\n"     \
     "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"    \
     "  --queue-depth=N     requests in flight on each side (default: by the line)\n"            \
@@ -102,6 +104,7 @@ static const char map_help[] =
     "  --source-map=lba-status|bitmap|analyse|both|full\n"
     "                      who is asked; both: mapped is what both call used\n"
     "  --skip-gaps         with analyse: what lies between partitions is not used\n"
+    "  --vtoc-lstar        with analyse: a DASD's data sets end where they were written to\n"
     "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN;\n"
     "                      of two LUNs an object with primary and secondary\n" AUTH ENDPOINTS "\n"
     "Examples:\n"

@@ -218,6 +218,7 @@ static const struct option {
     {"rate", SYNC | VERIFY, 0, set_rate},
     {"source-map", SYNC | MAP | VERIFY, 0, set_source},
     {"skip-gaps", SYNC | MAP | VERIFY, offsetof(struct options, skip_gaps), NULL},
+    {"vtoc-lstar", SYNC | MAP | VERIFY, offsetof(struct options, vtoc_lstar), NULL},
     {"format", MAP, 0, set_format},
     {"keep-free", SYNC, offsetof(struct options, keep_free), NULL},
     {"allocated", VERIFY, offsetof(struct options, allocated), NULL},

@@ -47,6 +47,7 @@ struct options {
     bool verify;        /* both sides are compared at the end */
     bool verify_inline; /* what is written is read back at once */
     bool skip_gaps;     /* what lies between partitions is free */
+    bool vtoc_lstar;    /* a DASD's data sets end at the last track that was written */
     bool keep_free;     /* what isn't copied is left alone */
     bool allocated;     /* compare only what is mapped on the primary */
     enum progress_mode progress;

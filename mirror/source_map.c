@@ -35,7 +35,8 @@ static void note_user(struct session *session)
 
 static int analyse(struct session *session, struct analysis *ret)
 {
-    const struct analyse_params params = {.skip_gaps = session->options->skip_gaps};
+    const struct analyse_params params = {.skip_gaps = session->options->skip_gaps,
+                                          .vtoc_lstar = session->options->vtoc_lstar};
 
     return analyse_run(session->primary, &params, ret, &session->error);
 }
@@ -169,10 +170,11 @@ enum exit_status source_map_choose(struct session *session)
     struct source_map *source = &session->source;
     enum exit_status status = choose(session);
     bool gaps = source->analysed && options->skip_gaps;
+    bool lstar = source->analysed && options->vtoc_lstar;
 
     if (status == STATUS_DONE)
-        snprintf(source->book_name, sizeof(source->book_name), "%s%s%s%s", source->name,
-                 gaps || options->keep_free ? "+" : "", gaps ? "g" : "",
+        snprintf(source->book_name, sizeof(source->book_name), "%s%s%s%s%s", source->name,
+                 gaps || lstar || options->keep_free ? "+" : "", gaps ? "g" : "", lstar ? "l" : "",
                  options->keep_free ? "k" : "");
     return status == STATUS_DONE ? make_view(session) : status;
 }

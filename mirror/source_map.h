@@ -13,7 +13,7 @@ struct session;
 struct source_map {
     const char *name; /* "lba-status", "bitmap", "analyse", "both" or "full" */
     /* The same with what else decides which blocks are dealt with and how, for the ledger:
-     * "analyse+gk" with --skip-gaps and --keep-free. */
+     * "analyse+glk" with --skip-gaps, --vtoc-lstar and --keep-free. */
     char book_name[16];
     bool ask;      /* the target */
     bool analysed; /* analysis is filled */

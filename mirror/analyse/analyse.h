@@ -16,7 +16,8 @@
 #define ANALYSIS_FOUND_MAX 64
 
 struct analyse_params {
-    bool skip_gaps; /* what lies between partitions is free; otherwise it may hold boot loaders */
+    bool skip_gaps;  /* what lies between partitions is free; otherwise it may hold boot loaders */
+    bool vtoc_lstar; /* tracks of a data set behind the last one that was written are free */
 };
 
 /* A file system, or whatever else has a table of contents that was understood. */

@@ -225,6 +225,11 @@ bool region_skips_gaps(const struct region *region)
     return region->analyser->params->skip_gaps;
 }
 
+bool region_ends_at_lstar(const struct region *region)
+{
+    return region->analyser->params->vtoc_lstar;
+}
+
 static int check_segments(const struct region *region, const struct region_segment *segments,
                           size_t count, uint64_t *ret_bytes)
 {

@@ -65,6 +65,8 @@ int region_keep(struct region *region, uint64_t start, uint64_t length);
 int region_name(struct region *region, uint64_t start, uint64_t length, const char *what);
 /* Whether free gaps between partitions were asked for. */
 bool region_skips_gaps(const struct region *region);
+/* Whether data sets shall end at the last track that was written. */
+bool region_ends_at_lstar(const struct region *region);
 
 /* Looks for tables of contents in a part of it: label is "partition 1". Whatever is found there,
  * or is wrong there, is no failure of the caller's. -ERANGE beyond the end. */

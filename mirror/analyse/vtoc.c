@@ -24,6 +24,18 @@
 /* Places in a DSCB, key included. */
 #define NAME_BYTES         44
 #define FORMAT_ID          44
+#define FLAGS              61
+#define FLAG_LARGE         0x08 /* LSTAR has three bytes of track */
+#define SMS_FLAGS          78
+#define SMS_OTHERWISE      0x0E /* PDSE, extended format, HFS: LSTAR means something else */
+#define ORGANISATION       82
+#define SEQUENTIAL         0x4000
+#define PARTITIONED        0x0200
+#define UNMOVABLE          0x0001U
+#define INDICATORS         93
+#define LAST_VOLUME        0x80
+#define LSTAR              98 /* the last track that was written, counted from the data set's begin */
+#define LSTAR_HIGH         104
 #define EXTENT_COUNT       59
 #define EXTENTS            105
 #define EXTENT_BYTES       10
@@ -38,6 +50,18 @@
 
 #define STATUS_INTERRUPTED 0x04
 #define EXTENT_SHARED      0x80 /* its cylinders are shared with other data sets */
+#define EXTENT_PLAIN       0x01
+#define EXTENT_CYLINDERS   0x81
+#define EXTENTS_MAX        123 /* of a data set on one volume */
+
+/* The extents of one data set, in their order. */
+struct data_set {
+    struct {
+        uint64_t low, high; /* tracks of the volume */
+    } extents[EXTENTS_MAX];
+    unsigned count;
+    bool odd; /* there are more, or other kinds, or they are out of order */
+};
 
 struct vtoc {
     struct dasd *dasd;
@@ -75,8 +99,21 @@ static void name_from_ebcdic(const uint8_t *from, char *to)
     to[length] = '\0';
 }
 
+static void add_extent(struct data_set *set, const uint8_t *extent, uint64_t low, uint64_t high)
+{
+    if ((extent[0] != EXTENT_PLAIN && extent[0] != EXTENT_CYLINDERS) || extent[1] != set->count ||
+        set->count == EXTENTS_MAX)
+        set->odd = true;
+    if (set->count < EXTENTS_MAX) {
+        set->extents[set->count].low = low;
+        set->extents[set->count].high = high;
+    }
+    set->count++;
+}
+
 /* Marks what an extent covers. type 0: there is none. */
-static int take_extent(struct vtoc *vtoc, const uint8_t *extent, const char *name, unsigned *count)
+static int take_extent(struct vtoc *vtoc, const uint8_t *extent, const char *name,
+                       struct data_set *set)
 {
     struct dasd *dasd = vtoc->dasd;
     uint64_t low, high;
@@ -94,17 +131,17 @@ static int take_extent(struct vtoc *vtoc, const uint8_t *extent, const char *nam
     if (vtoc->names++ < NAMES_MAX)
         r = region_name(dasd->region, dasd_track_start(dasd, low),
                         (high - low + 1) * dasd->track_bytes, name);
-    (*count)++;
+    add_extent(set, extent, low, high);
     return r;
 }
 
 static int take_extents(struct vtoc *vtoc, const uint8_t *extents, unsigned items, const char *name,
-                        unsigned *count)
+                        struct data_set *set)
 {
     int r = 0;
 
     for (unsigned i = 0; i < items && r == 0; i++)
-        r = take_extent(vtoc, extents + (size_t)i * EXTENT_BYTES, name, count);
+        r = take_extent(vtoc, extents + (size_t)i * EXTENT_BYTES, name, set);
     return r;
 }
 
@@ -123,7 +160,8 @@ static int find_label(const struct vtoc *vtoc, const uint8_t *pointer, uint64_t 
 
 /* One label of the chain behind a data set's first one: a Format 3 has extents, a Format 2 or 9
  * only leads on. */
-static int take_linked(struct vtoc *vtoc, const uint8_t *label, const char *name, unsigned *count)
+static int take_linked(struct vtoc *vtoc, const uint8_t *label, const char *name,
+                       struct data_set *set)
 {
     int r;
 
@@ -131,8 +169,43 @@ static int take_linked(struct vtoc *vtoc, const uint8_t *label, const char *name
         return 0;
     if (label[FORMAT_ID] != 0xF3)
         return region_refuse(vtoc->dasd->region, "the labels of %s are not a chain", name);
-    r = take_extents(vtoc, label + 4, 4, name, count);
-    return r < 0 ? r : take_extents(vtoc, label + 45, 9, name, count);
+    r = take_extents(vtoc, label + 4, 4, name, set);
+    return r < 0 ? r : take_extents(vtoc, label + 45, 9, name, set);
+}
+
+/* How many tracks of a data set are needed, as its first label has it; UINT64_MAX: it does not
+ * tell. A sequential one tells where its last volume is this one. The record that ends the file may
+ * be on the track behind the last one with data. */
+static uint64_t tracks_needed(const uint8_t *label)
+{
+    unsigned organisation = get_be16(label + ORGANISATION) & ~UNMOVABLE;
+    uint64_t last = get_be16(label + LSTAR);
+
+    if (organisation != PARTITIONED &&
+        (organisation != SEQUENTIAL || !(label[INDICATORS] & LAST_VOLUME)))
+        return UINT64_MAX;
+    if (label[SMS_FLAGS] & SMS_OTHERWISE || (last == 0 && label[LSTAR + 2] == 0))
+        return UINT64_MAX;
+    if (label[FLAGS] & FLAG_LARGE)
+        last |= (uint64_t)label[LSTAR_HIGH] << 16;
+    return last + 2;
+}
+
+/* The tracks behind the last one that was written are like free ones. */
+static void cut_data_set(struct vtoc *vtoc, const uint8_t *label, const struct data_set *set)
+{
+    uint64_t left = tracks_needed(label);
+
+    if (set->odd)
+        return;
+    for (unsigned i = 0; i < set->count; i++) {
+        uint64_t tracks = set->extents[i].high - set->extents[i].low + 1;
+        uint64_t kept = min_u64(tracks, left);
+
+        if (kept < tracks)
+            bitmap_clear(&vtoc->used, set->extents[i].low + kept, tracks - kept);
+        left -= kept;
+    }
 }
 
 static int take_data_set(struct vtoc *vtoc, const uint8_t *label)
@@ -140,21 +213,23 @@ static int take_data_set(struct vtoc *vtoc, const uint8_t *label)
     static const uint8_t none[5];
     const uint8_t *first = label;
     char name[NAME_BYTES + 1];
-    unsigned count = 0;
+    struct data_set set = {.count = 0};
     uint64_t index;
     int r;
 
     name_from_ebcdic(label, name);
-    r = take_extents(vtoc, label + EXTENTS, EXTENTS_F1, name, &count);
+    r = take_extents(vtoc, label + EXTENTS, EXTENTS_F1, name, &set);
     while (r == 0 && memcmp(label + POINTER, none, sizeof(none)) != 0) {
         if (find_label(vtoc, label + POINTER, &index) < 0 || vtoc->seen[index])
             return region_refuse(vtoc->dasd->region, "the labels of %s are not a chain", name);
         vtoc->seen[index] = 1;
         label = vtoc->labels + index * DSCB_BYTES;
-        r = take_linked(vtoc, label, name, &count);
+        r = take_linked(vtoc, label, name, &set);
     }
-    if (r == 0 && count < first[EXTENT_COUNT])
+    if (r == 0 && set.count < first[EXTENT_COUNT])
         return region_refuse(vtoc->dasd->region, "extents of %s are missing", name);
+    if (r == 0 && region_ends_at_lstar(vtoc->dasd->region))
+        cut_data_set(vtoc, first, &set);
     return r;
 }
 
@@ -281,13 +356,13 @@ static int read_format4(struct vtoc *vtoc, const uint8_t *pointer)
 
 static int take_all(struct vtoc *vtoc)
 {
-    unsigned count = 0;
+    struct data_set none = {.count = 0};
     int r = plan_vtoc(vtoc);
 
     for (uint64_t track = 0; track < vtoc->tracks && r == 0; track++)
         r = read_vtoc_track(vtoc, track);
     if (r == 0)
-        r = take_extent(vtoc, vtoc->labels + EXTENTS, "VTOC", &count);
+        r = take_extent(vtoc, vtoc->labels + EXTENTS, "VTOC", &none);
     if (r == 0)
         r = take_labels(vtoc);
     return r < 0 ? r : claim_free(vtoc);

@@ -192,6 +192,73 @@ class Dasd(analyse_rig.Case):
         needed.append((start(20 * HEADS), start(far)))
         self.check(image, Ranges(needed), ratio=1)
 
+    def cut(self, label, extents, written):
+        """A volume with one data set, of which only so many tracks shall be kept."""
+        image = self.folder / "image"
+        dasd_image.write_ckd(image, 40, label if isinstance(label, list) else [label])
+        tracks = [t for low, high in extents for t in range(low, high + 1)]
+        for track in tracks:
+            poke(image, start(track), dasd_image.ckd_track(track, [(b"", bytes([track % 251]) * 999)]))
+        kept = set(range(2)) | set(tracks[:written])
+        needed = [(0, 512)] + [(start(t), start(t) + 512) for t in range(40 * HEADS)]
+        needed += [(start(t), start(t + 1)) for t in kept]
+        return image, Ranges(needed), kept
+
+    def check_cut(self, label, extents, written):
+        image, needed, _ = self.cut(label, extents, written)
+        allocated = self.ranges(self.map(image, "--vtoc-lstar")[0], "mapped")
+        self.assertEqual((needed.minus(allocated).pieces, allocated.minus(needed).pieces), ([], []))
+
+    def test_with_vtoc_lstar_data_sets_end_where_they_were_written_to(self):
+        places = [(30, 34), (60, 60), (90, 99)]
+        extents = [extent(*place, kind=0x81 if i else 1, number=i) for i, place in enumerate(places)]
+        last_volume = (93, b"\x80")
+        for organisation in (0x4000, 0x4001, 0x0200):
+            for last, written in ((0, 2), (2, 4), (4, 6), (5, 7), (6, 8), (15, 16), (99, 16)):
+                label = dasd_image.format1("A.B", extents, organisation=organisation, last=(last, 1, 0))
+                with self.subTest(organisation=organisation, last=last):
+                    self.check_cut(dasd_image.put(label, last_volume), places, written)
+        # Three bytes of track.
+        large = dasd_image.format1("A.B", extents, last=(3, 1, 0), flags=0x08)
+        self.check_cut(dasd_image.put(large, last_volume, (104, b"\1")), places, 16)
+        # In the labels behind it.
+        pointer = cchh(1) + b"\3"
+        first = dasd_image.format1("A.B", extents, pointer, last=(17, 1, 0))
+        labels = [dasd_image.put(first, last_volume, (59, b"\4")),
+                  dasd_image.format3([extent(200, 209, number=3)])]
+        self.check_cut(labels, [*places, (200, 209)], 19)
+
+    def test_a_data_set_that_does_not_tell_its_end_is_kept_whole(self):
+        place = (30, 39)
+        plain = dasd_image.put(dasd_image.format1("A.B", [extent(*place)], last=(2, 1, 0)), (93, b"\x80"))
+        self.check_cut(plain, [place], 4)
+        cases = {"VSAM": (82, b"\0\x08"), "direct": (82, b"\x20\0"), "both": (82, b"\x42\0"),
+                 "PDSE": (78, b"\x08"), "extended format": (78, b"\x04"), "HFS": (78, b"\x02"),
+                 "another volume": (93, b"\0"), "no last track": (98, b"\0\0\0"),
+                 "split cylinders": (105, b"\x80"), "user labels": (105, b"\x40"),
+                 "out of order": (106, b"\1")}
+        for name, change in cases.items():
+            with self.subTest(name):
+                self.check_cut(dasd_image.put(plain, change), [place], 10)
+        # And all are, without the option.
+        image, _, _ = self.cut(plain, [place], 4)
+        _, needed, _ = self.cut(plain, [place], 10)
+        self.check(image, needed, ratio=1)
+
+    def test_a_copy_up_to_the_last_track_has_empty_tracks_behind_it(self):
+        image = self.dasd()
+        poke(image, label_at(TEXT, 98), struct.pack(">HB", 11, 1))
+        poke(image, label_at(TEXT, 93), b"\x80")
+        copy, _ = self.copy(image, "--vtoc-lstar")
+        low, high = struct.unpack(">4H", peek(image, label_at(TEXT, 107), 8))[::2]
+        for track in range(low * HEADS, (high + 1) * HEADS):
+            there = peek(copy, start(track), TRACK)
+            if track < low * HEADS + 13:
+                self.assertEqual(there, peek(image, start(track), TRACK))
+            else:
+                self.assertEqual(len(dasd_image.parse_track(there, track)), 1)
+        run("dasdls", "-info", copy)
+
     def test_a_chain_of_labels_is_followed(self):
         for middle in (None, 0xF9):
             image = self.dasd()

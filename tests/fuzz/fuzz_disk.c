@@ -89,7 +89,7 @@ static void check_heads(const struct analysis *analysis, uint64_t blocks)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct analyse_params params = {.skip_gaps = size % 2};
+    const struct analyse_params params = {.skip_gaps = size % 2, .vtoc_lstar = size / 2 % 2};
     struct disk disk = {.endpoint = {.ops = &disk_ops}};
     struct analysis analysis;
     struct errmsg err = {""};
