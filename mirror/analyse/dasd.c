@@ -35,7 +35,7 @@ static const uint8_t end_mark[COUNT_BYTES] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF
 
 uint64_t dasd_track_start(const struct dasd *dasd, uint64_t track)
 {
-    return HEADER_BYTES + track * dasd->track_bytes;
+    return (dasd->block_bytes ? 0 : HEADER_BYTES) + track * dasd->track_bytes;
 }
 
 int dasd_track_number(const struct dasd *dasd, const uint8_t *cchh, uint64_t *ret)
@@ -68,10 +68,24 @@ int dasd_read_track(struct dasd *dasd, uint64_t track)
     if (r < 0)
         return r;
     dasd->current = track;
+    if (dasd->block_bytes)
+        return 0;
     if (dasd->track[0] != 0 || dasd_track_number(dasd, dasd->track + 1, &number) < 0 ||
         number != track)
         return refuse_track(dasd, "the home address");
     return 0;
+}
+
+static int next_block(struct dasd *dasd, uint32_t *at, struct dasd_record *ret)
+{
+    if (*at >= dasd->per_track)
+        return 0;
+    ret->number = *at + 1;
+    ret->key_bytes = DSCB_KEY;
+    ret->data_bytes = DSCB_BYTES - DSCB_KEY;
+    ret->bytes = dasd->track + (size_t)*at * dasd->block_bytes;
+    (*at)++;
+    return 1;
 }
 
 int dasd_next_record(struct dasd *dasd, uint32_t *at, struct dasd_record *ret)
@@ -79,6 +93,8 @@ int dasd_next_record(struct dasd *dasd, uint32_t *at, struct dasd_record *ret)
     const uint8_t *count;
     uint64_t number, length;
 
+    if (dasd->block_bytes)
+        return next_block(dasd, at, ret);
     if (*at == 0)
         *at = HOME_BYTES;
     if (!range_within(*at, COUNT_BYTES, dasd->track_bytes))

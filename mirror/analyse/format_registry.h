@@ -20,6 +20,7 @@ extern const struct format format_exfat;
 extern const struct format format_ntfs;
 extern const struct format format_fat;
 extern const struct format format_dasd;
+extern const struct format format_dasd_blocks;
 
 /* Ends with NULL. */
 extern const struct format *const format_registry[];

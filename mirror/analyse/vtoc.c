@@ -2,13 +2,15 @@
 
 /* The VTOC of a DASD volume: every label (DSCB) is read, and what no data set's extents (Formats 1
  * and 8, continued in Format 3) cover is free. The labels of free space (Formats 5 and 7) are not
- * trusted: nobody keeps them on volumes with an index. A free track keeps its home address and
- * record zero and gets its end mark behind them: without these it can't be written to again. */
+ * trusted on an image of tracks: nobody keeps them on volumes with an index. A free track keeps its
+ * home address and record zero and gets its end mark behind them: without these it can't be written
+ * to again. */
 
 #include "vtoc.h"
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,8 @@
 #include "byteorder.h"
 #include "checked.h"
 #include "cleanup.h"
+#include "dasd_blocks.h"
+#include "partitions.h"
 
 #define VTOC_TRACKS_MAX 4096
 #define NAMES_MAX       1024 /* the map says why for as many extents; the others are only mapped */
@@ -68,8 +72,10 @@ struct vtoc {
     uint64_t first, tracks; /* of the VTOC itself */
     unsigned per_track;     /* labels */
     uint64_t volume_tracks;
-    unsigned names;     /* extents that were named */
-    uint8_t *labels;    /* DSCB_BYTES each, in the order of their addresses */
+    unsigned names; /* extents that were named */
+    unsigned data_sets;
+    struct partition_list partitions; /* of a volume of blocks: data sets in one piece */
+    uint8_t *labels;                  /* DSCB_BYTES each, in the order of their addresses */
     uint8_t *seen;      /* a byte a label: it was reached from a data set's first label */
     struct bitmap used; /* a bit a track of the volume */
 };
@@ -208,6 +214,19 @@ static void cut_data_set(struct vtoc *vtoc, const uint8_t *label, const struct d
     }
 }
 
+/* They are numbered in the order of their labels, as Linux does it. */
+static int add_partition(struct vtoc *vtoc, const struct data_set *set)
+{
+    const struct dasd *dasd = vtoc->dasd;
+    unsigned number = ++vtoc->data_sets;
+
+    if (set->count != 1 || set->odd)
+        return 0;
+    return partition_list_add(&vtoc->partitions, dasd_track_start(dasd, set->extents[0].low),
+                              (set->extents[0].high - set->extents[0].low + 1) * dasd->track_bytes,
+                              number);
+}
+
 static int take_data_set(struct vtoc *vtoc, const uint8_t *label)
 {
     static const uint8_t none[5];
@@ -228,6 +247,8 @@ static int take_data_set(struct vtoc *vtoc, const uint8_t *label)
     }
     if (r == 0 && set.count < first[EXTENT_COUNT])
         return region_refuse(vtoc->dasd->region, "extents of %s are missing", name);
+    if (r == 0 && vtoc->dasd->block_bytes)
+        return add_partition(vtoc, &set);
     if (r == 0 && region_ends_at_lstar(vtoc->dasd->region))
         cut_data_set(vtoc, first, &set);
     return r;
@@ -295,7 +316,12 @@ static int claim_free(struct vtoc *vtoc)
     bitmap_set(&vtoc->used, 0, 1);
     for (uint64_t track = 0, end; track < vtoc->volume_tracks && r == 0; track = end) {
         end = bitmap_run_end(&vtoc->used, track);
-        if (!bitmap_test(&vtoc->used, track))
+        if (bitmap_test(&vtoc->used, track))
+            continue;
+        if (dasd->block_bytes)
+            r = region_claim_free(dasd->region, dasd_track_start(dasd, track),
+                                  (end - track) * dasd->track_bytes);
+        else
             r = region_claim_tracks(dasd->region, dasd_track_start(dasd, track), dasd->track_bytes,
                                     end - track);
     }
@@ -324,7 +350,8 @@ static int take_format4(struct vtoc *vtoc, const uint8_t *label)
         cylinders = get_be32(label + F4_LARGE_CYLS);
     vtoc->volume_tracks = cylinders * dasd->heads;
     vtoc->per_track = label[F4_PER_TRACK];
-    if (get_be16(label + F4_HEADS) != dasd->heads || vtoc->per_track == 0 || cylinders == 0)
+    if (get_be16(label + F4_HEADS) != dasd->heads || vtoc->per_track == 0 || cylinders == 0 ||
+        (dasd->block_bytes && vtoc->per_track != dasd->per_track))
         return region_refuse(dasd->region, "its label of Format 4 makes no sense");
     if (vtoc->volume_tracks > dasd->tracks || vtoc->volume_tracks > TRACKS_MAX)
         return region_refuse(dasd->region, "it is larger than the place it lies in");
@@ -333,6 +360,8 @@ static int take_format4(struct vtoc *vtoc, const uint8_t *label)
         high < low || high >= vtoc->volume_tracks || high - low >= VTOC_TRACKS_MAX)
         return region_refuse(dasd->region, "its VTOC lies beyond its bounds");
     vtoc->tracks = high - low + 1;
+    if (dasd->block_bytes && vtoc->tracks > 1)
+        return region_refuse(dasd->region, "its VTOC is longer than a track");
     return 0;
 }
 
@@ -354,6 +383,26 @@ static int read_format4(struct vtoc *vtoc, const uint8_t *pointer)
     return r < 0 ? r : region_refuse(dasd->region, "it has no label of Format 4");
 }
 
+/* Of a volume of blocks: the labels of free space are kept and must agree, and what the data sets
+ * hold is analysed in turn. */
+static int take_blocks(struct vtoc *vtoc)
+{
+    struct region *region = vtoc->dasd->region;
+    int r;
+
+    bitmap_set(&vtoc->used, 0, 1);
+    r = dasd_blocks_check_free(vtoc->dasd, vtoc->labels, vtoc->tracks * vtoc->per_track,
+                               vtoc->volume_tracks, &vtoc->used);
+    for (size_t i = 0; r == 0 && i < vtoc->partitions.count; i++) {
+        const struct partition *partition = &vtoc->partitions.items[i];
+        char label[32];
+
+        snprintf(label, sizeof(label), "partition %u", partition->number);
+        r = region_descend(region, partition->start, partition->length, label);
+    }
+    return r;
+}
+
 static int take_all(struct vtoc *vtoc)
 {
     struct data_set none = {.count = 0};
@@ -365,6 +414,8 @@ static int take_all(struct vtoc *vtoc)
         r = take_extent(vtoc, vtoc->labels + EXTENTS, "VTOC", &none);
     if (r == 0)
         r = take_labels(vtoc);
+    if (r == 0 && vtoc->dasd->block_bytes)
+        r = take_blocks(vtoc);
     return r < 0 ? r : claim_free(vtoc);
 }
 
@@ -382,5 +433,6 @@ int vtoc_take(struct dasd *dasd, const uint8_t *pointer)
         return -ENOMEM;
     r = take_all(&vtoc);
     bitmap_free(&vtoc.used);
+    partition_list_free(&vtoc.partitions);
     return r;
 }

@@ -10,14 +10,17 @@
 #include "region.h"
 
 #define DSCB_BYTES 140 /* a key of 44 and data of 96 */
+#define DSCB_KEY   44
 
 /* Where a record stands: cylinder and head as the number of the track from the volume's begin. */
 struct dasd {
     struct region *region;
     uint32_t heads, track_bytes;
-    uint64_t tracks;  /* as many as the image holds */
-    uint8_t *track;   /* of track_bytes: the one that was read last */
-    uint64_t current; /* its number */
+    uint32_t block_bytes; /* 0: an image of tracks, otherwise numbered blocks as Linux shows them */
+    uint32_t per_track;   /* blocks */
+    uint64_t tracks;      /* as many as the image holds */
+    uint8_t *track;       /* of track_bytes: the one that was read last */
+    uint64_t current;     /* its number */
 };
 
 struct dasd_record {
@@ -32,12 +35,14 @@ uint64_t dasd_track_start(const struct dasd *dasd, uint64_t track);
 int dasd_track_number(const struct dasd *dasd, const uint8_t *cchh, uint64_t *ret);
 /* Reads a track and checks its home address. Refuses (region_refuse) one that is damaged. */
 int dasd_read_track(struct dasd *dasd, uint64_t track);
-/* The record after the one at *at, which begins with 0, of the track that was read. 1: there is
- * one; 0: the track ends there. Refuses a track that is damaged. */
+/* The record after the one at *at, which begins with 0, of the track that was read; of blocks, each
+ * is taken for a label. 1: there is one; 0: the track ends there. Refuses a track that is damaged.
+ */
 int dasd_next_record(struct dasd *dasd, uint32_t *at, struct dasd_record *ret);
 
-/* Claims the tracks that no label has an extent on. pointer is the address (5 bytes: CCHHR) of the
- * Format 4 label, as the volume label tells it. */
+/* Claims the tracks that no label has an extent on; of blocks, those that the labels of free space
+ * have, too, and each data set in one piece is analysed in turn. pointer is the address (5 bytes:
+ * CCHHR) of the Format 4 label, as the volume label tells it. */
 int vtoc_take(struct dasd *dasd, const uint8_t *pointer);
 
 #endif

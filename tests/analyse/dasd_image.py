@@ -60,8 +60,12 @@ def format4(cylinders, vtoc, heads=HEADS, per_track=PER_TRACK, track_bytes=TRACK
     return put(bytes(LABEL), *at)
 
 
-def format5():
-    return put(bytes(LABEL), (0, b"\x05" * 4), (44, b"\xf5"))
+def format5(free=(), heads=HEADS):
+    """Free space: pairs of the first track and the one behind the last."""
+    places = [4 + 5 * i for i in range(8)] + [45 + 5 * i for i in range(18)]
+    return put(bytes(LABEL), (0, b"\x05" * 4), (44, b"\xf5"),
+               *((place, struct.pack(">HHB", low, (end - low) // heads, (end - low) % heads))
+                 for place, (low, end) in zip(places, free)))
 
 
 def format7(free):
@@ -127,3 +131,58 @@ def parse_track(data, track, heads=HEADS):
     if not found or found[0] != (0, b"", bytes(8)):
         raise ValueError(f"track {track}: no record zero")
     return found
+
+
+def free_tracks(tracks, extents):
+    """What (first, last) leave of the tracks behind the VTOC, as pairs of the first and the one
+    behind the last."""
+    free, at = [], 2
+    for low, high in sorted(extents):
+        free += [(at, low)] if at < low else []
+        at = high + 1
+    return free + ([(at, tracks)] if at < tracks else [])
+
+
+def block_labels(cylinders, extents, per_track=12, free=None):
+    """The VTOC that Linux writes: Formats 4 and 5, or 7 and 8 with 9, and a data set for each
+    (first, last)."""
+    tracks = cylinders * HEADS
+    free = free_tracks(tracks, extents) if free is None else free
+    large = tracks > 65535
+    own = put(format4(cylinders, (1, 1), per_track=per_track), (58, b"\xa0" if large else b"\0"))
+    labels = [own, format5() if large else format5(free)]
+    if large:
+        labels.append(format7([(low, end - 1) for low, end in free]))
+    for number, (low, high) in enumerate(extents):
+        name, one = f"LINUX.V0X0001.PART{number + 1:04}.NATIVE", [extent(low, high)]
+        if large:
+            behind = cchh(1) + bytes([len(labels) + 2])
+            labels += [format1(name, one, behind, organisation=0, kind=0xF8), format9()]
+        else:
+            labels.append(format1(name, one, organisation=0))
+    return labels
+
+
+def write_blocks(path, cylinders, labels, block=4096, per_track=12):
+    """A volume as Linux shows it: records of the first tracks are padded to a block."""
+    first = [bytes(24), bytes(148), ebcdic("VOL1", 4) + volume_label(1)]
+    labels = [*labels, *[bytes(LABEL)] * (per_track - len(labels))]
+    with open(path, "wb") as file:
+        for one in first:
+            file.write(one.ljust(block, b"\xe5"))
+        file.seek(per_track * block)
+        for one in labels:
+            file.write(one.ljust(block, b"\xe5"))
+        file.truncate(cylinders * HEADS * per_track * block)
+
+
+def linux_label(blocks=None):
+    """LNX1; blocks: as many are formatted."""
+    label = ebcdic("LNX1" + "0X0001", 79)
+    return label + (b"\xf2" + struct.pack(">Q", blocks) if blocks else b"\x40" * 9)
+
+
+def cms_label(block, blocks, reserved=0):
+    """CMS1; reserved: the block at which the file begins that has the minidisk for itself."""
+    return (ebcdic("CMS1" + "CMSVOL", 10) + bytes(2) + struct.pack(">IIIII", block, 0, 0, 0, blocks)
+            ).ljust(52, b"\0") + struct.pack(">I", reserved).ljust(36, b"\0")
