@@ -8,6 +8,7 @@ import struct
 import zlib
 
 import analyse_rig
+import dasd_image
 from analyse_rig import GOLDEN, MIB, Ranges, peek, poke, run
 
 METADATA = b" LVM2 x[5A%r0N*>"
@@ -88,6 +89,28 @@ class Lvm(analyse_rig.Case):
         extents, _ = self.map(image)
         allocated = self.ranges(extents, "mapped")
         self.assertEqual(Ranges([(start, start + size)]).minus(allocated).pieces, [])
+
+    def test_tracks_of_a_dasd_in_a_volume_of_one_piece_and_of_several(self):
+        labels = [dasd_image.format1("A.B", [dasd_image.extent(10, 19)])]
+        part = self.folder / "part"
+        for volume, cylinders in (("other", 7), ("root", 30)):
+            with self.subTest(volume):
+                image = self.golden("lvm-plain")
+                pieces = [s[:2] for s in self.segments("plain") if s[2] == volume]
+                dasd_image.write_ckd(part, cylinders, labels)
+                os.truncate(part, sum(size for _, size in pieces))
+                at = 0
+                for start, size in pieces:
+                    poke(image, start, peek(part, at, size))
+                    at += size
+                extents, notes = self.map(image)
+                mapped = self.ranges(extents, "mapped")
+                lost = Ranges([(start, start + size) for start, size in pieces]).minus(mapped)
+                if len(pieces) == 1:
+                    self.assertGreater(lost.total(), 4 * MIB)
+                else:
+                    self.assertEqual(lost.pieces, [])
+                    self.assertIn("does not lie in one piece", notes)
 
     def test_an_old_text_in_the_ring_is_not_believed(self):
         image = self.golden("lvm-plain")
