@@ -120,6 +120,18 @@ class Blocks(analyse_rig.Case):
                 self.check(image, Ranges([*needed.pieces, *outside.pieces]))
                 self.assertIn("are not called free", self.map(image)[1])
 
+    def test_free_space_that_is_not_kept_is_not_asked(self):
+        extents = [EXT, SWAP, OTHER]
+        f4, _, *sets = dasd_image.block_labels(CYLINDERS, extents)
+        used, free = [EXT], dasd_image.free_tracks(TRACKS, extents)
+        f7 = dasd_image.format7([(low, end - 1) for low, end in free])
+        for status, labels in ((b"\x80", [dasd_image.format5()]), (b"\x80", [dasd_image.format5(used)]),
+                               (b"\xa0", [dasd_image.format5(used), f7])):
+            with self.subTest(status=status):
+                image, needed = self.disk(labels=[put(f4, (58, status)), *labels, *sets])
+                self.check(image, needed)
+                self.assertNotIn("called free", self.map(image)[1])
+
     def test_labels_that_contradict_each_other_mean_all_of_it(self):
         labels = dasd_image.block_labels(CYLINDERS, [EXT, SWAP, OTHER])
         f4, f5, one, two, three = labels
