@@ -168,6 +168,7 @@ static enum exit_status copy(struct session *session, const struct sync_params *
 static void add_result(struct sync_result *sum, const struct sync_result *more)
 {
     sum->read_bytes += more->read_bytes;
+    sum->gap_bytes += more->gap_bytes;
     sum->written_bytes += more->written_bytes;
     sum->unmapped_bytes += more->unmapped_bytes;
     sum->zeroed_bytes += more->zeroed_bytes;

@@ -128,6 +128,7 @@ static void sync_json(const struct report *report)
     if (report->dry_run)
         add_estimate(object, &report->estimate);
     json_add_number(object, "read_bytes", sync->read_bytes);
+    json_add_number(object, "gap_bytes", sync->gap_bytes);
     json_add_number(object, "written_bytes", sync->written_bytes);
     json_add_number(object, "unmapped_bytes", sync->unmapped_bytes);
     json_add_number(object, "zeroed_bytes", sync->zeroed_bytes);

@@ -21,6 +21,7 @@ struct flight {
     unsigned most_requests;
     uint64_t most_bytes;
     double quickest_seconds;
+    double bytes_per_second; /* of the large request that got the most of it; 0: none yet */
 };
 
 /* fixed: 16 MiB however quick the answers are. */
@@ -32,7 +33,11 @@ bool flight_has_room(const struct flight *flight, uint64_t bytes);
 void flight_begin(struct flight *flight, uint64_t bytes);
 void flight_end(struct flight *flight, uint64_t bytes);
 
-/* So long a request took that went well and carried data. */
-void flight_took(struct flight *flight, double seconds);
+/* So long a request took that went well and carried so many bytes. */
+void flight_took(struct flight *flight, uint64_t bytes, double seconds);
+
+/* What the line carries in so long a time, by what was seen of it, which is never too much;
+ * UINT64_MAX: nothing was seen yet. */
+uint64_t flight_carries(const struct flight *flight, double seconds);
 
 #endif

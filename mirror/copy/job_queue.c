@@ -61,6 +61,7 @@ void job_queue_take(struct job_queue *queue, uint64_t blocks)
 
     job->lba += blocks;
     job->blocks -= blocks;
+    job->zeros_before = 0;
     if (job->blocks > 0)
         return;
     queue->head++;

@@ -9,6 +9,7 @@
 #include "buffers.h"
 #include "checked.h"
 #include "checkpoint.h"
+#include "join.h"
 #include "log.h"
 #include "readback.h"
 
@@ -17,18 +18,30 @@
 /* The piece with control->detect_zeroes: what is emptied is a whole piece. */
 #define DETECT_BYTES (64 * 1024)
 
+/* For each request in flight, on either side, so many extents that were read by one command. */
+#define PIECES_A_REQUEST 4
+
+/* A gap is worth reading that the line carries in this time, which a command of its own costs at
+ * the least. How quick the line is shows only with large reads, so now and then one is made. */
+#define COMMAND_SECONDS  25e-6
+#define READS_TO_A_TRIAL 64
+
+/* An extent, or a part of one. A request may be about several: then it is the first one's, and the
+ * others follow by next. */
 struct piece {
     struct piece *next;
     struct mover *mover;
     struct endpoint_request request;
-    struct iovec iov;
-    double sent;          /* the request in hand, on the clock of copy_now */
-    uint64_t lba, blocks; /* what it is about */
-    uint64_t careful_at;  /* the block in hand, when it is read block by block */
-    bool copies;          /* or zeroes */
+    struct iovec carried; /* the request's */
+    struct span *span;
+    struct iovec iov;      /* its part of the span */
+    double sent;           /* the request in hand, on the clock of copy_now */
+    uint64_t lba, blocks;  /* what it is about */
+    uint64_t zeros_before; /* as in struct job */
+    uint64_t careful_at;   /* the block in hand, when it is read block by block */
+    bool copies;           /* or zeroes */
     bool careful;
     bool has_bad;
-    struct iovec one; /* that block's part of iov */
 };
 
 static uint64_t chunk_of(const struct endpoint_info *primary, const struct endpoint_info *secondary,
@@ -48,7 +61,7 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
 {
     uint32_t block_size = primary->info.block_size;
     unsigned depth = control->queue_depth ? control->queue_depth : COPY_QUEUE_DEPTH;
-    unsigned copies = 2 * depth;
+    unsigned copies = 2 * PIECES_A_REQUEST * depth;
 
     *mover = (struct mover){.primary = primary,
                             .secondary = secondary,
@@ -59,7 +72,8 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
     flight_init(&mover->writing, depth, control->queue_depth > 0);
     mover->pieces = calloc(copies + depth, sizeof(*mover->pieces));
     if (!mover->pieces ||
-        arena_init(&mover->arena, max_u64(BUFFERS_BYTES, mover->chunk_blocks * block_size)) < 0) {
+        span_pool_init(&mover->spans, copies,
+                       max_u64(BUFFERS_BYTES, mover->chunk_blocks * block_size)) < 0) {
         mover_free(mover);
         return -ENOMEM;
     }
@@ -72,6 +86,7 @@ int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *s
         piece->next = *list;
         *list = piece;
     }
+    mover->free_copy_count = copies;
     return 0;
 }
 
@@ -79,7 +94,7 @@ void mover_free(struct mover *mover)
 {
     job_queue_free(&mover->copies);
     job_queue_free(&mover->zeros);
-    arena_free(&mover->arena);
+    span_pool_free(&mover->spans);
     free(mover->pieces);
     mover->pieces = NULL;
 }
@@ -104,7 +119,7 @@ bool mover_hungry(const struct mover *mover)
 bool mover_idle(const struct mover *mover)
 {
     return mover->reading.requests == 0 && mover->writing.requests == 0 && !mover->read_first &&
-           !mover->careful;
+           !mover->again;
 }
 
 bool mover_done(const struct mover *mover)
@@ -117,10 +132,23 @@ static void give_back(struct piece *piece)
     struct mover *mover = piece->mover;
     struct piece **list = piece->copies ? &mover->free_copies : &mover->free_zeros;
 
-    if (piece->copies)
-        arena_give(&mover->arena, piece->iov.iov_base, piece->iov.iov_len);
+    if (piece->copies) {
+        span_leave(&mover->spans, piece->span);
+        mover->free_copy_count++;
+    }
     piece->next = *list;
     *list = piece;
+}
+
+/* The piece and those behind it. */
+static void give_back_all(struct piece *piece)
+{
+    while (piece) {
+        struct piece *next = piece->next;
+
+        give_back(piece);
+        piece = next;
+    }
 }
 
 static void fail(struct mover *mover, int error, const struct errmsg *message)
@@ -148,7 +176,7 @@ static void land(struct flight *flight, const struct piece *piece)
 
     flight_end(flight, carried_bytes(request));
     if (request->result == 0 && request->op != ENDPOINT_ZERO)
-        flight_took(flight, copy_now() - piece->sent);
+        flight_took(flight, carried_bytes(request), copy_now() - piece->sent);
 }
 
 static void queue_for_writing(struct piece *piece)
@@ -164,10 +192,10 @@ static void queue_for_writing(struct piece *piece)
     mover->read_last = piece;
 }
 
-static void queue_careful(struct piece *piece)
+static void queue_again(struct piece *piece)
 {
-    piece->next = piece->mover->careful;
-    piece->mover->careful = piece;
+    piece->next = piece->mover->again;
+    piece->mover->again = piece;
 }
 
 /* The block in hand cannot be read. False: one too many. */
@@ -183,9 +211,36 @@ static bool pass_over(struct piece *piece)
     if (mover->bad_blocks++ < BAD_TOLD)
         log_warning("block %" PRIu64 " cannot be read, zeros are written in its place: %s", lba,
                     piece->request.error.text);
-    memset(piece->one.iov_base, 0, piece->one.iov_len);
+    memset(piece->carried.iov_base, 0, piece->carried.iov_len);
     piece->has_bad = true;
     return true;
+}
+
+/* What a READ of several pieces came to. The block that it failed on may lie between them, or spoil
+ * one of them only: each is read alone then. */
+static void joined_read_done(struct piece *piece)
+{
+    struct mover *mover = piece->mover;
+    int result = piece->request.result;
+
+    if (result < 0 && result != -EIO) {
+        fail(mover, result, &piece->request.error);
+        give_back_all(piece);
+        return;
+    }
+    if (result == 0)
+        mover->gap_bytes += piece->carried.iov_len;
+    while (piece) {
+        struct piece *next = piece->next;
+
+        if (result == 0) {
+            mover->gap_bytes -= piece->iov.iov_len;
+            queue_for_writing(piece);
+        } else {
+            queue_again(piece);
+        }
+        piece = next;
+    }
 }
 
 static void read_done(struct endpoint_request *request)
@@ -195,15 +250,17 @@ static void read_done(struct endpoint_request *request)
     bool may_skip = request->unreadable && mover->control->skip_bad > 0;
 
     land(&mover->reading, piece);
-    if (may_skip && !piece->careful) {
+    if (piece->next) {
+        joined_read_done(piece);
+    } else if (may_skip && !piece->careful) {
         piece->careful = true;
         piece->careful_at = 0;
-        queue_careful(piece);
+        queue_again(piece);
     } else if (request->result < 0 && !(may_skip && pass_over(piece))) {
         fail(mover, request->result, &request->error);
         give_back(piece);
     } else if (piece->careful && ++piece->careful_at < piece->blocks) {
-        queue_careful(piece);
+        queue_again(piece);
     } else {
         queue_for_writing(piece);
     }
@@ -238,15 +295,21 @@ static void write_done(struct endpoint_request *request)
 {
     struct piece *piece = request->opaque;
     struct mover *mover = piece->mover;
+    int result = request->result;
 
     land(&mover->writing, piece);
-    if (request->result < 0) {
-        fail(mover, request->result, &request->error);
-    } else {
-        mover->written_bytes += piece->iov.iov_len;
-        tell_written(piece);
+    if (result < 0)
+        fail(mover, result, &request->error);
+    while (piece) {
+        struct piece *next = piece->next;
+
+        if (result == 0) {
+            mover->written_bytes += piece->iov.iov_len;
+            tell_written(piece);
+        }
+        give_back(piece);
+        piece = next;
     }
-    give_back(piece);
 }
 
 static void zero_done(struct endpoint_request *request)
@@ -269,10 +332,10 @@ static void zero_done(struct endpoint_request *request)
     give_back(piece);
 }
 
-/* Sends a request about the piece, or about its one block. A request that is not taken is an
+/* Sends a request about these blocks, which begin in the piece. A request that is not taken is an
  * error. */
-static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_op op,
-                 struct flight *flight)
+static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_op op, uint64_t lba,
+                 uint64_t blocks, struct flight *flight)
 {
     static const struct {
         const char *verb;
@@ -282,20 +345,19 @@ static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_o
         [ENDPOINT_WRITE] = {"write", write_done},
         [ENDPOINT_ZERO] = {"zero", zero_done},
     };
-    bool one = op == ENDPOINT_READ && piece->careful;
+    size_t block_size = endpoint->info.block_size;
     struct errmsg message;
     int r;
 
-    piece->request = (struct endpoint_request){.op = op,
-                                               .lba = piece->lba + (one ? piece->careful_at : 0),
-                                               .blocks = one ? 1 : piece->blocks,
-                                               .iov = one ? &piece->one : &piece->iov,
-                                               .iov_count = 1,
-                                               .done = kinds[op].done,
-                                               .opaque = piece};
-    if (op == ENDPOINT_ZERO) {
-        piece->request.iov = NULL;
-        piece->request.iov_count = 0;
+    piece->request = (struct endpoint_request){
+        .op = op, .lba = lba, .blocks = blocks, .done = kinds[op].done, .opaque = piece};
+    if (op != ENDPOINT_ZERO) {
+        uint8_t *base = piece->iov.iov_base;
+
+        piece->carried =
+            (struct iovec){base + (lba - piece->lba) * block_size, blocks * block_size};
+        piece->request.iov = &piece->carried;
+        piece->request.iov_count = 1;
     }
     take_off(flight, piece);
     r = endpoint_submit(endpoint, &piece->request);
@@ -306,14 +368,15 @@ static void send(struct piece *piece, struct endpoint *endpoint, enum endpoint_o
     errmsg_set(&message, r, "%s: cannot %s block %" PRIu64 ": %s", endpoint->info.name,
                kinds[op].verb, piece->request.lba, strerror(-r));
     fail(piece->mover, r, &message);
-    give_back(piece);
+    give_back_all(piece);
 }
 
-static struct piece *take_free(struct piece **list)
+static struct piece *take_first(struct piece **list)
 {
     struct piece *piece = *list;
 
     *list = piece->next;
+    piece->next = NULL;
     return piece;
 }
 
@@ -332,15 +395,47 @@ static enum endpoint_op how_to_write(const struct mover *mover, const struct pie
     return ENDPOINT_WRITE;
 }
 
+static struct piece *take_read(struct mover *mover)
+{
+    struct piece *piece = take_first(&mover->read_first);
+
+    if (!mover->read_first)
+        mover->read_last = NULL;
+    return piece;
+}
+
+/* Takes what was read in one piece with this one and may be written so: zeros come between. Ends
+ * where the last of them ends. What is compared with zeros or read back stays as it was planned. */
+static uint64_t join_writes(struct mover *mover, struct piece *piece)
+{
+    uint64_t end = piece->lba + piece->blocks;
+    size_t block_size = mover->secondary->info.block_size;
+    struct piece *last = piece, *next;
+
+    if (mover->control->detect_zeroes || mover->readback)
+        return end;
+    while ((next = mover->read_first) && next->span == piece->span && next->zeros_before > 0 &&
+           next->lba == end + next->zeros_before &&
+           flight_has_room(&mover->writing, (next->lba + next->blocks - piece->lba) * block_size)) {
+        size_t gap = next->zeros_before * block_size;
+
+        memset((uint8_t *)next->iov.iov_base - gap, 0, gap);
+        last->next = take_read(mover);
+        last = next;
+        end = next->lba + next->blocks;
+    }
+    return end;
+}
+
 static void pump_writes(struct mover *mover)
 {
     while (mover->read_first && !mover->error &&
            flight_has_room(&mover->writing, mover->read_first->iov.iov_len)) {
-        struct piece *piece = take_free(&mover->read_first);
+        struct piece *piece = take_read(mover);
+        uint64_t blocks = join_writes(mover, piece) - piece->lba;
 
-        if (!mover->read_first)
-            mover->read_last = NULL;
-        send(piece, mover->secondary, how_to_write(mover, piece), &mover->writing);
+        send(piece, mover->secondary, how_to_write(mover, piece), piece->lba, blocks,
+             &mover->writing);
     }
 }
 
@@ -351,7 +446,7 @@ static void pump_zeros(struct mover *mover)
 
     while ((job = job_queue_first(&mover->zeros)) && mover->free_zeros &&
            flight_has_room(&mover->writing, 0) && !mover->error) {
-        struct piece *piece = take_free(&mover->free_zeros);
+        struct piece *piece = take_first(&mover->free_zeros);
 
         piece->lba = job->lba;
         piece->blocks =
@@ -359,7 +454,7 @@ static void pump_zeros(struct mover *mover)
                              info->unmap_alignment_blocks);
 
         job_queue_take(&mover->zeros, piece->blocks);
-        send(piece, mover->secondary, ENDPOINT_ZERO, &mover->writing);
+        send(piece, mover->secondary, ENDPOINT_ZERO, piece->lba, piece->blocks, &mover->writing);
     }
 }
 
@@ -368,58 +463,104 @@ int mover_delay(const struct mover *mover)
     return job_queue_empty(&mover->copies) ? 0 : copy_pacer_delay(&mover->pacer, mover->control);
 }
 
-/* Memory for the next piece, when the budgets have room for it, too. */
-static void *take_memory(struct mover *mover, uint64_t bytes)
+/* Memory for the next READ, when the budgets have room for it, too. */
+static struct span *take_span(struct mover *mover, uint64_t bytes)
 {
-    uint64_t most = mover->reading.most_bytes + mover->writing.most_bytes;
-    uint64_t taken = arena_taken_bytes(&mover->arena);
-
-    if (!mover->free_copies || !flight_has_room(&mover->reading, bytes) ||
-        (taken > 0 && taken + bytes > most))
+    if (!mover->free_copies || !flight_has_room(&mover->reading, bytes))
         return NULL;
-    return arena_take(&mover->arena, bytes);
+    return span_take(&mover->spans, bytes, mover->reading.most_bytes + mover->writing.most_bytes);
+}
+
+/* What may be read between two extents. With a rate, what it allows is not spent on that. */
+static uint64_t longest_gap_blocks(const struct mover *mover)
+{
+    uint64_t bytes = JOIN_GAP_BYTES;
+
+    if (copy_rate(mover->control) > 0)
+        return 0;
+    if (mover->reads % READS_TO_A_TRIAL > 0)
+        bytes = min_u64(bytes, flight_carries(&mover->reading, COMMAND_SECONDS));
+    return bytes / mover->primary->info.block_size;
+}
+
+/* The first blocks of the first job become a piece; start is the LBA at which the span begins. */
+static struct piece *cut_piece(struct mover *mover, struct span *span, uint64_t start,
+                               uint64_t blocks)
+{
+    const struct job *job = job_queue_first(&mover->copies);
+    size_t block_size = mover->primary->info.block_size;
+    struct piece *piece = take_first(&mover->free_copies);
+
+    mover->free_copy_count--;
+    span->users++;
+    piece->span = span;
+    piece->lba = job->lba;
+    piece->blocks = blocks;
+    piece->zeros_before = job->zeros_before;
+    piece->careful = piece->has_bad = false;
+    piece->iov =
+        (struct iovec){span->memory + (job->lba - start) * block_size, blocks * block_size};
+    job_queue_take(&mover->copies, blocks);
+    return piece;
+}
+
+/* False: there is no room for it. */
+static bool read_next(struct mover *mover, const struct job *job)
+{
+    size_t block_size = mover->primary->info.block_size;
+    const struct join_limits limits = {
+        .max_blocks = mover->chunk_blocks,
+        .max_gap_blocks = longest_gap_blocks(mover),
+        .max_jobs = mover->free_copy_count,
+    };
+    uint64_t first = job_piece_blocks(job, mover->chunk_blocks, mover->chunk_blocks, 0), blocks;
+    size_t count = join_reads(job, mover->copies.count, first, &limits, &blocks);
+    struct span *span = take_span(mover, blocks * block_size);
+    uint64_t start = job->lba;
+    struct piece *piece, *last;
+
+    if (!span)
+        return false;
+    piece = last = cut_piece(mover, span, start, first);
+    while (--count > 0) {
+        last->next = cut_piece(mover, span, start, job_queue_first(&mover->copies)->blocks);
+        last = last->next;
+    }
+    mover->reads++;
+    copy_pacer_spend(&mover->pacer, mover->control, blocks * block_size);
+    send(piece, mover->primary, ENDPOINT_READ, start, blocks, &mover->reading);
+    return true;
 }
 
 static void pump_reads(struct mover *mover)
 {
     const struct job *job;
 
-    while ((job = job_queue_first(&mover->copies)) && !mover->error && mover_delay(mover) == 0) {
-        uint64_t blocks = job_piece_blocks(job, mover->chunk_blocks, mover->chunk_blocks, 0);
-        uint64_t bytes = blocks * mover->primary->info.block_size;
-        void *memory = take_memory(mover, bytes);
-        struct piece *piece;
-
-        if (!memory)
-            return;
-        piece = take_free(&mover->free_copies);
-        piece->lba = job->lba;
-        piece->blocks = blocks;
-        piece->careful = piece->has_bad = false;
-        piece->iov = (struct iovec){memory, bytes};
-        job_queue_take(&mover->copies, blocks);
-        copy_pacer_spend(&mover->pacer, mover->control, bytes);
-        send(piece, mover->primary, ENDPOINT_READ, &mover->reading);
-    }
+    while ((job = job_queue_first(&mover->copies)) && !mover->error && mover_delay(mover) == 0 &&
+           read_next(mover, job))
+        ;
 }
 
-static void pump_careful(struct mover *mover)
+static void pump_again(struct mover *mover)
 {
     size_t block_size = mover->primary->info.block_size;
 
-    while (mover->careful && flight_has_room(&mover->reading, block_size) && !mover->error) {
-        struct piece *piece = take_free(&mover->careful);
-        uint8_t *base = piece->iov.iov_base;
+    while (mover->again && !mover->error) {
+        uint64_t blocks = mover->again->careful ? 1 : mover->again->blocks;
+        struct piece *piece;
 
-        piece->one = (struct iovec){base + piece->careful_at * block_size, block_size};
-        send(piece, mover->primary, ENDPOINT_READ, &mover->reading);
+        if (!flight_has_room(&mover->reading, blocks * block_size))
+            return;
+        piece = take_first(&mover->again);
+        send(piece, mover->primary, ENDPOINT_READ,
+             piece->lba + (piece->careful ? piece->careful_at : 0), blocks, &mover->reading);
     }
 }
 
 void mover_pump(struct mover *mover, bool begin)
 {
     pump_writes(mover);
-    pump_careful(mover);
+    pump_again(mover);
     if (begin) {
         pump_reads(mover);
         pump_zeros(mover);
@@ -427,9 +568,8 @@ void mover_pump(struct mover *mover, bool begin)
     if (!mover->error)
         return;
     /* What was read is not written any more. */
-    while (mover->careful)
-        give_back(take_free(&mover->careful));
+    while (mover->again)
+        give_back(take_first(&mover->again));
     while (mover->read_first)
-        give_back(take_free(&mover->read_first));
-    mover->read_last = NULL;
+        give_back(take_read(mover));
 }

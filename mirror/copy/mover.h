@@ -9,6 +9,11 @@
  * together another. A piece that was read waits in a list until the write budget has room; all
  * pieces together take no more memory than both budgets are.
  *
+ * Extents with small gaps between them are read by one READ, the gaps included, as long as the line
+ * is quick enough for that and no rate is to be kept. They are written each on its own; or by one
+ * WRITE with zeros for the gap, where the plan says that this is free (zeros_before). When such a
+ * READ fails each extent is read alone: the fault may be in a gap.
+ *
  * Jobs never overlap, so nothing here keeps their order.
  *
  * A read that finds the medium unreadable is done again block by block as long as control->skip_bad
@@ -19,11 +24,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "arena.h"
 #include "control.h"
 #include "endpoint.h"
 #include "flight.h"
 #include "job_queue.h"
+#include "span.h"
 
 struct checkpoint;
 struct readback;
@@ -39,18 +44,21 @@ struct mover {
     unsigned depth;                /* requests in flight on either side, at most */
     struct job_queue copies;
     struct job_queue zeros;
-    struct arena arena;
+    struct span_pool spans;
     struct piece *pieces;
     struct piece *free_copies;
+    size_t free_copy_count;
     struct piece *free_zeros;
     struct piece *read_first; /* read, not yet being written; oldest first */
     struct piece *read_last;
-    struct piece *careful; /* to be read block by block, the next block not yet sent */
+    struct piece *again; /* to be read again, alone or block by block */
     struct flight reading;
     struct flight writing; /* zeroings included */
     struct copy_pacer pacer;
+    uint64_t reads; /* of jobs, so far */
 
-    uint64_t read_bytes;
+    uint64_t read_bytes;     /* to be copied */
+    uint64_t gap_bytes;      /* read between that, and dropped */
     uint64_t written_bytes;  /* copied */
     uint64_t unmapped_bytes; /* emptied by deallocating */
     uint64_t zeroed_bytes;   /* emptied by writing zeros */

@@ -65,7 +65,9 @@ static int take_ranges(const struct sample *sample, struct comparer *comparer)
 
     for (size_t i = 0; i < sample->count && r == 0; i++) {
         /* What is found there is nobody's business, only that it is read. */
-        struct job job = {JOB_EXPECT_ZEROS, sample->ranges[i].lba, sample->ranges[i].blocks};
+        struct job job = {.kind = JOB_EXPECT_ZEROS,
+                          .lba = sample->ranges[i].lba,
+                          .blocks = sample->ranges[i].blocks};
         const struct job_list one = {&job, 1, 1};
 
         r = comparer_add(comparer, &one);

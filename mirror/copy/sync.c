@@ -47,7 +47,8 @@ static int add_job(struct sync *sync, const struct job *job)
     struct range gap;
 
     while (range_set_gap(sync->params->done, at, end, &gap)) {
-        struct job part = {job->kind, gap.start, gap.end - gap.start};
+        struct job part = {job->kind, gap.start, gap.end - gap.start,
+                           gap.start == job->lba ? job->zeros_before : 0};
         struct job_list one = {&part, 1, 1};
         int r = sync->params->dry_run ? 0 : mover_add(&sync->mover, &one);
 
@@ -82,6 +83,10 @@ static int plan_next(struct sync *sync, uint64_t end)
         .secondary_reads_zeros = secondary->unmapped_reads_zeros || sync->params->secondary_is_zero,
         .secondary_can_unmap = secondary->can_unmap,
         .leave_unmapped = sync->params->keep_free,
+        .primary_reads_zeros =
+            sync->params->primary->info.unmapped_reads_zeros && !sync->params->allocated,
+        .granularity_blocks = secondary->unmap_granularity_blocks,
+        .alignment_blocks = secondary->unmap_alignment_blocks,
     };
     int r;
 
@@ -217,6 +222,7 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
         .mapped_bytes = sync->maps.mapped_blocks * block_size,
         .extents = sync->maps.extents,
         .read_bytes = sync->mover.read_bytes,
+        .gap_bytes = sync->mover.gap_bytes,
         .written_bytes = sync->mover.written_bytes,
         .unmapped_bytes = sync->mover.unmapped_bytes,
         .zeroed_bytes = sync->mover.zeroed_bytes,
@@ -307,6 +313,7 @@ static void add_result(struct sync_result *sum, const struct sync_result *last)
 
     *sum = *last;
     sum->read_bytes += before.read_bytes;
+    sum->gap_bytes += before.gap_bytes;
     sum->written_bytes += before.written_bytes;
     sum->unmapped_bytes += before.unmapped_bytes;
     sum->zeroed_bytes += before.zeroed_bytes;

@@ -48,7 +48,8 @@ struct sync_result {
     uint64_t lun_bytes;
     uint64_t mapped_bytes; /* on the primary; of what was scanned, when it did not get to the end */
     uint64_t extents;      /* mapped ones on the primary */
-    uint64_t read_bytes;
+    uint64_t read_bytes;   /* of mapped blocks, to be copied */
+    uint64_t gap_bytes;    /* read between them, to have them by fewer commands, and dropped */
     uint64_t written_bytes;   /* copied to the secondary */
     uint64_t unmapped_bytes;  /* deallocated on the secondary */
     uint64_t zeroed_bytes;    /* written with zeros on the secondary, which could not deallocate */

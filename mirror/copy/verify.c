@@ -162,7 +162,7 @@ int verify_find_data(struct endpoint *endpoint, const struct copy_control *contr
                      uint64_t *ret_lba, struct errmsg *err)
 {
     CLEANUP(comparer_free) struct comparer comparer;
-    struct job job = {JOB_EXPECT_ZEROS, 0, endpoint->info.blocks};
+    struct job job = {.kind = JOB_EXPECT_ZEROS, .blocks = endpoint->info.blocks};
     const struct job_list jobs = {&job, 1, 1};
     double started = copy_now(), reported = 0;
     int r = comparer_init(&comparer, NULL, endpoint, control);

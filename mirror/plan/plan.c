@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "checked.h"
+#include "join.h"
 
 /* Appends a job, joined to the last one when it follows on and is of the same kind. */
 static int job_list_append(struct job_list *jobs, enum job_kind kind, uint64_t lba, uint64_t blocks)
@@ -26,7 +27,7 @@ static int job_list_append(struct job_list *jobs, enum job_kind kind, uint64_t l
         jobs->items = items;
         jobs->capacity = capacity;
     }
-    jobs->items[jobs->count++] = (struct job){kind, lba, blocks};
+    jobs->items[jobs->count++] = (struct job){.kind = kind, .lba = lba, .blocks = blocks};
     return 0;
 }
 
@@ -93,11 +94,33 @@ static bool choose_verify(enum extent_status primary, enum extent_status seconda
     return primary == EXTENT_MAPPED || secondary == EXTENT_MAPPED || !params->secondary_reads_zeros;
 }
 
+/* Zeros on both sides, by their promises. */
+static bool is_zero_gap(enum extent_status primary, enum extent_status secondary,
+                        const struct plan_params *params)
+{
+    return primary != EXTENT_MAPPED && params->primary_reads_zeros &&
+           secondary == EXTENT_DEALLOCATED && params->secondary_reads_zeros;
+}
+
+/* The last job was appended just now; zeros: so many blocks before it are zeros on both sides. */
+static void note_zeros_before(struct job_list *jobs, uint64_t zeros,
+                              const struct plan_params *params)
+{
+    struct job *job = &jobs->items[jobs->count - 1];
+
+    if (jobs->count > 1 && zeros > 0 && params->granularity_blocks > 1 && job->kind == JOB_COPY &&
+        job[-1].kind == JOB_COPY && job[-1].lba + job[-1].blocks == job->lba - zeros &&
+        join_costs_nothing(job->lba - zeros, job->lba, params->granularity_blocks,
+                           params->alignment_blocks))
+        job->zeros_before = zeros;
+}
+
 static int plan(const struct extent_list *primary, const struct extent_list *secondary,
                 uint64_t start, uint64_t end, const struct plan_params *params, choose *chooser,
                 struct job_list *jobs)
 {
     struct walk source, target;
+    uint64_t zeros = 0;
 
     if (start >= end)
         return start == end ? 0 : -EINVAL;
@@ -107,6 +130,7 @@ static int plan(const struct extent_list *primary, const struct extent_list *sec
         enum extent_status here, there;
         enum job_kind kind;
         uint64_t here_end, there_end, next;
+        size_t count = jobs->count;
         int r = 0;
 
         if (walk_look(&source, lba, end, &here, &here_end) < 0 ||
@@ -117,6 +141,9 @@ static int plan(const struct extent_list *primary, const struct extent_list *sec
             r = job_list_append(jobs, kind, lba, next - lba);
         if (r < 0)
             return r;
+        if (jobs->count > count)
+            note_zeros_before(jobs, zeros, params);
+        zeros = is_zero_gap(here, there, params) ? zeros + next - lba : 0;
         lba = next;
     }
     return 0;

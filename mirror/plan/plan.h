@@ -23,6 +23,10 @@ struct job {
     enum job_kind kind;
     uint64_t lba;
     uint64_t blocks;
+    /* A COPY may be written together with the COPY before it, and zeros for the blocks in between,
+     * so many: they are unmapped and promised to read as zeros on both sides, and the zeros cost no
+     * storage (join_costs_nothing). 0: no such thing. */
+    uint64_t zeros_before;
 };
 
 struct job_list {
@@ -37,9 +41,14 @@ struct plan_params {
     bool secondary_reads_zeros;
     /* The secondary can deallocate: anchored blocks of its are then given back too. */
     bool secondary_can_unmap;
-    /* What the primary's map calls deallocated or anchored is promised to read as zeros. Only for
-     * plan_verify: when copying, such blocks become zeros on the secondary in any case. */
+    /* What the primary's map calls deallocated or anchored is promised to read as zeros. For
+     * plan_verify, and for zeros_before: when copying, such blocks become zeros on the secondary in
+     * any case. */
     bool primary_reads_zeros;
+    /* The unit that the secondary allocates, and where it begins, in blocks; for zeros_before. 0:
+     * not told. */
+    uint64_t granularity_blocks;
+    uint64_t alignment_blocks;
     /* Blocks that are not mapped on the primary may read as anything on the secondary: they are
      * neither emptied nor compared. */
     bool leave_unmapped;

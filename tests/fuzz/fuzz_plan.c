@@ -49,6 +49,36 @@ static char wanted(const struct extent_list *primary, const struct extent_list *
     return there == EXTENT_ANCHORED && params->secondary_can_unmap ? 'z' : '-';
 }
 
+static uint64_t unit_of(const struct plan_params *params, uint64_t block)
+{
+    uint64_t unit = params->granularity_blocks;
+
+    return (block + unit - params->alignment_blocks % unit) / unit;
+}
+
+/* Zeros that may be written before the job: promised on both sides, and in a unit with a neighbour.
+ */
+static void check_zeros_before(const struct job *job, const struct extent_list *primary,
+                               const struct extent_list *secondary,
+                               const struct plan_params *params)
+{
+    uint64_t start = job->lba - job->zeros_before;
+    bool with_last = true, with_next = true;
+
+    if (job->zeros_before == 0)
+        return;
+    FUZZ_CHECK(job->kind == JOB_COPY && job[-1].kind == JOB_COPY);
+    FUZZ_CHECK(job[-1].lba + job[-1].blocks == start && secondary);
+    FUZZ_CHECK(params->primary_reads_zeros && params->secondary_reads_zeros);
+    for (uint64_t block = start; block < job->lba; block++) {
+        FUZZ_CHECK(status_at(primary, block) != EXTENT_MAPPED);
+        FUZZ_CHECK(status_at(secondary, block) == EXTENT_DEALLOCATED);
+        with_last = with_last && unit_of(params, block) == unit_of(params, start - 1);
+        with_next = with_next && unit_of(params, block) == unit_of(params, job->lba);
+    }
+    FUZZ_CHECK(with_last || with_next);
+}
+
 static void check_jobs(const struct job_list *jobs, uint64_t start, uint64_t end,
                        const struct extent_list *primary, const struct extent_list *secondary,
                        const struct plan_params *params)
@@ -63,6 +93,7 @@ static void check_jobs(const struct job_list *jobs, uint64_t start, uint64_t end
 
         FUZZ_CHECK(job->lba >= at && job->blocks > 0 && job->blocks <= end - job->lba);
         FUZZ_CHECK(i == 0 || job->lba > at || job->kind != jobs->items[i - 1].kind);
+        check_zeros_before(job, primary, secondary, params);
         memset(planned + (job->lba - start), kind, job->blocks);
         at = job->lba + job->blocks;
     }
@@ -76,7 +107,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fuzz_input input = {data, size};
     uint8_t flags = fuzz_byte(&input);
     struct plan_params params = {.secondary_reads_zeros = flags & 1,
-                                 .secondary_can_unmap = flags & 2};
+                                 .secondary_can_unmap = flags & 2,
+                                 .primary_reads_zeros = flags & 8,
+                                 .granularity_blocks = flags >> 4,
+                                 .alignment_blocks = flags >> 6};
     uint64_t start = fuzz_number(&input, 2);
     uint64_t end = start + 1 + fuzz_byte(&input) % WINDOW_MAX;
     CLEANUP(extent_list_free) struct extent_list primary = {0};

@@ -27,7 +27,7 @@ static void a_short_line_needs_little_in_flight(void **state)
     (void)state;
     flight_init(&flight, 128, false);
     assert_int_equal(flight.most_bytes, 2 * MIB);
-    flight_took(&flight, 0.0001);
+    flight_took(&flight, MIB, 0.0001);
     assert_in_range(flight.most_bytes, 2 * MIB, 2 * MIB + 128 * 1024);
 }
 
@@ -37,10 +37,10 @@ static void a_long_line_needs_more_in_flight(void **state)
 
     (void)state;
     flight_init(&flight, 128, false);
-    flight_took(&flight, 0.010);
+    flight_took(&flight, MIB, 0.010);
     assert_in_range(flight.most_bytes, 12 * MIB, 12 * MIB + MIB / 2);
     flight_init(&flight, 128, false);
-    flight_took(&flight, 3);
+    flight_took(&flight, MIB, 3);
     assert_int_equal(flight.most_bytes, 16 * MIB);
 }
 
@@ -50,9 +50,9 @@ static void the_quickest_answer_counts(void **state)
 
     (void)state;
     flight_init(&flight, 128, false);
-    flight_took(&flight, 0.010);
-    flight_took(&flight, 0.002);
-    flight_took(&flight, 0.030);
+    flight_took(&flight, MIB, 0.010);
+    flight_took(&flight, MIB, 0.002);
+    flight_took(&flight, MIB, 0.030);
     assert_in_range(flight.most_bytes, 4 * MIB, 4 * MIB + MIB / 2);
 }
 
@@ -62,7 +62,7 @@ static void what_is_asked_for_stays(void **state)
 
     (void)state;
     flight_init(&flight, 7, true);
-    flight_took(&flight, 0.0001);
+    flight_took(&flight, MIB, 0.0001);
     assert_int_equal(flight.most_bytes, 16 * MIB);
     assert_int_equal(flight.most_requests, 7);
 }
@@ -81,6 +81,23 @@ static void requests_and_bytes_are_limited_but_for_the_first(void **state)
     assert_false(flight_has_room(&flight, 0));
     flight_end(&flight, MIB);
     assert_true(flight_has_room(&flight, 2 * MIB));
+}
+
+static void the_best_large_request_tells_what_the_line_carries(void **state)
+{
+    struct flight flight;
+
+    (void)state;
+    flight_init(&flight, 128, false);
+    assert_true(flight_carries(&flight, 1) == UINT64_MAX);
+    flight_took(&flight, 4096, 0.000001);
+    assert_true(flight_carries(&flight, 1) == UINT64_MAX);
+    flight_took(&flight, MIB, 0.010);
+    flight_took(&flight, MIB / 4, 0.001);
+    flight_took(&flight, MIB, 1);
+    assert_in_range(flight_carries(&flight, 0.001), MIB / 4 - 1, MIB / 4);
+    flight_took(&flight, MIB, 0);
+    assert_true(flight_carries(&flight, 1e9) == UINT64_MAX);
 }
 
 static void an_arena_gives_the_lowest_run_that_is_long_enough(void **state)
@@ -193,6 +210,7 @@ static void small_extents_fly_in_greater_number(void **state)
 {
     struct fixture *fixture = *state;
 
+    fixture->primary->base.info.max_transfer_blocks = 8; /* so none is joined */
     for (uint64_t lba = 0; lba < BLOCKS; lba += 16)
         fake_fill(fixture->primary, lba, 8, 1);
     assert_int_equal(run(fixture), 0);
@@ -208,6 +226,7 @@ int main(void)
         cmocka_unit_test(the_quickest_answer_counts),
         cmocka_unit_test(what_is_asked_for_stays),
         cmocka_unit_test(requests_and_bytes_are_limited_but_for_the_first),
+        cmocka_unit_test(the_best_large_request_tells_what_the_line_carries),
         cmocka_unit_test(an_arena_gives_the_lowest_run_that_is_long_enough),
         cmocka_unit_test(an_arena_keeps_its_runs_apart),
         cmocka_unit_test(a_copy_has_as_much_in_flight_as_the_line_is_long),

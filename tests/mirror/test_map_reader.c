@@ -99,7 +99,7 @@ static void jobs_come_out_in_pieces_in_the_order_they_went_in(void **state)
     srandom(3);
     while (next_out < 100000) {
         if (random() % 2) {
-            struct job job = {JOB_COPY, next_in, 1 + (uint64_t)random() % 20};
+            struct job job = {JOB_COPY, next_in, 1 + (uint64_t)random() % 20, 0};
 
             assert_int_equal(job_queue_push(&queue, &job), 0);
             next_in += job.blocks;
@@ -127,7 +127,7 @@ static void jobs_that_do_not_touch_stay_apart(void **state)
         const struct job *first;
 
         if (random() % 100 < 55) {
-            struct job job = {JOB_ZERO, in++ * 10, 5};
+            struct job job = {JOB_ZERO, in++ * 10, 5, 0};
 
             assert_int_equal(job_queue_push(&queue, &job), 0);
         } else if ((first = job_queue_first(&queue))) {
@@ -142,8 +142,8 @@ static void jobs_that_do_not_touch_stay_apart(void **state)
 
 static void pieces_end_on_boundaries(void **state)
 {
-    const struct job job = {JOB_COPY, 5, 1000};
-    const struct job at_the_top = {JOB_ZERO, UINT64_MAX - 1000, 1000};
+    const struct job job = {JOB_COPY, 5, 1000, 0};
+    const struct job at_the_top = {JOB_ZERO, UINT64_MAX - 1000, 1000, 0};
 
     (void)state;
     assert_int_equal(job_piece_blocks(&job, 2000, 16, 0), 1000);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "cleanup.h"
+#include "join.h"
 #include "plan.h"
 
 #define M EXTENT_MAPPED
@@ -217,6 +218,115 @@ static void random_maps_agree_with_a_model_of_single_blocks(void **state)
     }
 }
 
+static struct job copy(uint64_t lba, uint64_t blocks)
+{
+    return (struct job){.kind = JOB_COPY, .lba = lba, .blocks = blocks};
+}
+
+static void one_read_takes_what_fits_and_is_near(void **state)
+{
+    const struct job jobs[] = {copy(0, 4), copy(8, 4), copy(17, 4), copy(23, 40), copy(70, 1)};
+    const struct join_limits limits = {.max_blocks = 64, .max_gap_blocks = 5, .max_jobs = 9};
+    struct join_limits other = limits;
+    uint64_t blocks;
+
+    (void)state;
+    assert_int_equal(join_reads(jobs, 5, 4, &limits, &blocks), 4);
+    assert_int_equal(blocks, 63);
+    assert_int_equal(join_reads(jobs, 2, 4, &limits, &blocks), 2);
+    assert_int_equal(blocks, 12);
+    assert_int_equal(join_reads(jobs, 5, 3, &limits, &blocks), 1); /* the rest comes next */
+    assert_int_equal(blocks, 3);
+    other.max_gap_blocks = 4;
+    assert_int_equal(join_reads(jobs, 5, 4, &other, &blocks), 2);
+    other.max_gap_blocks = 0;
+    assert_int_equal(join_reads(jobs, 5, 4, &other, &blocks), 1);
+    other = limits;
+    other.max_jobs = 3;
+    assert_int_equal(join_reads(jobs, 5, 4, &other, &blocks), 3);
+    other.max_jobs = 0;
+    assert_int_equal(join_reads(jobs, 5, 4, &other, &blocks), 1);
+    other = limits;
+    other.max_blocks = 62;
+    assert_int_equal(join_reads(jobs, 5, 4, &other, &blocks), 3);
+    assert_int_equal(blocks, 21);
+}
+
+static void a_read_at_the_top_does_not_wrap(void **state)
+{
+    const struct job jobs[] = {copy(UINT64_MAX - 20, 4), copy(UINT64_MAX - 10, 10)};
+    const struct join_limits limits = {.max_blocks = UINT64_MAX,
+                                       .max_gap_blocks = UINT64_MAX,
+                                       .max_jobs = 2};
+    uint64_t blocks;
+
+    (void)state;
+    assert_int_equal(join_reads(jobs, 2, 4, &limits, &blocks), 2);
+    assert_int_equal(blocks, 20);
+}
+
+/* Every gap against every unit, block by block. */
+static void zeros_cost_nothing_only_in_a_unit_with_a_neighbour(void **state)
+{
+    (void)state;
+    for (uint64_t unit = 1; unit <= 9; unit++)
+        for (uint64_t alignment = 0; alignment < 12; alignment++)
+            for (uint64_t start = 1; start < 30; start++)
+                for (uint64_t end = start + 1; end < 40; end++) {
+                    bool with_last = true, with_next = true;
+
+                    for (uint64_t i = start; i < end; i++) {
+                        /* A boundary is any LBA that is the alignment modulo the unit. */
+                        with_last = with_last && i % unit != alignment % unit;
+                        with_next = with_next && (i + 1) % unit != alignment % unit;
+                    }
+                    assert_int_equal(join_costs_nothing(start, end, unit, alignment),
+                                     with_last || with_next);
+                }
+}
+
+/* The zeros before each copy, as digits. */
+static void expect_zeros(const char *primary, const char *secondary,
+                         const struct plan_params *params, const char *expected)
+{
+    CLEANUP(extent_list_free) struct extent_list from = {0};
+    CLEANUP(extent_list_free) struct extent_list to = {0};
+    CLEANUP(job_list_free) struct job_list jobs = {0};
+    char got[64] = "";
+
+    map_from(primary, &from);
+    map_from(secondary, &to);
+    assert_int_equal(plan_window(&from, &to, 0, strlen(primary), params, &jobs), 0);
+    for (size_t i = 0; i < jobs.count; i++) {
+        got[i] = (char)('0' + jobs.items[i].zeros_before);
+        assert_true(jobs.items[i].kind == JOB_COPY || jobs.items[i].zeros_before == 0);
+    }
+    assert_string_equal(got, expected);
+}
+
+static void copies_are_joined_over_zeros_that_both_sides_promise(void **state)
+{
+    struct plan_params params = promises;
+
+    (void)state;
+    params.granularity_blocks = 8;
+    expect_zeros("mddmadmd", "dddddddd", &params, "000");
+    params.primary_reads_zeros = true;
+    expect_zeros("mddmadmd", "dddddddd", &params, "022");
+    expect_zeros("mddmddmd", "dddddmdd", &params, "0200"); /* copy, copy, zero, copy */
+    expect_zeros("mddmddmd", "ddaddddd", &params, "0002");
+    expect_zeros("ddmddmdd", "dddddddd", &params, "02");
+    params.granularity_blocks = 2;
+    expect_zeros("mddmdm", "dddddd", &params, "001");
+    params.granularity_blocks = 1;
+    expect_zeros("mddmdm", "dddddd", &params, "000");
+    params.granularity_blocks = 8;
+    params.secondary_can_unmap = false; /* anchored stays, and is no gap */
+    expect_zeros("mddm", "daad", &params, "00");
+    params.secondary_reads_zeros = false;
+    expect_zeros("mddm", "dddd", &params, "000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +338,10 @@ int main(void)
         cmocka_unit_test(maps_may_reach_beyond_the_window),
         cmocka_unit_test(a_map_with_a_hole_in_it_is_no_map),
         cmocka_unit_test(a_window_at_the_top_does_not_wrap),
+        cmocka_unit_test(one_read_takes_what_fits_and_is_near),
+        cmocka_unit_test(a_read_at_the_top_does_not_wrap),
+        cmocka_unit_test(zeros_cost_nothing_only_in_a_unit_with_a_neighbour),
+        cmocka_unit_test(copies_are_joined_over_zeros_that_both_sides_promise),
         cmocka_unit_test(random_maps_agree_with_a_model_of_single_blocks),
     };
 
