@@ -208,18 +208,28 @@ static int copy_segment(struct exec *exec, const struct copy_list *list, size_t 
                  : 0;
 }
 
+/* Only the first segment is begun however late it is. */
+static int check_time(struct exec *exec, size_t index, uint64_t begun_ms, struct failure *failure)
+{
+    if (index == 0 || lun_now_ms(exec->lun) - begun_ms <= COPY_MAX_MS)
+        return 0;
+    return fail_at(failure, ASC_COMMAND_TIMEOUT_DURING_PROCESSING, 0);
+}
+
 /* One segment after the other; the first that fails ends the command. */
 static uint8_t copy_segments(struct exec *exec, const struct copy_list *list,
                              struct copy_record *record)
 {
     struct copy_records *records = &exec->lun->copy_records;
+    uint64_t begun_ms = lun_now_ms(exec->lun);
     uint8_t status = SCSI_STATUS_GOOD;
 
     for (size_t i = 0; i < list->segment_count; i++) {
         struct failure failure;
         uint64_t bytes = 0;
 
-        if (copy_segment(exec, list, i, &bytes, &failure)) {
+        if (check_time(exec, i, begun_ms, &failure) ||
+            copy_segment(exec, list, i, &bytes, &failure)) {
             status = abort_copy(exec, i, &failure);
             break;
         }

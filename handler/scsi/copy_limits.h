@@ -4,7 +4,8 @@
 
 /* What VPD 8Fh and RECEIVE COPY OPERATING PARAMETERS state of copies; no more is served. A command
  * must be done long before the kernel target's time limit of 30 s, also where every byte is read
- * and written. */
+ * and written: after it the initiator has been told that the command failed, and what it writes
+ * then must not be overwritten by a copy that still goes on. */
 
 #include "copy_list.h"
 #include "copy_record.h"
@@ -18,5 +19,9 @@
 #define COPY_MAX_SEGMENT_BYTES            (UINT32_C(16) << 20)
 #define COPY_SEGMENT_GRANULARITY_EXPONENT 9 /* blocks of 512 bytes */
 #define COPY_MAX_CONCURRENT               COPY_RECORDS
+
+/* After so long a copy begins no further piece, which is of COPY_MAX_SEGMENT_BYTES at most: the one
+ * under way has as much time again, and more. */
+#define COPY_MAX_MS 10000
 
 #endif

@@ -139,6 +139,8 @@ enum scsi_asc_ascq lun_write_protection(const struct lun *lun);
 
 void thresholds_init(struct thresholds *thresholds);
 void thresholds_destroy(struct thresholds *thresholds);
+/* The time, in milliseconds that never go back. */
+uint64_t lun_now_ms(const struct lun *lun);
 /* Looks at the space now, raises the unit attention where a threshold is reached, and learns which
  * thresholds are enabled. */
 void lun_look_at_thresholds(struct lun *lun);

@@ -10,6 +10,7 @@
 #include "byteorder.h"
 #include "checked.h"
 #include "cleanup.h"
+#include "copy_limits.h"
 #include "lun_internal.h"
 #include "rod_token.h"
 #include "sense.h"
@@ -17,13 +18,16 @@
 
 #define LIST_MAX_BYTES (TOKEN_LIST_WRITE_BYTES + ROD_TOKEN_MAX_RANGES * TOKEN_LIST_RANGE_BYTES)
 /* Copied before the token is looked at again. */
-#define PIECE_BYTES           (UINT64_C(16) << 20)
+#define PIECE_BYTES COPY_MAX_SEGMENT_BYTES
 
-#define OPERATION_DONE        0x01 /* COPY OPERATION STATUS: completed without errors */
-#define TRANSFER_UNITS_BLOCKS 0xF1
+/* COPY OPERATION STATUS: completed without errors; and with residual data. */
+#define OPERATION_DONE          0x01
+#define OPERATION_DONE_RESIDUAL 0x04
 
-#define INFORMATION_BYTES     32
-#define INFORMATION_SENSE_END INFORMATION_BYTES /* LENGTH OF THE SENSE DATA FIELD is 0 */
+#define TRANSFER_UNITS_BLOCKS   0xF1
+
+#define INFORMATION_BYTES       32
+#define INFORMATION_SENSE_END   INFORMATION_BYTES /* LENGTH OF THE SENSE DATA FIELD is 0 */
 
 static uint8_t fail_list(struct exec *exec, uint16_t field)
 {
@@ -153,15 +157,29 @@ static uint8_t fail_source(struct exec *exec, struct lun *source, int error)
     return exec_fail_sense(exec, &sense);
 }
 
-/* length bytes of the token's data from offset on, which it has. Whether the data still were what
- * the token stands for is known after they have been read, and said by each piece. */
-static uint8_t write_from_token(struct exec *exec, struct rod_token *token, uint64_t offset,
-                                const struct volume_range *to)
+/* How far a WRITE USING TOKEN is. */
+struct use {
+    struct rod_token *token;
+    uint64_t offset; /* in the token's data, of the next byte */
+    uint64_t done_bytes;
+    uint64_t begun_ms;
+};
+
+/* It stops here, and whoever sent it asks for the rest with another. */
+static bool is_late(const struct exec *exec, const struct use *use)
 {
+    return use->done_bytes > 0 && lun_now_ms(exec->lun) - use->begun_ms > COPY_MAX_MS;
+}
+
+/* Fills one range, until it is late, with the token's data, which it has. Whether the data still
+ * were what the token stands for is known after they have been read, and said by each piece. */
+static uint8_t write_from_token(struct exec *exec, struct use *use, const struct volume_range *to)
+{
+    struct rod_token *token = use->token;
     struct lun *source = rod_token_source(token);
 
-    for (uint64_t done = 0; done < to->length;) {
-        struct volume_range from = rod_token_place(token, offset + done);
+    for (uint64_t done = 0; done < to->length && !is_late(exec, use);) {
+        struct volume_range from = rod_token_place(token, use->offset);
         uint64_t piece = min_u64(min_u64(from.length, to->length - done), PIECE_BYTES);
         bool source_failed;
         int error = volume_copy(exec->volume, to->offset + done, lun_volume(source), from.offset,
@@ -172,7 +190,13 @@ static uint8_t write_from_token(struct exec *exec, struct rod_token *token, uint
         if (error)
             return source_failed ? fail_source(exec, source, error)
                                  : exec_result(exec, error, true);
+        /* Without a write cache the time that this takes counts too. */
+        error = lun_end_write(exec->lun, 0, false, piece);
+        if (error)
+            return exec_result(exec, error, true);
         done += piece;
+        use->offset += piece;
+        use->done_bytes += piece;
     }
     return SCSI_STATUS_GOOD;
 }
@@ -183,29 +207,28 @@ static void release_token(struct rod_token **token)
         rod_token_release(*token);
 }
 
+/* *ret_bytes: what has been written, from the first range on. */
 static uint8_t use_token(struct exec *exec, const struct token_list *list,
-                         const struct volume_range *ranges, size_t count, uint64_t total)
+                         const struct volume_range *ranges, size_t count, uint64_t total,
+                         uint64_t *ret_bytes)
 {
     uint32_t block_size = volume_block_size(exec->volume);
     uint16_t asc_ascq = ASC_NONE;
     CLEANUP(release_token) struct rod_token *token = rod_token_use(list->token, &asc_ascq);
+    struct use use = {.token = token, .begun_ms = lun_now_ms(exec->lun)};
     uint8_t status = SCSI_STATUS_GOOD;
-    uint64_t offset;
 
     if (!token)
         return fail_request(exec, asc_ascq);
     if (volume_block_size(lun_volume(rod_token_source(token))) != block_size)
         return fail_request(exec, ASC_UNSUPPORTED_TOKEN_TYPE);
-    if (mul_overflows(list->offset_blocks, block_size, &offset) ||
-        !range_within(offset, total, rod_token_data_bytes(token)))
+    if (mul_overflows(list->offset_blocks, block_size, &use.offset) ||
+        !range_within(use.offset, total, rod_token_data_bytes(token)))
         return fail_list(exec, TOKEN_FIELD_OFFSET);
-    for (size_t i = 0; status == SCSI_STATUS_GOOD && i < count; i++) {
-        status = write_from_token(exec, token, offset, &ranges[i]);
-        offset += ranges[i].length;
-    }
-    if (status == SCSI_STATUS_GOOD)
-        status = exec_result(exec, lun_end_write(exec->lun, 0, false, total), true);
-    if (status == SCSI_STATUS_GOOD && list->delete_token)
+    for (size_t i = 0; status == SCSI_STATUS_GOOD && i < count; i++)
+        status = write_from_token(exec, &use, &ranges[i]);
+    *ret_bytes = use.done_bytes;
+    if (status == SCSI_STATUS_GOOD && use.done_bytes == total && list->delete_token)
         rod_token_delete(token);
     return status;
 }
@@ -227,7 +250,7 @@ uint8_t op_write_using_token(struct exec *exec)
                                   .service_action = SCSI_SA_WRITE_USING_TOKEN};
     uint8_t bytes[LIST_MAX_BYTES];
     struct token_list list;
-    uint64_t total;
+    uint64_t total, written;
     size_t count;
     uint8_t status = read_list(exec, true, bytes, &list);
 
@@ -238,13 +261,15 @@ uint8_t op_write_using_token(struct exec *exec)
         return status;
     if (!token_record_is_free(&exec->lun->token_records, record.list_id))
         return fail_request(exec, ASC_OPERATION_IN_PROGRESS);
+    written = total;
     if (get_be32(list.token) == (uint32_t)ROD_TYPE_BLOCK_ZERO)
         status = write_zeros(exec, ranges, count);
     else
-        status = use_token(exec, &list, ranges, count, total);
+        status = use_token(exec, &list, ranges, count, total, &written);
     if (status != SCSI_STATUS_GOOD)
         return status;
-    record.blocks = total / volume_block_size(exec->volume);
+    record.blocks = written / volume_block_size(exec->volume);
+    record.residual = written < total;
     return keep_record(exec, &record);
 }
 
@@ -257,7 +282,7 @@ uint8_t op_receive_rod_token_information(struct exec *exec)
     if (!token_record_take(&exec->lun->token_records, get_be32(exec->cdb + 2), &record))
         return exec_fail_field(exec);
     bytes[4] = record.service_action;
-    bytes[5] = OPERATION_DONE;
+    bytes[5] = record.residual ? OPERATION_DONE_RESIDUAL : OPERATION_DONE;
     put_be16(bytes + 6, 1);              /* OPERATION COUNTER */
     put_be32(bytes + 8, UINT32_MAX - 1); /* ESTIMATED STATUS UPDATE DELAY: it is done */
     bytes[12] = SCSI_STATUS_GOOD;

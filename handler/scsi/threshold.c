@@ -37,6 +37,11 @@ void thresholds_destroy(struct thresholds *thresholds)
     pthread_mutex_destroy(&thresholds->lock);
 }
 
+uint64_t lun_now_ms(const struct lun *lun)
+{
+    return lun->thresholds.now_ms();
+}
+
 uint64_t lun_available_bytes(const struct lun *lun, const struct volume_space *space)
 {
     uint64_t bytes = volume_bytes(lun->volume);

@@ -19,6 +19,7 @@ struct token_record {
     bool used;
     uint32_t list_id;
     uint8_t service_action;
+    bool residual; /* fewer blocks were written than asked for, and nothing failed */
     uint64_t serial;
     uint64_t blocks; /* that the token stands for, or that were written */
     bool has_token;

@@ -291,6 +291,36 @@ static void what_a_copy_did_can_be_asked_for_by_its_identifier(void **state)
     assert_int_equal(get_be32(reply), 0); /* nothing is held */
 }
 
+static uint64_t hurried_ms;
+
+/* Four seconds pass between two looks. */
+static uint64_t hurried_clock(void)
+{
+    return hurried_ms += 4000;
+}
+
+static void a_copy_that_takes_long_ends_before_its_initiator_gives_it_up(void **state)
+{
+    struct rig *rig = *state;
+    struct copy_rig_list list;
+    uint8_t reply[12];
+
+    rig_needs_native("it needs a clock of its own");
+    lun_set_clock(rig->lun, hurried_clock);
+    rig_fill(rig, 0, 8, 0x31);
+    copy_rig_start(&list, 9, COPY_LIST_ID_HOLD);
+    for (unsigned i = 0; i < 5; i++)
+        copy_rig_add_segment(&list, SELF, 0, SELF, 100 * (i + 1), 8);
+    assert_check(copy_rig_send(rig, &list), SENSE_COPY_ABORTED,
+                 ASC_COMMAND_TIMEOUT_DURING_PROCESSING);
+    assert_int_equal(copy_rig_failure(rig, 9).segment, 3);
+    assert_good(copy_rig_receive(rig, SCSI_SA_RECEIVE_COPY_STATUS_LID1, 9, reply, sizeof(reply)));
+    assert_int_equal(reply[4], 0x02);
+    assert_int_equal(get_be16(reply + 5), 3);
+    rig_assert_blocks(rig, 300, 8, 0x31);
+    rig_assert_mapped(rig, 400, 8, false);
+}
+
 static void the_page_lists_what_is_served(void **state)
 {
     struct rig *rig = *state;
@@ -339,6 +369,7 @@ int main(void)
         BOTH(a_unit_that_is_not_there_cannot_be_copied_from),
         BOTH(the_segment_at_fault_is_told_and_those_before_it_are_done),
         BOTH(what_a_copy_did_can_be_asked_for_by_its_identifier),
+        BOTH(a_copy_that_takes_long_ends_before_its_initiator_gives_it_up),
         BOTH(the_page_lists_what_is_served),
     };
 

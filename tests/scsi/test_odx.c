@@ -469,6 +469,41 @@ static void a_token_works_at_another_unit_until_its_own_is_closed(void **state)
     rig_close(&b);
 }
 
+static uint64_t hurried_ms;
+
+/* Four seconds pass between two looks. */
+static uint64_t hurried_clock(void)
+{
+    return hurried_ms += 4000;
+}
+
+static void a_use_that_takes_long_ends_with_a_part_that_is_told(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t token[TOKEN_BYTES], reply[64];
+    struct list list;
+
+    rig_needs_native("it needs a clock of its own");
+    lun_set_clock(rig->lun, hurried_clock);
+    rig_fill(rig, 0, 64, 0x11);
+    make_token(rig, 0, 64, token);
+    write_list(&list, token, 0);
+    list.bytes[2] = DEL_TKN;
+    for (unsigned i = 0; i < 5; i++)
+        add_range(&list, 1000 + 100 * i, 8);
+    assert_good(send_list(rig, SCSI_SA_WRITE_USING_TOKEN, 5, &list));
+    assert_good(receive(rig, 5, reply, sizeof(reply)));
+    assert_int_equal(reply[5], 0x04);
+    assert_int_equal(get_be64(reply + 16), 24);
+    rig_assert_blocks(rig, 1200, 8, 0x11);
+    rig_assert_mapped(rig, 1300, 8, false);
+    /* the rest, with the token that is still there */
+    assert_good(write_token(rig, 5, token, 24, 1300, 8));
+    assert_good(receive(rig, 5, reply, sizeof(reply)));
+    assert_int_equal(reply[5], 0x01);
+    rig_assert_blocks(rig, 1300, 8, 0x11);
+}
+
 static void a_read_only_unit_makes_tokens_and_takes_none(void **state)
 {
     struct rig rig;
@@ -498,6 +533,7 @@ int main(void)
         BOTH(lists_that_are_cut_are_refused),
         BOTH(an_identifier_whose_token_waits_is_taken),
         BOTH(the_limits_are_those_of_the_page),
+        BOTH(a_use_that_takes_long_ends_with_a_part_that_is_told),
         cmocka_unit_test(a_token_of_more_than_allowed_is_refused),
         cmocka_unit_test(a_token_works_at_another_unit_until_its_own_is_closed),
         cmocka_unit_test(a_read_only_unit_makes_tokens_and_takes_none),
