@@ -326,19 +326,36 @@ static int rename_no_replace(const char *from, const char *to)
     return 0;
 }
 
+/* What a program that was killed has left of a description it was writing. Anything that can't be
+ * that is somebody's. */
+static int remove_leftover(const char *name)
+{
+    struct stat st;
+
+    if (lstat(name, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISREG(st.st_mode) || st.st_size > VOLUME_META_MAX_BYTES)
+        return -EBUSY;
+    return unlink(name) < 0 ? -errno : 0;
+}
+
 /* Writes text into a new file beside path. *ret_name, to be freed, is what it is called; when that
- * fails, nothing is left of it. */
+ * fails, nothing is left of it. It is always the same name, so that what is left after a crash does
+ * not add up: who writes a description has its volume locked. */
 static int write_beside(const char *path, const char *text, mode_t mode, char **ret_name)
 {
     CLEANUP_FREE char *temporary = NULL;
     CLEANUP_CLOSE int fd = -1;
     int error;
 
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0) {
+    if (asprintf(&temporary, "%s.new", path) < 0) {
         temporary = NULL;
         return -ENOMEM;
     }
-    fd = mkostemp(temporary, O_CLOEXEC);
+    error = remove_leftover(temporary);
+    if (error)
+        return error;
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
     error = write_whole(fd, text, strlen(text));

@@ -177,6 +177,30 @@ static void a_description_is_replaced_whole(void **state)
     assert_int_equal(st.st_mode & 07777, 0640);
 }
 
+static void what_a_crash_has_left_is_in_nobodys_way(void **state)
+{
+    const char *path = scratch_path(*state, "v"), *left = scratch_path(*state, "v.thin.new");
+    struct volume_meta meta;
+    struct errmsg err;
+
+    volume_meta_init(&meta, 512);
+    for (int round = 0; round < 2; round++) { /* created, then replaced */
+        FILE *file = fopen(left, "w");
+
+        assert_non_null(file);
+        fputs("{\"form", file);
+        fclose(file);
+        assert_int_equal(round == 0 ? volume_meta_create(path, &meta, &err)
+                                    : volume_meta_replace(path, &meta, &err),
+                         0);
+        assert_int_equal(scratch_count(*state), 1);
+    }
+    assert_int_equal(mkdir(left, 0700), 0); /* this no program of ours has left */
+    assert_int_equal(volume_meta_replace(path, &meta, &err), -EBUSY);
+    assert_int_equal(rmdir(left), 0);
+    assert_int_equal(volume_meta_load(path, &meta, &err), 0);
+}
+
 static void what_was_created_is_loaded(void **state)
 {
     const char *path = scratch_path(*state, "v");
@@ -247,6 +271,7 @@ int main(void)
         cmocka_unit_test(mode_pages_are_as_long_as_there_is_room),
         cmocka_unit_test(text_with_a_zero_byte_is_refused),
         IN_SCRATCH(what_was_created_is_loaded),
+        IN_SCRATCH(what_a_crash_has_left_is_in_nobodys_way),
         IN_SCRATCH(a_description_is_never_created_over_another),
         IN_SCRATCH(a_description_is_replaced_whole),
         IN_SCRATCH(loading_names_the_file_and_what_is_wrong_with_it),
