@@ -176,8 +176,11 @@ static const struct operation *find(const struct lun_command *command,
     for (size_t i = first_row(cdb[0]); i < ROWS && table[i].opcode == cdb[0]; i++) {
         const struct operation *row = &table[i];
 
-        if (row->cdb_bytes > command->cdb_length)
+        if (row->cdb_bytes > command->cdb_length) {
+            if (row->opcode == SCSI_VARIABLE_LENGTH) /* its ADDITIONAL CDB LENGTH says so */
+                *ret_asc_ascq = ASC_INVALID_FIELD_IN_CDB;
             continue;
+        }
         if (!row->has_service_action || row->service_action == service_action_of(cdb))
             return row;
         *ret_asc_ascq = ASC_INVALID_FIELD_IN_CDB;

@@ -31,7 +31,7 @@ enum lun_patience {
  * command's data gives the same buffers as data_out and data_in. */
 struct lun_command {
     const uint8_t *cdb;
-    size_t cdb_length; /* bytes there are; a CDB that needs more gets 5/20/00 */
+    size_t cdb_length; /* bytes there are; a CDB that needs more gets 5/20/00, of 7Fh 5/24/00 */
     const struct iovec *data_out;
     int data_out_count;
     const struct iovec *data_in;

@@ -254,6 +254,27 @@ static void a_cdb_shorter_than_its_opcode_says_is_refused(void **state)
     }
 }
 
+/* Its operation code is a known one: the field is wrong that tells its length. */
+static void a_variable_length_cdb_that_is_too_short_has_a_wrong_field(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_needs_native("it cuts the CDB");
+    for (size_t length = 8; length < 32; length += 4) {
+        uint8_t *cdb = calloc(1, length);
+        struct lun_command command = {.cdb = cdb, .cdb_length = length};
+        struct sense sense;
+
+        cdb[0] = SCSI_VARIABLE_LENGTH;
+        cdb[7] = (uint8_t)(length - 8);
+        assert_int_equal(lun_execute(rig->lun, &command), SCSI_STATUS_CHECK_CONDITION);
+        assert_int_equal(sense_decode(command.sense, sizeof(command.sense), &sense), 0);
+        assert_int_equal(sense.key, SENSE_ILLEGAL_REQUEST);
+        assert_int_equal(sense.asc_ascq, ASC_INVALID_FIELD_IN_CDB);
+        free(cdb);
+    }
+}
+
 /* Who cannot tell the direction gives one list for both. */
 static void one_set_of_buffers_serves_both_directions(void **state)
 {
@@ -300,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_read_only_lun_refuses_every_write_and_serves_the_rest),
         BOTH(naca_is_refused),
         BOTH(a_cdb_shorter_than_its_opcode_says_is_refused),
+        BOTH(a_variable_length_cdb_that_is_too_short_has_a_wrong_field),
         BOTH(one_set_of_buffers_serves_both_directions),
     };
 
