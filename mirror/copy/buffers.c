@@ -8,7 +8,8 @@
 #include "checked.h"
 
 /* The MaxBurstLength that libiscsi offers (RFC 7143 13.13), so the most that one R2T asks for: the
- * data of a longer WRITE takes another round trip. */
+ * data of a longer WRITE takes another round trip. What was negotiated the library does not tell;
+ * a shorter burst costs a round trip, which those of the requests in flight overlap. */
 #define CHUNK_BYTES (256 * 1024)
 /* A shorter optimum is not believed: some units tell one block. */
 #define LEAST_OPTIMUM_BYTES (64 * 1024)
@@ -52,4 +53,28 @@ uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t othe
     while (blocks > 1 && blocks * block_size > BUFFERS_BYTES / count)
         blocks /= 2;
     return max_u64(blocks, 1);
+}
+
+static uint64_t common_multiple(uint64_t a, uint64_t b)
+{
+    uint64_t x = a, y = b;
+
+    while (y > 0) {
+        uint64_t rest = x % y;
+
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+uint64_t buffers_align_blocks(uint64_t blocks, const struct endpoint_info *primary,
+                              const struct endpoint_info *secondary)
+{
+    uint64_t unit = max_u64(secondary->transfer_granularity_blocks, 1);
+    uint64_t both = common_multiple(unit, max_u64(primary->transfer_granularity_blocks, 1));
+
+    if (both <= blocks)
+        unit = both;
+    return unit <= blocks ? blocks - blocks % unit : blocks;
 }

@@ -31,6 +31,11 @@ static inline void *buffers_get(const struct buffers *buffers, size_t index)
  * LENGTH when the unit tells one that makes sense. */
 uint32_t buffers_limit_blocks(const struct endpoint_info *info);
 
+/* At most so many blocks, and a multiple of what both units like to transfer: of the secondary's
+ * alone when both together are too much, and unchanged when that is. */
+uint64_t buffers_align_blocks(uint64_t blocks, const struct endpoint_info *primary,
+                              const struct endpoint_info *secondary);
+
 /* The blocks to move at a time with so many buffers: what both limits (in blocks) allow, 256 KiB at
  * most, and so few that all buffers stay within BUFFERS_BYTES. Never 0. */
 uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit,

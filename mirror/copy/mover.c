@@ -51,9 +51,9 @@ static uint64_t chunk_of(const struct endpoint_info *primary, const struct endpo
     uint64_t blocks = buffers_chunk_blocks(primary->block_size, buffers_limit_blocks(primary),
                                            buffers_limit_blocks(secondary), copies);
 
-    if (!control->detect_zeroes)
-        return blocks;
-    return min_u64(blocks, max_u64(DETECT_BYTES / primary->block_size, 1));
+    if (control->detect_zeroes)
+        blocks = min_u64(blocks, max_u64(DETECT_BYTES / primary->block_size, 1));
+    return buffers_align_blocks(blocks, primary, secondary);
 }
 
 int mover_init(struct mover *mover, struct endpoint *primary, struct endpoint *secondary,

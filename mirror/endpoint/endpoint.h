@@ -44,8 +44,11 @@ struct endpoint_info {
     bool by_bitmap;   /* ENDPOINT_MAP reads that; see endpoint_ask_bitmap */
     bool can_reserve; /* takes an ENDPOINT_RESERVE: one session to a logical unit */
     bool can_unmap;   /* ENDPOINT_ZERO deallocates; told also when opened read-only */
-    uint32_t max_transfer_blocks;      /* of one READ or WRITE, never 0 */
-    uint32_t optimal_transfer_blocks;  /* a longer READ or WRITE may take its time; 0: not told */
+    uint32_t max_transfer_blocks;     /* of one READ or WRITE, never 0 */
+    uint32_t optimal_transfer_blocks; /* a longer READ or WRITE may take its time; 0: not told */
+    /* READs and WRITEs that begin and end at its multiples are the cheapest (SBC-4 6.6.4, OPTIMAL
+     * TRANSFER LENGTH GRANULARITY); 0: not told */
+    uint32_t transfer_granularity_blocks;
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
     uint32_t unmap_granularity_blocks; /* never 0 */
     uint32_t unmap_alignment_blocks;

@@ -236,6 +236,7 @@ static void set_limits(struct scsi_endpoint *endpoint, const struct vpd_block_li
         transfer = min_u64(transfer, limits->max_transfer);
     info->max_transfer_blocks = (uint32_t)transfer;
     info->optimal_transfer_blocks = limits->optimal_transfer;
+    info->transfer_granularity_blocks = limits->optimal_transfer_granularity;
     info->unmap_granularity_blocks =
         limits->optimal_unmap_granularity ? limits->optimal_unmap_granularity : 1;
     info->unmap_alignment_blocks = limits->unmap_alignment_valid ? limits->unmap_alignment : 0;

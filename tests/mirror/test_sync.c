@@ -159,6 +159,29 @@ static void pieces_fit_the_smaller_limit_and_end_on_its_multiples(void **state)
     assert_int_equal(fake_count(fixture->primary, ENDPOINT_READ), 7);
 }
 
+/* The longest piece is of 64 blocks. */
+static void pieces_end_where_both_sides_like_to_transfer(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint32_t wanted[][3] = {{12, 0, 60}, {10, 4, 60}, {20, 7, 60}, {65, 6, 64}, {0, 9, 63}};
+
+    fake_fill(fixture->primary, 5, 1000, 1);
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        fixture->secondary->base.info.transfer_granularity_blocks = wanted[i][0];
+        fixture->primary->base.info.transfer_granularity_blocks = wanted[i][1];
+        fixture->primary->log_count = 0;
+        assert_int_equal(run(fixture), 0);
+        for (size_t at = 0; at < fixture->primary->log_count; at++) {
+            const struct fake_io *io = &fixture->primary->log[at];
+            uint64_t end = io->lba + io->blocks;
+
+            if (io->op == ENDPOINT_READ)
+                assert_true(end == 1005 || end % wanted[i][2] == 0);
+        }
+    }
+    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+}
+
 static void unmapping_is_cut_where_the_secondary_can_give_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -426,6 +449,7 @@ int main(void)
         TEST(the_end_of_a_larger_secondary_is_left_alone),
         TEST(a_dry_run_only_asks),
         TEST(pieces_fit_the_smaller_limit_and_end_on_its_multiples),
+        TEST(pieces_end_where_both_sides_like_to_transfer),
         TEST(unmapping_is_cut_where_the_secondary_can_give_back),
         TEST(the_queue_is_kept_full_but_not_fuller),
         TEST(writes_and_unmaps_share_a_budget),
