@@ -76,7 +76,7 @@ class Case(rig.Case):
         image = self.folder / "image"
         with lzma.open(GOLDEN / f"{name}.xz") as packed, open(image, "wb") as file:
             while piece := packed.read(MIB):
-                if any(piece):
+                if piece.strip(b"\0"):
                     file.write(piece)
                 else:
                     file.seek(len(piece), os.SEEK_CUR)

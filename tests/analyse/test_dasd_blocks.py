@@ -4,6 +4,7 @@
 mkswap what the partitions hold, and dumpe2fs and e2fsck judge it."""
 
 import os
+import random
 import re
 import struct
 
@@ -42,7 +43,7 @@ class Blocks(analyse_rig.Case):
         swap = self.image("swap", (SWAP[1] - SWAP[0] + 1) * track)
         run("mkswap", swap)
         place(image, SWAP[0] * track, swap)
-        poke(image, OTHER[0] * track, os.urandom(10 * track))
+        poke(image, OTHER[0] * track, random.randbytes(10 * track))
         needed = Ranges([(0, 2 * track), (OTHER[0] * track, (OTHER[1] + 1) * track),
                          (SWAP[0] * track, SWAP[0] * track + 4096),
                          *Ranges([(0, os.path.getsize(part))]).minus(free).moved(low * track)])
@@ -84,7 +85,7 @@ class Blocks(analyse_rig.Case):
     def test_what_lies_behind_the_last_cylinder_is_allocated(self):
         image, needed = self.disk()
         size = os.path.getsize(image)
-        poke(image, size, os.urandom(MIB))
+        poke(image, size, random.randbytes(MIB))
         self.check(image, Ranges([*needed.pieces, (size, size + MIB)]))
 
     def test_large_volumes_have_other_labels(self):
@@ -196,7 +197,7 @@ class Blocks(analyse_rig.Case):
                     image = self.image("image", size + 65536)
                     place(image, begin, part)
                     poke(image, 2 * block, dasd_image.linux_label(size // block if sized else None))
-                    poke(image, size, os.urandom(65536))
+                    poke(image, size, random.randbytes(65536))
                     needed = Ranges(free.moved(begin)).inverse(size + 65536)
                     self.check(image, needed)
 
@@ -223,4 +224,5 @@ class Blocks(analyse_rig.Case):
             self.check_all_allocated(image, says)
 
 
-analyse_rig.main()
+if __name__ == "__main__":
+    analyse_rig.main()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""XFS, made by mkfs.xfs or filled by a kernel (golden/, see make_xfs_images), judged by xfs_db and
+"""XFS, made by mkfs.xfs or filled by a kernel (golden/, see make_kernel_images), judged by xfs_db and
 xfs_repair."""
 
 import os
