@@ -32,7 +32,8 @@ static void check_keys(const uint8_t *reply, size_t length, size_t room)
     free(keys);
 }
 
-/* Input: how many keys there is room for (1 byte), then the reply of READ KEYS or READ RESERVATION. */
+/* Input: how many keys there is room for (1 byte), then the reply of READ KEYS or READ RESERVATION.
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz_input input = {data, size};
