@@ -21,6 +21,7 @@
 
 #include "device.h"
 #include "endpoint.h"
+#include "skip.h"
 
 #define FILE_BYTES (INT64_C(16) << 20)
 
@@ -124,7 +125,7 @@ static void it_lies_on_its_file(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     assert_int_equal(stat(image, &file), 0);
     assert_int_equal(stat(device, &loop), 0);
     assert_int_equal(stat(directory, &other), 0);
@@ -142,7 +143,7 @@ static void what_is_cached_of_it_is_not_believed(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     for (int writable = 0; writable < 2; writable++) {
         const char byte = (char)('a' + writable);
         struct endpoint *endpoint;
@@ -168,7 +169,7 @@ static void all_of_it_counts_as_mapped(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     endpoint = open_ok(0);
     assert_string_equal(endpoint->info.kind, "block");
     assert_int_equal(endpoint->info.block_size, 512);
@@ -194,7 +195,7 @@ static void zeroing_gives_blocks_back(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     endpoint = open_ok(ENDPOINT_WRITABLE);
     memset(data, 0x5A, sizeof(data));
     transfer(endpoint, ENDPOINT_WRITE, data, sizeof(data));
@@ -227,7 +228,7 @@ static void a_device_number_used_again_is_another_device(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     endpoint = open_ok(0);
     strcpy(before, endpoint->info.identity);
     endpoint_close(endpoint);
@@ -250,7 +251,7 @@ static void a_held_device_is_refused(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     fd = open(device, O_RDWR | O_EXCL | O_CLOEXEC);
     assert_true(fd >= 0);
     open_fails(device, "held by another program");
@@ -264,7 +265,7 @@ static void a_file_under_a_loop_device_is_refused(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     snprintf(words, sizeof(words), "in use as %s", device);
     open_fails(image, words);
 }
@@ -275,13 +276,11 @@ static void a_mounted_device_is_refused(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("no loop device can be had here");
     snprintf(command, sizeof(command), "mkfs.ext4 -q -F %s >/dev/null 2>&1", device);
     assert_int_equal(mkdir(mountpoint, 0700), 0);
-    if (system(command) != 0 || mount(device, mountpoint, "ext4", 0, NULL) < 0) {
-        printf("# not run: no ext4 can be mounted here\n");
-        skip();
-    }
+    if (system(command) != 0 || mount(device, mountpoint, "ext4", 0, NULL) < 0)
+        skip_because("no ext4 can be mounted here");
     snprintf(words, sizeof(words), "is mounted on %s", mountpoint);
     open_fails(device, words);
     assert_int_equal(umount(mountpoint), 0);

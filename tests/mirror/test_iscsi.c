@@ -17,6 +17,7 @@
 #include "auth.h"
 #include "endpoint.h"
 #include "endpoint_opening.h"
+#include "skip.h"
 #include "tgtd.h"
 #include "transport.h"
 
@@ -168,7 +169,7 @@ static void data_and_map_of_512_byte_blocks(void **state)
 {
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     check_data("plain", 512, "D2048 M128 D128 M1792 D126976");
 }
 
@@ -176,7 +177,7 @@ static void data_and_map_of_4096_byte_blocks(void **state)
 {
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     check_data("large", 4096, "D256 M16 D16 M224 D15872");
 }
 
@@ -205,7 +206,7 @@ static void sessions_share_a_lun(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     if (endpoint_open_sessions(tgtd_url(&target, "plain", 1, url), ENDPOINT_WRITABLE, NULL,
                                SESSIONS, &endpoint, &err) < 0)
         fail_msg("%s", err.text);
@@ -231,7 +232,7 @@ static void several_luns_open_at_once(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     tgtd_url(&target, "plain", 1, urls[0]);
     tgtd_url(&target, "plain", 7, urls[1]);
     tgtd_url(&target, "large", 1, urls[2]);
@@ -310,7 +311,7 @@ static void many_are_in_flight_at_once(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     endpoint = open_with("plain", ENDPOINT_WRITABLE, NULL);
     many = start_many(endpoint);
     while (many->done < MANY_TOTAL)
@@ -327,7 +328,7 @@ static void close_with_requests_in_flight(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     endpoint = open_with("plain", ENDPOINT_WRITABLE, NULL);
     many = start_many(endpoint);
     many->submitted = MANY_TOTAL;
@@ -345,7 +346,7 @@ static void sessions_of_one_process_leave_each_other_alone(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     pair[0] = open_with("plain", 0, NULL);
     pair[1] = open_with("plain", 0, NULL);
     for (int i = 0; i < 4; i++)
@@ -366,7 +367,7 @@ static void first_luns_of_two_tgtds_are_two(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     tgtd_start(&other);
     tgtd_add_target(&other, 1, "elsewhere", "64M", 512);
     a = open_with("plain", 0, NULL);
@@ -385,7 +386,7 @@ static void what_cannot_be_reached_is_told(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     open_fails(tgtd_url(&target, "plain", 9, url), NULL, -ENODEV, "no such LUN");
     open_fails(tgtd_url(&target, "unknown", 1, url), NULL, -ENODEV, TGTD_IQN "unknown");
     open_fails(tgtd_url(&target, "plain", 0, url), NULL, -ENOTBLK, "no disk");
@@ -403,7 +404,7 @@ static void chap_opens_with_the_right_secret_only(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     tgtd_url(&target, "chap", 1, url);
     snprintf(with_user, sizeof(with_user), "iscsi://alice@%s", url + strlen("iscsi://"));
     open_fails(url, NULL, -EACCES, "wants CHAP");
@@ -430,7 +431,7 @@ static void mutual_chap_checks_the_target(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     tgtd_url(&target, "both", 1, url);
     auth = auth_from_environment("alice", "alice-secret-1", "target", "target-secret-1");
     endpoint_close(open_with("both", 0, auth));
@@ -465,7 +466,7 @@ static void a_target_killed_under_load_fails_all_at_once(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     endpoint = open_victim(&victim);
     many = start_many(endpoint);
     while (many->done < 16)
@@ -491,7 +492,7 @@ static void a_target_killed_at_rest_is_noticed(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     endpoint = open_victim(&victim);
     tgtd_signal(&victim, SIGKILL);
     for (int i = 0; i < 4 && r == 0; i++)
@@ -512,7 +513,7 @@ static void a_silent_target_is_given_up(void **state)
 
     (void)state;
     if (!available)
-        skip();
+        skip_because("there is no tgtd that may run here");
     endpoint = open_victim(&victim);
     assert_int_equal(transport_iscsi_open(tgtd_url(&victim, "victim", 1, url), NULL, &transport,
                                           &err),

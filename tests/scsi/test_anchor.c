@@ -13,6 +13,7 @@
 #include "cdb.h"
 #include "scratch.h"
 #include "scsi_rig.h"
+#include "skip.h"
 #include "store_file.h"
 #include "store_mem.h"
 
@@ -214,7 +215,7 @@ static void a_file_anchors_where_its_file_system_can(void **state)
     rig_close(&rig);
     scratch_remove(&scratch);
     if (!able)
-        skip(); /* this file system does not tell reserved storage from written */
+        skip_because("this file system does not tell reserved storage from written");
 }
 
 int main(void)

@@ -15,6 +15,7 @@
 #include "lba_status.h"
 #include "scratch.h"
 #include "scsi_rig.h"
+#include "skip.h"
 #include "store_file.h"
 #include "store_mem.h"
 
@@ -283,7 +284,7 @@ static void reserved_storage_is_anchored_where_the_store_promises_what_that_mean
     rig_close(&rig);
     scratch_remove(&scratch);
     if (!told)
-        skip(); /* this file system does not tell reserved storage from written */
+        skip_because("this file system does not tell reserved storage from written");
 }
 
 static void one_descriptor_costs_the_same_however_large_the_lun_is(void **state)

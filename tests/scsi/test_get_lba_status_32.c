@@ -14,6 +14,7 @@
 #include "cdb.h"
 #include "lba_status.h"
 #include "scsi_rig.h"
+#include "skip.h"
 
 #define DEALLOCATED 1
 #define ANCHORED    2
@@ -31,8 +32,7 @@ static void needs_long_cdbs(struct rig *rig)
 {
     if (rig_reaches(rig, SCSI_VARIABLE_LENGTH))
         return;
-    print_message("# skipped: this transport sends no CDBs of more than 16 bytes\n");
-    skip();
+    skip_because("this transport sends no CDBs of more than 16 bytes");
 }
 
 /* Deallocated up to 8, mapped up to 24, deallocated up to 64, anchored up to 80, mapped up to 88,

@@ -18,6 +18,7 @@
 #include "scratch.h"
 #include "scsi_rig.h"
 #include "sense.h"
+#include "skip.h"
 #include "store_mem.h"
 #include "volume_sanitize.h"
 
@@ -91,7 +92,7 @@ static void what_is_in_storage_that_was_only_reserved_is_overwritten_too(void **
     struct rig *rig = *state;
 
     if (!rig_can_anchor(rig))
-        skip(); /* this file system does not tell reserved storage from written */
+        skip_because("this file system does not tell reserved storage from written");
     assert_good(rig_unmap_ranges_anchor(rig, &(struct rig_range){64, 16}, 1));
     assert_good(overwrite(rig, 0, 1, 0xA5));
     rig_assert_blocks(rig, 64, 16, 0xA5);

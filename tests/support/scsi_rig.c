@@ -13,6 +13,7 @@
 #include "lba_status.h"
 #include "scsi_rig_wire.h"
 #include "sense.h"
+#include "skip.h"
 #include "store_mem.h"
 #include "unmap_list.h"
 #include "vpd.h"
@@ -37,19 +38,19 @@ void rig_needs_native(const char *why)
 {
     if (rig_is_native())
         return;
-    print_message("# skipped: native only, %s\n", why);
-    skip();
+    skip_because("native only, %s", why);
 }
 
 void rig_needs_transfer(struct rig *rig, uint64_t bytes)
 {
+    unsigned long long max_bytes;
+
     if (!rig->transport || rig->transport->max_transfer_bytes == 0 ||
         rig->transport->max_transfer_bytes >= bytes)
         return;
-    print_message("# skipped: this transport takes no more than %llu bytes at a time\n",
-                  (unsigned long long)rig->transport->max_transfer_bytes);
+    max_bytes = rig->transport->max_transfer_bytes;
     rig_close(rig);
-    skip();
+    skip_because("this transport takes no more than %llu bytes at a time", max_bytes);
 }
 
 static bool is_remote(const struct rig *rig)
@@ -113,9 +114,8 @@ void rig_open(struct rig *rig, uint32_t block_size, uint64_t blocks, uint32_t gr
     if (!rig_is_native()) {
         if (rig_wire_open(rig, block_size, blocks, read_only))
             return;
-        print_message("# skipped: TM_SCSI_LUNS lists no LUN of %llu blocks of %u bytes%s\n",
-                      (unsigned long long)blocks, block_size, read_only ? ", read-only" : "");
-        skip();
+        skip_because("TM_SCSI_LUNS lists no LUN of %llu blocks of %u bytes%s",
+                     (unsigned long long)blocks, block_size, read_only ? ", read-only" : "");
     }
     assert_int_equal(store_mem_create(blocks * block_size, granularity, &store), 0);
     open_over(rig, block_size, store, read_only);
@@ -385,10 +385,8 @@ bool rig_can_anchor(struct rig *rig)
 
 void rig_anchor(struct rig *rig, uint64_t lba, uint32_t blocks)
 {
-    if (!rig_can_anchor(rig)) {
-        print_message("# skipped: the file system below this LUN cannot anchor blocks\n");
-        skip();
-    }
+    if (!rig_can_anchor(rig))
+        skip_because("the file system below this LUN cannot anchor blocks");
     assert_good(rig_unmap_ranges_anchor(rig, &(struct rig_range){lba, blocks}, 1));
 }
 

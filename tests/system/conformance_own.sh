@@ -77,7 +77,7 @@ judge() { # WAY PROGRAM
       "ok "*) ok "$name" ;;
       "not ok "*) not_ok "$name" "$(grep -B 6 -A 12 -F -e "${line#*- }" "$file" | tail -n 25)" ;;
     esac
-  done < <(awk -f "$scsi/tap_reasons.awk" "$file")
+  done < <(awk -f "$LAB_REPO/tests/support/tap_reasons.awk" "$file")
   # The status is the number of tests that failed; a program that was killed has a larger one.
   if ((count == 0)) || ! grep -qxE "status [0-9]{1,2}" "$file"; then
     not_ok "$1, scsi_$2 runs to its end" "$(tail -n 15 "$file")"

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "scratch.h"
+#include "skip.h"
 #include "store_file.h"
 
 #define PAGE  4096
@@ -47,9 +48,8 @@ static void needs_a_disk(struct scratch *scratch)
     assert_int_equal(statfs(scratch->directory, &st), 0);
     if (st.f_type != TMPFS_MAGIC && st.f_type != RAMFS_MAGIC && sysconf(_SC_PAGESIZE) == PAGE)
         return;
-    print_message("# skipped: %s is in memory\n", scratch->directory);
     scratch_remove(scratch);
-    skip();
+    skip_because("the folder for scratch files is in memory");
 }
 
 static void what_will_be_read_again_leaves_memory_and_what_will_be_read_comes(void **state)

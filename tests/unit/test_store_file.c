@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "scratch.h"
+#include "skip.h"
 #include "store_file.h"
 
 #define GRANULE 4096
@@ -330,12 +331,12 @@ static void storage_reserved_but_never_written_is_anchored(void **state)
     error = __real_fallocate64(fd, 0, 8 * GRANULE, 4 * GRANULE);
     close(fd);
     if (error)
-        skip(); /* this file system cannot reserve storage (ext2) */
+        skip_because("this file system cannot reserve storage");
     assert_int_equal(write_byte(bench->store, 9 * GRANULE, GRANULE, 1, false), 0);
     assert_int_equal(store_extent(bench->store, 0, SIZE, &extent), 0);
     assert_int_equal(extent.status, EXTENT_DEALLOCATED);
     if (extent.length != 8 * GRANULE)
-        skip(); /* this file system does not tell (tmpfs) */
+        skip_because("this file system does not tell reserved storage from written");
     assert_int_equal(store_extent(bench->store, 8 * GRANULE, SIZE, &extent), 0);
     assert_int_equal(extent.status, EXTENT_ANCHORED);
     assert_int_equal(extent.length, GRANULE);
@@ -473,7 +474,7 @@ static void a_file_larger_than_the_file_system_has_is_refused(void **state)
 
     store_close(store);
     if (error == 0)
-        skip(); /* this one has them of any size */
+        skip_because("this file system has files of any size");
     assert_int_equal(error, -EFBIG);
     assert_non_null(strstr(err.text, path));
     assert_false(scratch_exists(path));
@@ -513,7 +514,7 @@ static void a_file_system_without_holes_is_refused(void **state)
 
     (void)state;
     if (!scratch_mount(&scratch, "ramfs", NULL))
-        skip(); /* no mounts here, not even in a namespace */
+        skip_because("nothing can be mounted here, not even in a namespace");
     path = scratch_path(&scratch, "volume");
     assert_int_equal(store_file_create(path, SIZE, &store, &err), -EOPNOTSUPP);
     assert_non_null(strstr(err.text, "cannot punch holes"));
@@ -533,7 +534,7 @@ static void a_full_file_system_is_enospc_and_the_store_goes_on(void **state)
 
     (void)state;
     if (!scratch_mount(&scratch, "tmpfs", "size=1m"))
-        skip(); /* no mounts here, not even in a namespace */
+        skip_because("nothing can be mounted here, not even in a namespace");
     assert_int_equal(store_file_create(scratch_path(&scratch, "v"), 16 << 20, &store, &err), 0);
     while ((error = write_byte(store, offset, 64 << 10, 0x66, false)) == 0)
         offset += 64 << 10;
@@ -560,7 +561,7 @@ static void opening_works_on_a_full_file_system(void **state)
 
     (void)state;
     if (!scratch_mount(&scratch, "tmpfs", "size=64k"))
-        skip(); /* no mounts here, not even in a namespace */
+        skip_because("nothing can be mounted here, not even in a namespace");
     scratch_file(scratch_path(&scratch, "full"), 64 << 10, 1);
     assert_int_equal(store_file_open(scratch_path(&scratch, "full"), false, &store, &err), 0);
     assert_bytes(store, 0, 64 << 10, 1);
