@@ -278,6 +278,9 @@ static void reserve(struct turn *turn)
     turn->request->status =
         fake_reservation_serve(&turn->unit->reservation, turn->request->cdb, list, turn->words,
                                turn->reply, &turn->reply_length);
+    if (turn->request->direction == TRANSPORT_DATA_IN && turn->unit->lie_of_reservation)
+        turn->reply_length =
+            turn->unit->lie_of_reservation(turn->unit, turn->reply, sizeof(turn->reply));
 }
 
 static void execute(struct turn *turn)

@@ -63,6 +63,10 @@ struct fake_unit {
     size_t (*lie)(struct fake_unit *unit, uint64_t lba, uint8_t *reply, size_t size);
 
     struct fake_reservation reservation;
+    /* What PERSISTENT RESERVE IN tells of it instead of the truth; or NULL. Fills reply, returns
+     * its length. */
+    size_t (*lie_of_reservation)(struct fake_unit *unit, uint8_t *reply, size_t size);
+    void *lie_opaque; /* of whoever lies */
     uint8_t *data;
     bool *mapped;
     char log[FAKE_LOG_BYTES];
