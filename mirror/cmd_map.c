@@ -22,7 +22,7 @@ struct walk {
     struct endpoint *endpoint;
     struct copy_control control;         /* for its stop */
     bool ask;                            /* the endpoint; otherwise all is mapped */
-    const struct extent_runs *limit;     /* see map_reader_limit */
+    const struct block_set *limit;       /* see map_reader_limit */
     const struct allocation *allocation; /* says why; NULL: nobody does */
     void (*take)(void *opaque, const struct extent *piece, const char *why);
     void *opaque;

@@ -203,7 +203,7 @@ static enum exit_status copy_changed(struct session *session, const struct sync_
                                      const struct book *book, struct sync_result *ret)
 {
     for (unsigned round = 0; round < REREADS_MAX; round++) {
-        CLEANUP(extent_runs_free) struct extent_runs changed = {0};
+        CLEANUP(block_set_free) struct block_set changed = {0};
         struct sync_params again = *params;
         struct sync_result more = {0};
         uint64_t added_blocks = 0;

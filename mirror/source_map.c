@@ -191,63 +191,51 @@ void source_map_free(struct source_map *source)
     analysis_free(&source->analysis);
 }
 
-const struct extent_runs *source_map_allocated(const struct source_map *source)
+const struct block_set *source_map_allocated(const struct source_map *source)
 {
-    return source->analysed ? &source->analysis.allocation.list : NULL;
+    return source->analysed ? &source->analysis.allocation.allocated : NULL;
 }
 
-/* What is to be copied again, and what is allocated in either of the two. */
+/* What is to be copied again: what has become allocated, and the tables. */
 static int compare_tables(const struct analysis *before, const struct analysis *now,
-                          struct extent_runs *ret_again, uint64_t *ret_added,
-                          struct extent_runs *ret_both)
+                          struct block_set *ret_again, uint64_t *ret_added)
 {
-    CLEANUP(extent_runs_free) struct extent_runs added = {0};
-    CLEANUP(extent_runs_free) struct extent_runs tables = {0};
-    int r = allocation_added(&before->allocation.list, &now->allocation.list, &added);
+    CLEANUP(block_set_free) struct block_set tables = {0};
+    int r = block_set_combine(&now->allocation.allocated, BLOCK_SET_WITHOUT,
+                              &before->allocation.allocated, ret_again);
 
+    block_set_init(&tables, ret_again->blocks);
+    *ret_added = r == 0 ? block_set_total(ret_again) : 0;
     if (r == 0)
-        r = allocation_common(&now->tables, &now->allocation.list, &tables);
-    if (r == 0)
-        r = allocation_union(&added, &tables, ret_again);
-    if (r == 0)
-        r = allocation_union(&before->allocation.list, &now->allocation.list, ret_both);
-    *ret_added = extent_runs_total(&added, EXTENT_MAPPED);
-    return r;
+        r = block_set_combine(&now->tables, BLOCK_SET_COMMON, &now->allocation.allocated, &tables);
+    return r == 0 ? block_set_take(ret_again, &tables) : r;
 }
 
-/* The blocks in which the pieces lie that are mapped; both cover the LUN. */
-static int blocks_of_pieces(const struct extent_runs *pieces, const struct endpoint_info *info,
-                            struct extent_runs *ret)
+/* Adds the blocks in which the pieces lie that are mapped. */
+static int add_pieces(const struct extent_runs *pieces, uint64_t per_block, struct block_set *ret)
 {
-    uint64_t per_block = info->block_size / TRACK_HEAD_BYTES;
     int r = 0;
 
     for (uint64_t at = 0; at < extent_runs_end(pieces) && r == 0;) {
         const struct extent extent = extent_runs_find(pieces, at);
-        uint64_t from = max_u64(extent.start / per_block, extent_runs_end(ret));
+        uint64_t from = extent.start / per_block;
 
         at = extent.start + extent.length;
-        if (extent.status != EXTENT_MAPPED)
-            continue;
-        r = extent_runs_append(ret, from - extent_runs_end(ret), EXTENT_DEALLOCATED);
-        if (r == 0)
-            r = extent_runs_append(ret, (at - 1) / per_block + 1 - extent_runs_end(ret),
-                                   EXTENT_MAPPED);
+        if (extent.status == EXTENT_MAPPED)
+            r = block_set_add_touched(ret, from, (at - 1) / per_block + 1 - from);
     }
-    return r < 0 ? r
-                 : extent_runs_append(ret, info->blocks - extent_runs_end(ret), EXTENT_DEALLOCATED);
+    return r == 0 ? block_set_settle(ret) : r;
 }
 
 /* Begins of tracks that were free and are not any more are copied again, as they are: again gets
  * them. Tracks that became free meanwhile were copied as they are. */
 static int compare_heads(struct session *session, const struct analysis *now,
-                         struct extent_runs *again)
+                         struct block_set *again)
 {
+    uint64_t per_block = session->primary->info.block_size / TRACK_HEAD_BYTES;
     struct extent_runs *before = &session->source.analysis.heads;
     CLEANUP(extent_runs_free) struct extent_runs common = {0};
     CLEANUP(extent_runs_free) struct extent_runs taken = {0};
-    CLEANUP(extent_runs_free) struct extent_runs blocks = {0};
-    struct extent_runs sum = {0};
     int r;
 
     if (extent_runs_end(before) == 0)
@@ -259,40 +247,31 @@ static int compare_heads(struct session *session, const struct analysis *now,
     if (r == 0)
         r = allocation_added(&common, before, &taken);
     if (r == 0)
-        r = blocks_of_pieces(&taken, &session->primary->info, &blocks);
-    if (r == 0)
-        r = allocation_union(again, &blocks, &sum);
-    if (r < 0) {
-        extent_runs_free(&sum);
+        r = add_pieces(&taken, per_block, again);
+    if (r < 0)
         return r;
-    }
-    extent_runs_free(again);
-    *again = sum;
     extent_runs_free(before);
     *before = common;
     common = (struct extent_runs){0};
     return 0;
 }
 
-enum exit_status source_map_reread(struct session *session, struct extent_runs *ret_again,
+enum exit_status source_map_reread(struct session *session, struct block_set *ret_again,
                                    uint64_t *ret_added, bool *ret_changed)
 {
     struct analysis *before = &session->source.analysis;
-    struct extent_runs both = {0};
     struct analysis now;
     int r = analyse(session, &now);
 
     *ret_changed = r == 0 && now.digest != before->digest;
+    block_set_init(ret_again, session->primary->info.blocks);
     if (*ret_changed)
-        r = compare_tables(before, &now, ret_again, ret_added, &both);
+        r = compare_tables(before, &now, ret_again, ret_added);
     if (*ret_changed && r == 0)
         r = compare_heads(session, &now, ret_again);
     if (*ret_changed && r == 0) {
-        extent_runs_free(&before->allocation.list);
-        before->allocation.list = both;
+        r = block_set_take(&before->allocation.allocated, &now.allocation.allocated);
         before->digest = now.digest;
-    } else {
-        extent_runs_free(&both);
     }
     analysis_free(&now);
     if (r == -ENOMEM)

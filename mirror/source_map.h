@@ -34,12 +34,12 @@ void source_map_free(struct source_map *source);
 struct endpoint *source_map_primary(const struct session *session);
 
 /* What is allocated by the tables of contents; NULL when they were not read. */
-const struct extent_runs *source_map_allocated(const struct source_map *source);
+const struct block_set *source_map_allocated(const struct source_map *source);
 
 /* Reads the tables again after a copy. *ret_changed: they are not what they were. ret_again
  * (zero-initialised, the caller's to free) is then what has to be copied after that: what has
  * become allocated since, *ret_added blocks, and the tables themselves. source then has it all. */
-enum exit_status source_map_reread(struct session *session, struct extent_runs *ret_again,
+enum exit_status source_map_reread(struct session *session, struct block_set *ret_again,
                                    uint64_t *ret_added, bool *ret_changed);
 
 #endif

@@ -11,7 +11,7 @@ void allocation_free(struct allocation *allocation)
     for (size_t i = 0; i < allocation->area_count; i++)
         free(allocation->areas[i].why);
     free(allocation->areas);
-    extent_runs_free(&allocation->list);
+    block_set_free(&allocation->allocated);
     *allocation = (struct allocation){0};
 }
 
@@ -33,13 +33,12 @@ static const struct allocation_area *find_area(const struct allocation *allocati
 void allocation_piece(const struct allocation *allocation, uint64_t lba, struct extent *ret,
                       const char **ret_why)
 {
-    const struct extent extent = extent_runs_find(&allocation->list, lba);
     const struct allocation_area *area = find_area(allocation, lba);
-    uint64_t end = extent.length > 0 ? extent.start + extent.length : lba + 1;
+    bool allocated;
+    uint64_t end = block_set_find(&allocation->allocated, lba,
+                                  area ? area->end : allocation->allocated.blocks, &allocated);
 
-    if (area)
-        end = min_u64(end, area->end);
-    *ret = (struct extent){lba, end - lba, extent.status};
+    *ret = (struct extent){lba, end - lba, allocated ? EXTENT_MAPPED : EXTENT_DEALLOCATED};
     *ret_why = area ? area->why : "";
 }
 
@@ -67,11 +66,6 @@ static bool only_after(bool before, bool after)
     return after && !before;
 }
 
-static bool in_either(bool before, bool after)
-{
-    return before || after;
-}
-
 int allocation_added(const struct extent_runs *before, const struct extent_runs *after,
                      struct extent_runs *ret)
 {
@@ -87,10 +81,4 @@ int allocation_common(const struct extent_runs *before, const struct extent_runs
                       struct extent_runs *ret)
 {
     return combine(before, after, in_both, ret);
-}
-
-int allocation_union(const struct extent_runs *before, const struct extent_runs *after,
-                     struct extent_runs *ret)
-{
-    return combine(before, after, in_either, ret);
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "block_set.h"
 #include "extent_runs.h"
 
 /* A part of the LUN with one reason. */
@@ -15,10 +16,9 @@ struct allocation_area {
     char *why;    /* "partition 1, ext4"; owned */
 };
 
-/* Both lists cover the LUN in order. */
 struct allocation {
-    struct extent_runs list; /* blocks; EXTENT_MAPPED is allocated, EXTENT_DEALLOCATED is free */
-    struct allocation_area *areas;
+    struct block_set allocated;    /* all other blocks are free */
+    struct allocation_area *areas; /* they cover the LUN in order */
     size_t area_count;
 };
 
@@ -30,17 +30,13 @@ void allocation_free(struct allocation *allocation);
 void allocation_piece(const struct allocation *allocation, uint64_t lba, struct extent *ret,
                       const char **ret_why);
 
-/* What is allocated in after and was not in before, as EXTENT_MAPPED, the rest EXTENT_DEALLOCATED.
- * Both cover the same blocks. ret is zero-initialised and the caller's to free. -ENOMEM. */
+/* What is mapped in after and was not in before, as EXTENT_MAPPED, the rest EXTENT_DEALLOCATED.
+ * Both lists cover the same blocks. ret is zero-initialised and the caller's to free. -ENOMEM. */
 int allocation_added(const struct extent_runs *before, const struct extent_runs *after,
                      struct extent_runs *ret);
 
-/* What is allocated in both of them; as above. */
+/* What is mapped in both of them; as above. */
 int allocation_common(const struct extent_runs *before, const struct extent_runs *after,
                       struct extent_runs *ret);
-
-/* What is allocated in one of them or in both; as above. */
-int allocation_union(const struct extent_runs *before, const struct extent_runs *after,
-                     struct extent_runs *ret);
 
 #endif

@@ -125,7 +125,9 @@ static int analyse_with(struct region *region, const struct format *format)
     if (r == 0)
         r = format->analyse(region);
     if (r == 0) {
-        claims_commit(claims);
+        r = claims_commit(claims);
+        if (r < 0)
+            return r;
         result->understood = true;
         if (result->found_count < ANALYSIS_FOUND_MAX)
             add_found(region, result->found_count);
@@ -175,13 +177,14 @@ static int sum_up(struct analyser *analyser, struct read_trace *trace,
                   const struct endpoint_info *info)
 {
     struct analysis *result = analyser->result;
-    int r = claims_build(&analyser->claims, info->blocks, info->block_size, &result->allocation);
+    int r = claims_build(&analyser->claims, &result->allocation);
 
+    block_set_init(&result->tables, info->blocks);
     if (r == 0)
-        r = claims_build_heads(&analyser->claims, info->blocks * info->block_size, &result->heads);
+        r = claims_build_heads(&analyser->claims, &result->heads);
     if (r == 0)
-        r = read_trace_build(trace, info->blocks, info->block_size, &result->tables);
-    result->digest = read_trace_digest(trace, &result->allocation.list);
+        r = read_trace_build(trace, info->block_size, &result->tables);
+    result->digest = read_trace_digest(trace, &result->allocation.allocated);
     return r;
 }
 
@@ -193,6 +196,7 @@ int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
     int r;
 
     *ret = (struct analysis){0};
+    claims_init(&analyser.claims, endpoint->info.blocks, endpoint->info.block_size);
     r = disk_reader_create(endpoint, &analyser.reader);
     if (r == 0) {
         disk_reader_set_trace(analyser.reader, &trace);
@@ -218,7 +222,7 @@ void analysis_free(struct analysis *analysis)
 {
     allocation_free(&analysis->allocation);
     extent_runs_free(&analysis->heads);
-    extent_runs_free(&analysis->tables);
+    block_set_free(&analysis->tables);
     forget_found(analysis, 0);
     for (size_t i = 0; i < analysis->note_count; i++)
         free(analysis->notes[i]);

@@ -42,7 +42,7 @@ struct analysis {
     struct extent_runs heads;
     /* Of all that was read and of the allocation: another one, when the tables have changed. */
     uint64_t digest;
-    struct extent_runs tables; /* EXTENT_MAPPED is what was read; covers the LUN in order */
+    struct block_set tables; /* all blocks that were read */
 };
 
 /* The endpoint has no other requests in flight. ret is given back with analysis_free, also after a

@@ -9,9 +9,6 @@
 #include "checked.h"
 #include "cleanup.h"
 
-/* A free range below this is dearer to remember than to copy, once memory is short. */
-#define FORGET_FIRST 8192
-
 int byte_ranges_add(struct byte_ranges *ranges, uint64_t start, uint64_t length)
 {
     if (ranges->count == ranges->capacity) {
@@ -40,35 +37,61 @@ static void free_areas(struct claims *claims, size_t from)
     claims->area_count = from;
 }
 
+/* What the innermost level may take; at least so much that it can remember anything at all. */
+static void share_memory(struct claims *claims)
+{
+    size_t taken = claims->keep.capacity * sizeof(*claims->keep.items), least = 4096;
+
+    for (unsigned level = 0; level < claims->depth; level++)
+        taken += claims->free[level].bytes;
+    claims->free[claims->depth].budget_bytes =
+        claims->bytes_max > taken + least ? claims->bytes_max - taken : least;
+}
+
+void claims_init(struct claims *claims, uint64_t blocks, uint32_t block_size)
+{
+    *claims =
+        (struct claims){.blocks = blocks, .block_size = block_size, .bytes_max = CLAIMS_BYTES};
+    for (unsigned level = 0; level <= CLAIMS_DEPTH_MAX; level++)
+        block_set_init(&claims->free[level], blocks);
+    share_memory(claims);
+}
+
 void claims_free(struct claims *claims)
 {
     free_areas(claims, 0);
     free(claims->areas);
-    byte_ranges_free(&claims->free);
+    for (unsigned level = 0; level <= CLAIMS_DEPTH_MAX; level++)
+        block_set_free(&claims->free[level]);
     byte_ranges_free(&claims->keep);
     free(claims->tracks);
     *claims = (struct claims){0};
 }
 
-/* Drops free ranges below a bound that grows until half of the room is there. The marks move with
- * what they stand before. */
-static void forget_small(struct claims *claims)
+int claims_settle_free(struct claims *claims)
 {
-    while (claims->free.count > CLAIMS_FREE_MAX / 2) {
-        size_t kept = 0;
-        unsigned mark = 0;
+    const struct byte_range range = claims->last_free;
+    uint64_t from = range.start / claims->block_size + (range.start % claims->block_size != 0);
+    uint64_t to = min_u64((range.start + range.length) / claims->block_size, claims->blocks);
 
-        claims->forget_below = claims->forget_below ? claims->forget_below * 2 : FORGET_FIRST;
-        for (size_t i = 0; i < claims->free.count; i++) {
-            for (; mark < claims->depth && claims->marks[mark].free == i; mark++)
-                claims->marks[mark].free = kept;
-            if (claims->free.items[i].length >= claims->forget_below)
-                claims->free.items[kept++] = claims->free.items[i];
-        }
-        for (; mark < claims->depth; mark++)
-            claims->marks[mark].free = kept;
-        claims->free.count = kept;
+    claims->last_free.length = 0;
+    return from < to ? block_set_add(&claims->free[claims->depth], from, to - from) : 0;
+}
+
+int claims_add_free(struct claims *claims, uint64_t start, uint64_t length)
+{
+    struct byte_range *last = &claims->last_free;
+    int r;
+
+    if (length == 0)
+        return 0;
+    if (last->length > 0 && last->start + last->length == start) {
+        last->length += length;
+        return 0;
     }
+    r = claims_settle_free(claims);
+    *last = (struct byte_range){start, length};
+    return r;
 }
 
 /* Joins it to the last range, which must be younger than the mark: a rollback would not undo it
@@ -83,17 +106,6 @@ static bool extend_last(struct byte_ranges *ranges, size_t mark, uint64_t start,
     return true;
 }
 
-int claims_add_free(struct claims *claims, uint64_t start, uint64_t length)
-{
-    size_t mark = claims->depth ? claims->marks[claims->depth - 1].free : 0;
-
-    if (length == 0 || extend_last(&claims->free, mark, start, length))
-        return 0;
-    if (claims->free.count >= CLAIMS_FREE_MAX)
-        forget_small(claims);
-    return byte_ranges_add(&claims->free, start, length);
-}
-
 int claims_add_keep(struct claims *claims, uint64_t start, uint64_t length)
 {
     size_t mark = claims->depth ? claims->marks[claims->depth - 1].keep : 0;
@@ -102,6 +114,12 @@ int claims_add_keep(struct claims *claims, uint64_t start, uint64_t length)
         return 0;
     if (claims->keep.count >= CLAIMS_KEEP_MAX)
         return -E2BIG;
+    if (claims->keep.count == claims->keep.capacity) {
+        int r = byte_ranges_add(&claims->keep, start, length);
+
+        share_memory(claims);
+        return r;
+    }
     return byte_ranges_add(&claims->keep, start, length);
 }
 
@@ -151,26 +169,47 @@ int claims_add_tracks(struct claims *claims, const struct claims_tracks *tracks)
 
 int claims_begin(struct claims *claims)
 {
+    int r;
+
     if (claims->depth == CLAIMS_DEPTH_MAX)
         return -E2BIG;
-    claims->marks[claims->depth++] = (struct claims_mark){claims->free.count, claims->keep.count,
-                                                          claims->area_count, claims->track_count};
+    r = claims_settle_free(claims);
+    if (r == 0)
+        r = block_set_settle(&claims->free[claims->depth]);
+    if (r < 0)
+        return r;
+    claims->marks[claims->depth++] =
+        (struct claims_mark){claims->keep.count, claims->area_count, claims->track_count};
+    share_memory(claims);
     return 0;
 }
 
-void claims_commit(struct claims *claims)
+int claims_commit(struct claims *claims)
 {
+    struct block_set *inner = &claims->free[claims->depth];
+    int r = claims_settle_free(claims);
+
+    if (r == 0)
+        r = block_set_settle(inner);
     claims->depth--;
+    share_memory(claims);
+    if (r == 0)
+        r = block_set_take(&claims->free[claims->depth], inner);
+    block_set_free(inner);
+    return r;
 }
 
 void claims_rollback(struct claims *claims)
 {
-    const struct claims_mark *mark = &claims->marks[--claims->depth];
+    const struct claims_mark *mark;
 
-    claims->free.count = mark->free;
+    claims->last_free.length = 0;
+    block_set_free(&claims->free[claims->depth]);
+    mark = &claims->marks[--claims->depth];
     claims->keep.count = mark->keep;
     free_areas(claims, mark->areas);
     claims->track_count = mark->tracks;
+    share_memory(claims);
 }
 
 static int compare_ranges(const void *a, const void *b)

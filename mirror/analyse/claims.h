@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "allocation.h"
+#include "block_set.h"
 
 struct byte_range {
     uint64_t start;
@@ -30,10 +31,11 @@ void byte_ranges_free(struct byte_ranges *ranges);
 /* Sorts, and joins what touches or overlaps. */
 void byte_ranges_normalise(struct byte_ranges *ranges);
 
-/* How deep claims_begin may nest, and how much is remembered. When there are more free ranges,
- * small ones are forgotten, which makes them allocated. */
+/* How deep claims_begin may nest, and how much is remembered. What is free is exact as long as it
+ * and what is kept take no more than CLAIMS_BYTES; beyond that the places that are cut the most
+ * finely are remembered in larger grains, and what does not fill one is allocated. */
 #define CLAIMS_DEPTH_MAX 16
-#define CLAIMS_FREE_MAX  (512 * 1024)
+#define CLAIMS_BYTES     ((size_t)40 << 20)
 #define CLAIMS_KEEP_MAX  (1024 * 1024)
 #define CLAIMS_AREA_MAX  4096
 #define CLAIMS_TRACK_MAX (256 * 1024)
@@ -54,12 +56,17 @@ struct claims_tracks {
 };
 
 struct claims_mark {
-    size_t free, keep, areas, tracks;
+    size_t keep, areas, tracks;
 };
 
-/* Zero-initialise. */
+/* claims_init first. */
 struct claims {
-    struct byte_ranges free;
+    uint64_t blocks;
+    uint32_t block_size;
+    size_t bytes_max; /* CLAIMS_BYTES, unless somebody sets another */
+    /* Whole blocks that are free: of what is committed, and of each level of claims_begin. */
+    struct block_set free[CLAIMS_DEPTH_MAX + 1];
+    struct byte_range last_free; /* of the innermost level: not in its set yet, it may go on */
     struct byte_ranges keep;
     struct claims_area *areas;
     size_t area_count;
@@ -67,15 +74,19 @@ struct claims {
     struct claims_tracks *tracks;
     size_t track_count; /* of items */
     size_t track_capacity;
-    uint64_t forget_below; /* free ranges of fewer bytes are not remembered */
     struct claims_mark marks[CLAIMS_DEPTH_MAX];
     unsigned depth;
 };
 
+/* Of a LUN of so many blocks. */
+void claims_init(struct claims *claims, uint64_t blocks, uint32_t block_size);
 void claims_free(struct claims *claims);
 
-/* All 0, -ENOMEM, or -E2BIG when there is no more room. */
+/* All 0, -ENOMEM, or -E2BIG when there is no more room. What is claimed free joins with what was
+ * claimed right before it, to the byte, and is otherwise rounded to whole blocks. */
 int claims_add_free(struct claims *claims, uint64_t start, uint64_t length);
+/* Makes it part of its set; for claims_build. */
+int claims_settle_free(struct claims *claims);
 int claims_add_keep(struct claims *claims, uint64_t start, uint64_t length);
 int claims_add_area(struct claims *claims, uint64_t start, uint64_t length, const char *why);
 
@@ -83,18 +94,17 @@ int claims_add_area(struct claims *claims, uint64_t start, uint64_t length, cons
 int claims_add_tracks(struct claims *claims, const struct claims_tracks *tracks);
 
 /* What is said between begin and its commit or rollback counts, or does not, as a whole. -E2BIG
- * when nested too deep. */
+ * when nested too deep; -ENOMEM. */
 int claims_begin(struct claims *claims);
-void claims_commit(struct claims *claims);
+int claims_commit(struct claims *claims);
 void claims_rollback(struct claims *claims);
 
-/* The sum: whole blocks within free claims that no keep touches are free. Ranges are sorted in
- * place. ret is zero-initialised and the caller's to free. -ENOMEM. */
-int claims_build(struct claims *claims, uint64_t blocks, uint32_t block_size,
-                 struct allocation *ret);
+/* The sum: whole blocks within free claims that no keep touches are free. Nothing can be claimed
+ * after it. ret is zero-initialised and the caller's to free. -ENOMEM. */
+int claims_build(struct claims *claims, struct allocation *ret);
 
 /* After claims_build: the LUN in pieces of CLAIMS_HEAD_BYTES, of which EXTENT_MAPPED are the begins
  * of free tracks. Empty when there are none. As above. */
-int claims_build_heads(const struct claims *claims, uint64_t lun_bytes, struct extent_runs *ret);
+int claims_build_heads(const struct claims *claims, struct extent_runs *ret);
 
 #endif

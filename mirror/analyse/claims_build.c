@@ -12,93 +12,6 @@
 #include "checked.h"
 #include "cleanup.h"
 
-/* The list so far, in whole blocks, and where it ends. */
-struct build {
-    struct extent_runs *list;
-    uint64_t blocks;
-    uint32_t block_size;
-};
-
-static int append_free(struct build *build, uint64_t start, uint64_t end)
-{
-    uint64_t from =
-        min_u64(start / build->block_size + (start % build->block_size != 0), build->blocks);
-    uint64_t to = min_u64(end / build->block_size, build->blocks);
-    uint64_t covered = extent_runs_end(build->list);
-    int r;
-
-    from = max_u64(from, covered);
-    if (from >= to)
-        return 0;
-    r = extent_runs_append(build->list, from - covered, EXTENT_MAPPED);
-    return r < 0 ? r : extent_runs_append(build->list, to - from, EXTENT_DEALLOCATED);
-}
-
-/* All that was claimed free, in order of its begin: ranges and tracks by turns. */
-struct free_walk {
-    const struct claims *claims;
-    size_t range, item; /* the next ones */
-    uint64_t track;     /* of the item */
-};
-
-/* False: there is nothing more. */
-static bool next_free(struct free_walk *walk, struct byte_range *ret)
-{
-    const struct claims *claims = walk->claims;
-    const struct claims_tracks *tracks =
-        walk->item < claims->track_count ? &claims->tracks[walk->item] : NULL;
-    bool more = walk->range < claims->free.count;
-    uint64_t start;
-
-    if (!tracks && !more)
-        return false;
-    start = tracks ? tracks->start + walk->track * tracks->track_bytes + CLAIMS_HEAD_BYTES : 0;
-    if (!tracks || (more && claims->free.items[walk->range].start < start)) {
-        *ret = claims->free.items[walk->range++];
-        return true;
-    }
-    *ret = (struct byte_range){start, tracks->track_bytes - CLAIMS_HEAD_BYTES};
-    if (++walk->track == tracks->count) {
-        walk->track = 0;
-        walk->item++;
-    }
-    return true;
-}
-
-/* What is free without what is kept, of which all before *k is behind; both are in order. */
-static int append_without_keep(struct build *build, const struct byte_ranges *keep, size_t *k,
-                               const struct byte_range *range)
-{
-    uint64_t at = range->start, end = range->start + range->length;
-    int r = 0;
-
-    while (*k < keep->count && keep->items[*k].start + keep->items[*k].length <= at)
-        ++*k;
-    for (size_t j = *k; r == 0 && j < keep->count && keep->items[j].start < end; j++) {
-        if (keep->items[j].start > at)
-            r = append_free(build, at, keep->items[j].start);
-        at = max_u64(at, keep->items[j].start + keep->items[j].length);
-    }
-    return r == 0 && at < end ? append_free(build, at, end) : r;
-}
-
-static int build_list(const struct claims *claims, struct build *build)
-{
-    struct free_walk walk = {.claims = claims};
-    struct byte_range range;
-    size_t k = 0;
-    uint64_t covered;
-
-    while (next_free(&walk, &range)) {
-        int r = append_without_keep(build, &claims->keep, &k, &range);
-
-        if (r < 0)
-            return r;
-    }
-    covered = extent_runs_end(build->list);
-    return extent_runs_append(build->list, build->blocks - covered, EXTENT_MAPPED);
-}
-
 static int compare_tracks(const void *a, const void *b)
 {
     const struct claims_tracks *x = a, *y = b;
@@ -124,6 +37,59 @@ static void sort_tracks(struct claims *claims)
         claims->tracks[kept++] = *tracks;
     }
     claims->track_count = kept;
+}
+
+/* All of each free track but its begin. */
+static int add_tracks(struct claims *claims)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < claims->track_count; i++) {
+        const struct claims_tracks *tracks = &claims->tracks[i];
+
+        for (uint64_t track = 0; track < tracks->count && r == 0; track++)
+            r = claims_add_free(claims,
+                                tracks->start + track * tracks->track_bytes + CLAIMS_HEAD_BYTES,
+                                tracks->track_bytes - CLAIMS_HEAD_BYTES);
+    }
+    return r;
+}
+
+/* Every block that is touched by what is kept. */
+static int remove_kept(struct claims *claims)
+{
+    uint32_t size = claims->block_size;
+    int r = 0;
+
+    for (size_t i = 0; i < claims->keep.count && r == 0; i++) {
+        const struct byte_range *range = &claims->keep.items[i];
+        uint64_t from = min_u64(range->start / size, claims->blocks);
+        uint64_t to = min_u64((range->start + range->length - 1) / size + 1, claims->blocks);
+
+        r = block_set_remove(&claims->free[0], from, to - from);
+    }
+    return r;
+}
+
+/* What is free becomes what is allocated. */
+static int build_set(struct claims *claims, struct block_set *ret)
+{
+    int r = add_tracks(claims);
+
+    if (r == 0)
+        r = claims_settle_free(claims);
+    if (r == 0)
+        r = remove_kept(claims);
+    if (r == 0)
+        r = block_set_settle(&claims->free[0]);
+    if (r == 0)
+        r = block_set_invert(&claims->free[0]);
+    if (r < 0)
+        return r;
+    *ret = claims->free[0];
+    ret->budget_bytes = 0;
+    block_set_init(&claims->free[0], claims->blocks);
+    return 0;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -207,18 +173,15 @@ static int build_areas(const struct claims *claims, uint64_t blocks, uint32_t bl
     return 0;
 }
 
-int claims_build(struct claims *claims, uint64_t blocks, uint32_t block_size,
-                 struct allocation *ret)
+int claims_build(struct claims *claims, struct allocation *ret)
 {
-    struct build build = {&ret->list, blocks, block_size};
     int r;
 
-    byte_ranges_normalise(&claims->free);
     byte_ranges_normalise(&claims->keep);
     sort_tracks(claims);
-    r = build_list(claims, &build);
+    r = build_set(claims, &ret->allocated);
     if (r == 0)
-        r = build_areas(claims, blocks, block_size, ret);
+        r = build_areas(claims, claims->blocks, claims->block_size, ret);
     if (r < 0)
         allocation_free(ret);
     return r;
@@ -232,8 +195,9 @@ static bool is_kept(const struct byte_ranges *keep, size_t *k, uint64_t start, u
     return *k < keep->count && keep->items[*k].start < start + length;
 }
 
-int claims_build_heads(const struct claims *claims, uint64_t lun_bytes, struct extent_runs *ret)
+int claims_build_heads(const struct claims *claims, struct extent_runs *ret)
 {
+    const uint64_t lun_bytes = claims->blocks * claims->block_size;
     const uint64_t pieces = lun_bytes / CLAIMS_HEAD_BYTES;
     size_t k = 0;
     int r = 0;

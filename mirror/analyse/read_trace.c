@@ -41,41 +41,26 @@ int read_trace_add(struct read_trace *trace, uint64_t offset, const void *bytes,
     return byte_ranges_add(places, offset, length);
 }
 
-uint64_t read_trace_digest(const struct read_trace *trace, const struct extent_runs *list)
+uint64_t read_trace_digest(const struct read_trace *trace, const struct block_set *set)
 {
-    uint64_t digest = trace->digest;
-
-    for (uint64_t at = 0; at < extent_runs_end(list);) {
-        const struct extent extent = extent_runs_find(list, at);
-        const uint64_t numbers[] = {extent.start, extent.length, (uint64_t)extent.status};
-
-        at += extent.length;
-        digest = crc64_ecma_refl(digest, (const unsigned char *)numbers, sizeof(numbers));
-    }
-    return digest;
+    return block_set_digest(set, trace->digest);
 }
 
-int read_trace_build(struct read_trace *trace, uint64_t blocks, uint32_t block_size,
-                     struct extent_runs *ret)
+int read_trace_build(struct read_trace *trace, uint32_t block_size, struct block_set *ret)
 {
     const struct byte_ranges *places = &trace->places;
-    uint64_t covered = 0;
     int r = 0;
 
     byte_ranges_normalise(&trace->places);
     for (size_t i = 0; r == 0 && i < places->count; i++) {
         uint64_t end = places->items[i].start + places->items[i].length;
-        uint64_t from = max_u64(places->items[i].start / block_size, covered);
-        uint64_t to = min_u64(end / block_size + (end % block_size != 0), blocks);
+        uint64_t from = places->items[i].start / block_size;
+        uint64_t to = min_u64(end / block_size + (end % block_size != 0), ret->blocks);
 
-        if (from >= to)
-            continue;
-        r = extent_runs_append(ret, from - covered, EXTENT_DEALLOCATED);
-        if (r == 0)
-            r = extent_runs_append(ret, to - from, EXTENT_MAPPED);
-        covered = to;
+        if (from < to)
+            r = block_set_add_touched(ret, from, to - from);
     }
-    return r < 0 ? r : extent_runs_append(ret, blocks - covered, EXTENT_DEALLOCATED);
+    return r == 0 ? block_set_settle(ret) : r;
 }
 
 void read_trace_free(struct read_trace *trace)

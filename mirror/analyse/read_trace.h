@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "block_set.h"
 #include "claims.h"
-#include "extent_runs.h"
 
 #define READ_TRACE_MAX (128 * 1024) /* places */
 
@@ -24,13 +24,12 @@ struct read_trace {
 /* These bytes were read. -ENOMEM. */
 int read_trace_add(struct read_trace *trace, uint64_t offset, const void *bytes, size_t length);
 
-/* The digest with a list of extents added to it. */
-uint64_t read_trace_digest(const struct read_trace *trace, const struct extent_runs *list);
+/* The digest with a settled set of blocks added to it. */
+uint64_t read_trace_digest(const struct read_trace *trace, const struct block_set *set);
 
-/* The blocks that were read, whole, as EXTENT_MAPPED, the rest EXTENT_DEALLOCATED. ret is
- * zero-initialised and the caller's to free. -ENOMEM. */
-int read_trace_build(struct read_trace *trace, uint64_t blocks, uint32_t block_size,
-                     struct extent_runs *ret);
+/* The blocks that were read, whole. ret is of the LUN's blocks and empty, and the caller's to free.
+ * -ENOMEM. */
+int read_trace_build(struct read_trace *trace, uint32_t block_size, struct block_set *ret);
 
 void read_trace_free(struct read_trace *trace);
 

@@ -26,7 +26,7 @@ int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64
                               source == MAP_ALL_ZEROS ? EXTENT_DEALLOCATED : EXTENT_MAPPED);
 }
 
-void map_reader_limit(struct map_reader *reader, const struct extent_runs *limit)
+void map_reader_limit(struct map_reader *reader, const struct block_set *limit)
 {
     reader->limit = limit;
     if (!limit || !reader->all_mapped)
@@ -48,10 +48,10 @@ static int append(struct map_reader *reader, uint64_t blocks, enum extent_status
         uint64_t next = end;
 
         if (limited) {
-            const struct extent limit = extent_runs_find(reader->limit, reader->covered);
+            bool is_in;
 
-            next = min_u64(end, limit.start + limit.length);
-            status = limit.status;
+            next = block_set_find(reader->limit, reader->covered, end, &is_in);
+            status = is_in ? EXTENT_MAPPED : EXTENT_DEALLOCATED;
         }
         r = extent_list_append(&reader->list, reader->covered, next - reader->covered, status);
         reader->covered = r == 0 ? next : reader->covered;

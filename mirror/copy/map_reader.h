@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "block_set.h"
 #include "endpoint.h"
-#include "extent_runs.h"
 #include "extents.h"
 #include "map_ahead.h"
 
@@ -29,10 +29,10 @@ enum map_source {
 
 struct map_reader {
     struct endpoint *endpoint;
-    const struct extent_runs *limit; /* see map_reader_limit; NULL: none */
-    bool all_mapped;                 /* nothing is asked */
-    uint64_t end;                    /* the first LBA that is of no interest */
-    uint64_t covered;                /* list reaches up to here */
+    const struct block_set *limit; /* see map_reader_limit; NULL: none */
+    bool all_mapped;               /* nothing is asked */
+    uint64_t end;                  /* the first LBA that is of no interest */
+    uint64_t covered;              /* list reaches up to here */
     struct extent_list list;
     struct extent_list reply; /* the endpoint's while busy */
     struct endpoint_request request;
@@ -48,10 +48,10 @@ struct map_reader {
 /* reader stays at its address until map_reader_free. */
 int map_reader_init(struct map_reader *reader, struct endpoint *endpoint, uint64_t end,
                     enum map_source source);
-/* Right after map_reader_init, with MAP_ASK or MAP_ALL_MAPPED: what the list does not have as
- * mapped is deallocated, whatever the endpoint says. The list covers all blocks up to end and stays
- * the caller's until map_reader_free. NULL: no limit. */
-void map_reader_limit(struct map_reader *reader, const struct extent_runs *limit);
+/* Right after map_reader_init, with MAP_ASK or MAP_ALL_MAPPED: what is not in the
+ * set is deallocated, whatever the endpoint says. The set is of all blocks up to end, settled, and
+ * stays the caller's until map_reader_free. NULL: no limit. */
+void map_reader_limit(struct map_reader *reader, const struct block_set *limit);
 /* Not while busy. */
 void map_reader_free(struct map_reader *reader);
 

@@ -10,8 +10,8 @@
 #include "comparer.h"
 #include "control.h"
 #include "endpoint.h"
-#include "extent_runs.h"
 
+struct block_set;
 struct range_set;
 struct sample;
 
@@ -21,9 +21,9 @@ struct sync_params {
      * primary's end is left alone. */
     struct endpoint *secondary;
     bool copy_all; /* don't ask the primary for its map: every block is copied */
-    /* What is not mapped here is not copied, whatever the primary's map says; covers the primary.
-     * NULL: no such limit. */
-    const struct extent_runs *allocated;
+    /* What is not in this settled set of the primary's blocks is not copied, whatever the primary's
+     * map says. NULL: no such limit. */
+    const struct block_set *allocated;
     bool keep_free; /* what is not copied is left alone on the secondary, not emptied */
     /* An error of the primary's map is an error of the sync. Otherwise what comes after it is
      * copied as if it were mapped. */

@@ -13,15 +13,16 @@
 #include "comparer.h"
 #include "control.h"
 #include "endpoint.h"
-#include "extent_runs.h"
+
+struct block_set;
 
 struct verify_params {
     struct endpoint *primary;
     struct endpoint *secondary; /* of the same block size, at least as large */
     bool copy_all;              /* don't ask the primary for its map: everything is compared */
-    /* What is not mapped here counts as unmapped on the primary, and what it reads there as not
-     * defined; covers the primary. NULL: no such limit. */
-    const struct extent_runs *allocated;
+    /* What is not in this settled set of the primary's blocks counts as unmapped there, and what it
+     * reads there as not defined. NULL: no such limit. */
+    const struct block_set *allocated;
     bool only_mapped; /* what is not mapped on the primary is not looked at */
     bool need_map;    /* an error of the primary's map is an error */
     struct copy_control control;

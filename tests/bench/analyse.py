@@ -82,6 +82,8 @@ def measured(command):
 
 
 def analyse_large(options, directory, log, checks):
+    """A list of 67 million pieces is 6 GB of text: where free space is in pieces it is the picture,
+    which every piece goes into, too."""
     rows = []
     path = directory / "primary.raw"
     for name, size, command in large_file_systems(options.small):
@@ -91,13 +93,14 @@ def analyse_large(options, directory, log, checks):
         target = tgt.Tgtd(1, path, log)
         try:
             target.serve()
+            shape = "--format=text" if "in pieces" in name else "--json"
             runs = [measured([options.build / "bin/thinmirror", "map", "--source-map=analyse",
-                              "--json", target.url]) for _ in range(options.rounds)]
+                              shape, target.url]) for _ in range(options.rounds)]
         finally:
             target.close()
         seconds = [run[0] for run in runs]
         memory = max(run[1] for run in runs)
-        rows.append([f"{name}, {size >> 30} GiB", "map --source-map=analyse",
+        rows.append([f"{name}, {size >> 30} GiB", f"map --source-map=analyse {shape}",
                      *table.median_and_spread(seconds), f"{memory:.0f}"])
         checks.add(all(run[2] for run in runs) and statistics.median(seconds) <= ANALYSIS_SECONDS
                    and memory <= ANALYSIS_MIB,

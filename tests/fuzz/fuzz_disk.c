@@ -72,6 +72,15 @@ static const struct endpoint_ops disk_ops = {.submit = disk_submit,
                                              .poll = disk_poll,
                                              .service = disk_service};
 
+static bool is_allocated(const struct analysis *analysis, uint64_t lba)
+{
+    struct extent piece;
+    const char *why;
+
+    allocation_piece(&analysis->allocation, lba, &piece, &why);
+    return piece.status == EXTENT_MAPPED;
+}
+
 /* The begin of a free track is copied. Not all of a large disk is looked at. */
 static void check_heads(const struct analysis *analysis, uint64_t blocks)
 {
@@ -81,8 +90,7 @@ static void check_heads(const struct analysis *analysis, uint64_t blocks)
     for (uint64_t at = 0, looked = 0; at < end && looked < 1000; looked++) {
         const struct extent head = extent_runs_find(&analysis->heads, at);
 
-        FUZZ_CHECK(head.status != EXTENT_MAPPED ||
-                   extent_runs_find(&analysis->allocation.list, at).status == EXTENT_MAPPED);
+        FUZZ_CHECK(head.status != EXTENT_MAPPED || is_allocated(analysis, at));
         at = head.start + head.length;
     }
 }
@@ -105,7 +113,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                 .block_size = SECTOR,
                                                 .max_transfer_blocks = 1024};
     FUZZ_CHECK(analyse_run(&disk.endpoint, &params, &analysis, &err) == 0);
-    FUZZ_CHECK(extent_runs_end(&analysis.allocation.list) == disk.endpoint.info.blocks);
     while (covered < disk.endpoint.info.blocks) {
         struct extent piece;
         const char *why;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "block_set.h"
 #include "range_set.h"
 #include "sync_fixture.h"
 
@@ -236,16 +237,17 @@ static void without_a_promise_of_the_secondary_a_gap_is_zeroed(void **state)
 static void what_tables_call_free_promises_nothing(void **state)
 {
     struct fixture *fixture = *state;
-    struct extent_runs allocated = {0};
+    struct block_set allocated;
 
     fill_a_granule(fixture);
     fixture->params.allocated = &allocated;
     fixture->params.keep_free = true;
-    assert_int_equal(extent_runs_append(&allocated, 3, EXTENT_MAPPED), 0);
-    assert_int_equal(extent_runs_append(&allocated, 2, EXTENT_DEALLOCATED), 0);
-    assert_int_equal(extent_runs_append(&allocated, BLOCKS - 5, EXTENT_MAPPED), 0);
+    block_set_init(&allocated, BLOCKS);
+    assert_int_equal(block_set_add(&allocated, 0, 3), 0);
+    assert_int_equal(block_set_add(&allocated, 5, BLOCKS - 5), 0);
+    assert_int_equal(block_set_settle(&allocated), 0);
     expect_apart(fixture);
-    extent_runs_free(&allocated);
+    block_set_free(&allocated);
 }
 
 static void what_is_read_back_or_looked_at_is_written_alone(void **state)

@@ -294,19 +294,19 @@ static void a_defect_met_ahead_counts_from_where_it_is(void **state)
     endpoint_close(endpoint);
 }
 
-static void limit_of(struct extent_runs *limit, uint64_t blocks)
+static void limit_of(struct block_set *limit, uint64_t blocks)
 {
-    for (uint64_t lba = 0; lba < blocks; lba += 8)
-        assert_int_equal(extent_runs_append(limit, min_u64(8, blocks - lba),
-                                            lba / 8 % 2 ? EXTENT_DEALLOCATED : EXTENT_MAPPED),
-                         0);
+    block_set_init(limit, blocks);
+    for (uint64_t lba = 0; lba < blocks; lba += 16)
+        assert_int_equal(block_set_add(limit, lba, min_u64(8, blocks - lba)), 0);
+    assert_int_equal(block_set_settle(limit), 0);
 }
 
 /* All that the reader says of a LUN, checked block by block against both maps. */
 static void expect_both(struct fake_endpoint *fake, enum map_source source, bool broken)
 {
     struct map_reader reader;
-    struct extent_runs limit = {0};
+    struct block_set limit = {0};
     uint64_t blocks = fake->base.info.blocks, at = 0;
 
     limit_of(&limit, blocks);
@@ -332,7 +332,7 @@ static void expect_both(struct fake_endpoint *fake, enum map_source source, bool
     }
     assert_int_equal(reader.gave_up, broken);
     map_reader_free(&reader);
-    extent_runs_free(&limit);
+    block_set_free(&limit);
 }
 
 static void what_the_limit_does_not_have_is_not_mapped(void **state)
