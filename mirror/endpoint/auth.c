@@ -13,6 +13,7 @@
 
 #define MAX_FIELDS 5
 #define ANY_TARGET "*"
+#define MAX_BYTES  (1 << 20)
 
 struct auth_entry {
     char *target; /* the IQN, or ANY_TARGET; owns the text the credentials point into */
@@ -89,13 +90,17 @@ static int add_entry(struct auth_table *table, char *const fields[], size_t coun
     return 0;
 }
 
-static int load_line(struct auth_table *table, char *line, const char *path, unsigned number,
-                     struct errmsg *err)
+static int load_line(struct auth_table *table, char *line, size_t length, const char *path,
+                     unsigned number, struct errmsg *err)
 {
     char *fields[MAX_FIELDS];
-    size_t count = split(line, fields);
+    size_t count;
     int r;
 
+    /* The rest of the line would be lost, be it of a secret. */
+    if (memchr(line, '\0', length))
+        return errmsg_set(err, -EINVAL, "%s, line %u: a zero byte: this is no text", path, number);
+    count = split(line, fields);
     if (count == 0)
         return 0;
     if (count != 3 && count != 5)
@@ -116,6 +121,9 @@ static int check_file(int fd, const char *path, struct errmsg *err)
         return errmsg_set(err, -errno, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
         return errmsg_set(err, -EINVAL, "%s: no regular file", path);
+    if (st.st_size > MAX_BYTES)
+        return errmsg_set(err, -EFBIG, "%s: too large for a file of secrets (more than 1 MiB)",
+                          path);
     if (st.st_mode & (S_IRWXG | S_IRWXO))
         return errmsg_set(err, -EPERM,
                           "%s: holds secrets, but others have access to it: chmod 600 %s", path,
@@ -130,6 +138,7 @@ static int load_file(struct auth_table *table, const char *path, struct errmsg *
     char *line = NULL;
     size_t size = 0;
     unsigned number = 0;
+    ssize_t length;
     int r;
 
     if (fd < 0)
@@ -141,8 +150,10 @@ static int load_file(struct auth_table *table, const char *path, struct errmsg *
     if (!file)
         return errmsg_set(err, -errno, "%s: %s", path, strerror(errno));
     fd = -1;
-    while (r == 0 && getline(&line, &size, file) >= 0)
-        r = load_line(table, line, path, ++number, err);
+    while (r == 0 && (length = getline(&line, &size, file)) >= 0)
+        r = load_line(table, line, (size_t)length, path, ++number, err);
+    if (r == 0 && ferror(file))
+        r = errmsg_set(err, -EIO, "%s: it cannot be read to its end", path);
     free_secretly(line, size);
     return r;
 }

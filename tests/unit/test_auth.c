@@ -104,6 +104,73 @@ static void an_exact_entry_comes_before_the_star(void **state)
     auth_table_free(table);
 }
 
+static void a_line_needs_no_end(void **state)
+{
+    struct auth_table *table = load(IQN " alice alice-s3cret");
+
+    (void)state;
+    assert_string_equal(auth_table_find(table, IQN, NULL)->secret, "alice-s3cret");
+    auth_table_free(table);
+}
+
+static void a_zero_byte_is_no_end_of_a_secret(void **state)
+{
+    static const char text[] = "\n" IQN " alice alice-s3cret\0-and-more\n";
+    struct auth_table *table;
+    struct errmsg err;
+    FILE *file = fopen(path, "w");
+
+    (void)state;
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, sizeof(text) - 1, file), sizeof(text) - 1);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(auth_table_load(path, &table, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "line 2: a zero byte"));
+}
+
+static void a_huge_file_is_not_read(void **state)
+{
+    struct auth_table *table;
+    struct errmsg err;
+
+    (void)state;
+    assert_int_equal(truncate(path, (1 << 20) + 1), 0);
+    assert_int_equal(auth_table_load(path, &table, &err), -EFBIG);
+    assert_non_null(strstr(err.text, "too large"));
+}
+
+static void only_a_file_will_do(void **state)
+{
+    struct auth_table *table;
+    struct errmsg err;
+
+    (void)state;
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(auth_table_load(path, &table, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "no regular file"));
+    assert_int_equal(auth_table_load("/tmp", &table, &err), -EINVAL);
+    assert_int_equal(auth_table_load("/dev/zero", &table, &err), -EINVAL);
+}
+
+/* Of a symbolic link it is the file that counts. */
+static void a_link_to_a_file_that_others_can_read_is_refused(void **state)
+{
+    char link[sizeof(path) + 8];
+    struct auth_table *table;
+    struct errmsg err;
+
+    (void)state;
+    snprintf(link, sizeof(link), "%s.link", path);
+    write_file(IQN " alice alice-s3cret\n");
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(auth_table_load(link, &table, &err), 0);
+    auth_table_free(table);
+    assert_int_equal(chmod(path, 0604), 0);
+    assert_int_equal(auth_table_load(link, &table, &err), -EPERM);
+    unlink(link);
+}
+
 static void the_environment_is_for_every_target(void **state)
 {
     struct auth_table *table;
@@ -188,6 +255,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_exact_entry_comes_before_the_star),
+        TEST(a_line_needs_no_end),
+        TEST(a_zero_byte_is_no_end_of_a_secret),
+        TEST(a_huge_file_is_not_read),
+        TEST(only_a_file_will_do),
+        TEST(a_link_to_a_file_that_others_can_read_is_refused),
         TEST(the_environment_is_for_every_target),
         TEST(half_an_environment_is_refused),
         TEST(no_table_and_no_entry_are_nothing),
