@@ -2,9 +2,11 @@
 #include "options.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "control.h"
@@ -89,13 +91,17 @@ static int set_format(struct options *options, const char *value, struct errmsg 
 
 int options_read_rate(const char *path, uint64_t *ret_bytes)
 {
-    CLEANUP_FCLOSE FILE *file = fopen(path, "re");
-    char text[64] = "";
+    /* A named pipe without a writer must not hold the copy up. */
+    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char text[64];
+    ssize_t length;
 
-    if (!file)
+    if (fd < 0)
         return -errno;
-    if (!fgets(text, sizeof(text), file))
-        return ferror(file) ? -EIO : -EINVAL;
+    length = read(fd, text, sizeof(text) - 1);
+    if (length < 0)
+        return errno == EAGAIN ? -EINVAL : -errno;
+    text[length] = '\0';
     text[strcspn(text, " \t\r\n")] = '\0';
     return size_parse(text, ret_bytes) < 0 ? -EINVAL : 0;
 }
