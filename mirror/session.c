@@ -21,10 +21,21 @@
 static volatile sig_atomic_t stop_requested;
 static volatile sig_atomic_t line_requested;
 
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
+
+/* The next one, whichever it is, ends the program at once. */
 static void request_stop(int signal_number)
 {
     (void)signal_number;
     stop_requested = 1;
+    for (size_t i = 0; i < sizeof(stop_signals) / sizeof(stop_signals[0]); i++) {
+        struct sigaction action;
+
+        if (sigaction(stop_signals[i], NULL, &action) == 0 && action.sa_handler == request_stop) {
+            action.sa_handler = SIG_DFL;
+            sigaction(stop_signals[i], &action, NULL);
+        }
+    }
 }
 
 static void request_line(int signal_number)
@@ -37,11 +48,14 @@ void session_catch_signals(void)
 {
     struct sigaction show = {.sa_handler = request_line, .sa_flags = SA_RESTART};
     /* No SA_RESTART: the wait for the LUNs has to end. */
-    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = request_stop}, before;
 
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* The terminal may go and the copy stay: nohup. */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     sigemptyset(&show.sa_mask);
     sigaction(SIGUSR1, &show, NULL);
 }

@@ -6,14 +6,13 @@ import json
 import os
 import random
 import resource
-import signal
 import stat
 import subprocess
 import time
 from xml.etree import ElementTree
 
 import rig
-from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, THINMIRROR, USAGE
+from rig import DIFFERENT, DONE, FAILED, MIB, REFUSED, THINMIRROR, USAGE
 
 
 class Usage(rig.Case):
@@ -616,48 +615,6 @@ class Verify(rig.Case):
         os.chmod(self.secondary, 0o400)
         self.expect(DIFFERENT, "verify", self.primary, self.secondary)
         self.assertEqual(rig.digest(self.secondary), before)
-
-
-class Signals(rig.Case):
-    def interrupt(self, number):
-        primary = self.file("a", 16 * MIB, [(0, 16 * MIB)])
-        secondary = self.file("b", 16 * MIB)
-        with self.start("sync", "--json", "--rate=4M", "--progress=json", primary,
-                        secondary) as run:
-            while rig.data_grains(secondary) == set():
-                self.assertIsNone(run.poll())
-                time.sleep(0.01)
-            run.send_signal(number)
-            out, err = run.communicate(timeout=10)
-        self.assertEqual(run.returncode, INTERRUPTED, err)
-        self.assertIn("interrupted", err)
-        got = json.loads(out)
-        self.assertEqual(got["result"], "interrupted")
-        self.assertEqual(got["read_bytes"], got["written_bytes"])
-        self.assertLess(got["written_bytes"], 16 * MIB)
-        self.assertIs(got["verified"], False)
-        [ledger] = (self.folder / "state" / "thinmirror").iterdir()
-        self.assertEqual(json.loads(ledger.read_text())["state"], "copying")
-        self.expect(DONE, "sync", primary, secondary)
-        self.assertEqual(rig.digest(primary), rig.digest(secondary))
-
-    def test_sigint_stops_cleanly_and_the_sync_can_be_run_again(self):
-        self.interrupt(signal.SIGINT)
-
-    def test_a_map_stops_as_well(self):
-        # More than a pipe holds, and nobody reads it.
-        pieces = [(2 * i * rig.GRAIN, rig.GRAIN) for i in range(2000)]
-        primary = self.file("a", 16 * MIB, pieces)
-        with self.start("map", "--json", primary) as run:
-            run.stdout.read(1)
-            time.sleep(0.1)
-            run.send_signal(signal.SIGINT)
-            _, err = run.communicate(timeout=10)
-        self.assertEqual(run.returncode, INTERRUPTED, err)
-        self.assertEqual(err, f"thinmirror: interrupted: the map of {primary} is not complete\n")
-
-    def test_sigterm_too(self):
-        self.interrupt(signal.SIGTERM)
 
 
 if __name__ == "__main__":
