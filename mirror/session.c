@@ -140,6 +140,10 @@ static enum exit_status open_sides(struct session *session, struct endpoint_open
 enum exit_status session_open(struct session *session, const struct options *options,
                               bool secondary_writable)
 {
+    /* What runs for long, and unattended, doesn't fail for a target that is just restarted. */
+    unsigned patience = options->command == COMMAND_SYNC || options->command == COMMAND_VERIFY
+                            ? ENDPOINT_PATIENT
+                            : 0;
     struct endpoint_opening sides[2] = {0};
     enum exit_status status;
     int r;
@@ -156,7 +160,7 @@ enum exit_status session_open(struct session *session, const struct options *opt
     for (size_t i = 0; i < options->name_count && i < 2; i++)
         sides[i] = (struct endpoint_opening){
             .name = options->names[i],
-            .flags = i == 1 && secondary_writable ? ENDPOINT_WRITABLE : 0,
+            .flags = (i == 1 && secondary_writable ? ENDPOINT_WRITABLE : 0) | patience,
             .auth = session->auth,
             .sessions = options->sessions ? options->sessions : 1,
         };

@@ -2,6 +2,7 @@
 #include "endpoint.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "auth.h"
@@ -10,11 +11,17 @@
 #include "endpoint_kinds.h"
 #include "endpoint_opening.h"
 #include "endpoint_sessions.h"
+#include "log.h"
+#include "monotonic.h"
+#include "patience.h"
 #include "target_url.h"
 #include "transport.h"
 
 #define LOCAL_PREFIX        "thin:"
 #define RAW_FILE_BLOCK_SIZE 512
+/* Between attempts to open; each is twice as long as the one before. */
+#define FIRST_PAUSE_MS   100
+#define LONGEST_PAUSE_MS 1000U
 
 static int open_iscsi(const char *name, unsigned flags, const struct auth_table *auth,
                       struct endpoint **ret, struct errmsg *err)
@@ -73,8 +80,8 @@ int endpoint_open(const char *name, unsigned flags, const struct auth_table *aut
     return endpoint_file_open(name, flags, ret, err);
 }
 
-int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
-                           unsigned sessions, struct endpoint **ret, struct errmsg *err)
+static int open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
+                         unsigned sessions, struct endpoint **ret, struct errmsg *err)
 {
     struct endpoint_opening openings[ENDPOINT_SESSIONS_MAX] = {0};
     struct endpoint *opened[ENDPOINT_SESSIONS_MAX];
@@ -100,6 +107,29 @@ int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_t
     for (unsigned i = 0; i < sessions; i++)
         endpoint_close(opened[i]);
     return r;
+}
+
+/* Whether a target that is being restarted ends an opening so. */
+static bool may_pass(int r)
+{
+    return r == -ECONNREFUSED || r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN || r == -EAGAIN;
+}
+
+int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
+                           unsigned sessions, struct endpoint **ret, struct errmsg *err)
+{
+    unsigned patience_ms = flags & ENDPOINT_PATIENT ? patience_open_ms() : 0;
+    uint64_t end = monotonic_ms() + patience_ms;
+
+    for (uint64_t pause_ms = FIRST_PAUSE_MS;; pause_ms = min_u64(2 * pause_ms, LONGEST_PAUSE_MS)) {
+        int r = open_sessions(name, flags, auth, sessions, ret, err);
+
+        if (r == 0 || !may_pass(r) || monotonic_ms() + pause_ms > end)
+            return r;
+        if (pause_ms == FIRST_PAUSE_MS)
+            log_warning("%s; trying again for %u s", err->text, patience_ms / 1000);
+        poll(NULL, 0, (int)pause_ms);
+    }
 }
 
 void endpoint_close(struct endpoint *endpoint)

@@ -139,6 +139,9 @@ struct endpoint {
 
 enum endpoint_open_flags {
     ENDPOINT_WRITABLE = 1 << 0,
+    /* An iSCSI target that lets nobody in at the moment (nothing listens, the connection is ended,
+     * the service is unavailable) is tried again for patience_open_ms. */
+    ENDPOINT_PATIENT = 1 << 1,
 };
 
 #define ENDPOINT_SESSIONS_MAX 16
@@ -151,7 +154,8 @@ struct auth_table; /* CHAP secrets by target name, see auth.h; NULL: none */
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
                   struct endpoint **ret, struct errmsg *err);
 /* The same with so many sessions (1 to ENDPOINT_SESSIONS_MAX), which share the requests, each
- * served by a thread of its own. Endpoints other than iSCSI have one however many are asked for. */
+ * served by a thread of its own. Endpoints other than iSCSI have one however many are asked for.
+ * Alone of the two it is patient. */
 int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
                            unsigned sessions, struct endpoint **ret, struct errmsg *err);
 /* Takes NULL. */

@@ -15,6 +15,7 @@
 #include "inquiry.h"
 #include "lba_status.h"
 #include "monotonic.h"
+#include "patience.h"
 #include "scsi_defs.h"
 #include "vpd.h"
 
@@ -27,11 +28,7 @@
 #define MODE_PAGE_ALL      0x3F
 #define MODE_BYTES         192
 #define MODE_WP            0x80 /* in the DEVICE-SPECIFIC PARAMETER (SBC-4 6.5.1) */
-/* How long a target that went away is waited for, and the longest one may ask for. */
-#define RECONNECT_SECONDS     60
-#define RECONNECT_SECONDS_MAX 86400
-
-#define NO_UNIT_HERE          0x3 /* PERIPHERAL QUALIFIER (SPC-4 6.6.2) */
+#define NO_UNIT_HERE       0x3  /* PERIPHERAL QUALIFIER (SPC-4 6.6.2) */
 
 /* A command of the probe and what came of it. */
 struct probe {
@@ -309,21 +306,6 @@ static int probe_unit(struct probe *probe)
     return r == 0 ? probe_ready(probe) : r;
 }
 
-/* THINMIRROR_RECONNECT_SECONDS, if that makes sense. */
-static unsigned reconnect_ms(void)
-{
-    const char *given = getenv("THINMIRROR_RECONNECT_SECONDS");
-    unsigned long seconds = RECONNECT_SECONDS;
-    char *end;
-
-    if (given && *given >= '0' && *given <= '9') {
-        seconds = strtoul(given, &end, 10);
-        if (*end != '\0' || seconds > RECONNECT_SECONDS_MAX)
-            seconds = RECONNECT_SECONDS;
-    }
-    return (unsigned)seconds * 1000;
-}
-
 int endpoint_scsi_open(const char *name, const char *kind, struct transport *transport,
                        unsigned flags, struct endpoint **ret, struct errmsg *err)
 {
@@ -355,7 +337,7 @@ int endpoint_scsi_open(const char *name, const char *kind, struct transport *tra
         endpoint_close(&endpoint->base);
         return r;
     }
-    transport->reconnect_ms = reconnect_ms();
+    transport->reconnect_ms = patience_reconnect_ms();
     *ret = &endpoint->base;
     return 0;
 }

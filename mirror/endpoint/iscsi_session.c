@@ -221,9 +221,9 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
         return errmsg_set(err, -ENODEV,
                           "%s: this portal has no target named %s, or none for the initiator %s",
                           attempt->shown, url->target, initiator);
-    /* The kernel's target says this of a name it does not know. */
+    /* Of a target that is not ready yet. The kernel's says it of a name it does not know, too. */
     if (strstr(why, "Service unavailable"))
-        return errmsg_set(err, -ENODEV,
+        return errmsg_set(err, -EAGAIN,
                           "%s: this portal does not serve the target %s: no target has that name, "
                           "or it is not enabled",
                           attempt->shown, url->target);

@@ -26,7 +26,7 @@ unsigned session_new_number(void);
 /* shown: the URL for messages. credentials may be NULL. It ends early, with -EINTR, once *stop is
  * not zero; stop may be NULL. The context is the caller's, who ends it with iscsi_destroy_context.
  * -EHOSTUNREACH (the host's name is not known, or no way to it), -ECONNREFUSED, -ETIMEDOUT, -EACCES
- * (CHAP or access control), -ENODEV (no such target), ... */
+ * (CHAP or access control), -ENODEV (no such target), -EAGAIN (not served at the moment), ... */
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
                   const volatile sig_atomic_t *stop, struct iscsi_context **ret,

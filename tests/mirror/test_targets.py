@@ -3,6 +3,7 @@
 """iSCSI targets that are not thin, not there, or no longer."""
 
 import json
+import signal
 import socket
 import time
 
@@ -64,6 +65,7 @@ class Gone(Targets):
         _, url = self.serve(0)
         base, iqn, _ = url.rsplit("/", 2)
         port = tgt.free_port()
+        self.environment["THINMIRROR_RECONNECT_SECONDS"] = "0"
         for status, name in [(FAILED, f"{base}/{iqn}x/1"), (FAILED, f"{base}/{iqn}/7"),
                              (FAILED, f"iscsi://127.0.0.1:{port}/{iqn}/1"),
                              (USAGE, f"{base}/{iqn}"), (USAGE, f"iscsi://:x/{iqn}/1")]:
@@ -78,6 +80,40 @@ class Gone(Targets):
         info = self.expect(DONE, "probe", "--json", several).json
         self.assertEqual(info["identity"], self.expect(DONE, "probe", "--json", url).json["identity"])
         self.expect(REFUSED, "sync", url, several, says=["same"])
+
+    def begin_while_it_is_restarted(self, victim, *more):
+        source, primary = self.serve(0, SIZE, [(0, MIB)])
+        path, secondary = self.serve(1)
+        address = f"127.0.0.1:{self.tgtd[victim].port}"
+        several = [url.replace(address, f"127.0.0.1:{tgt.free_port()},{address}")
+                   for url in [primary, secondary]]
+        self.tgtd[victim].close()
+        with self.start("sync", "--json", "--verify", *more, *several) as run:
+            warning = run.stderr.readline()
+            self.tgtd[victim].restart()
+            _, err = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, DONE, err)
+        self.assertIn(f"{several[victim]}: nothing listens at {address}", warning)
+        self.assertIn("trying again for 10 s", warning)
+        self.assertEqual(rig.digest(source), rig.digest(path))
+
+    def test_a_primary_that_is_restarted_when_the_copy_begins(self):
+        self.begin_while_it_is_restarted(0)
+
+    def test_a_secondary_that_is_restarted_when_the_copy_begins(self):
+        self.begin_while_it_is_restarted(1, "--sessions=3")
+
+    def test_one_that_stays_away_is_given_up(self):
+        _, secondary = self.serve(1)
+        self.tgtd[1].close()
+        self.environment["THINMIRROR_RECONNECT_SECONDS"] = "1"
+        begin = time.monotonic()
+        self.expect(FAILED, "sync", self.file("a", SIZE), secondary,
+                    says=["trying again for 1 s", "connection refused"])
+        self.assertLess(time.monotonic() - begin, 5)
+        begin = time.monotonic()
+        result = self.expect(FAILED, "probe", secondary, says=["connection refused"])
+        self.assertNotIn("trying again", result.err)
 
     def kill_during_copy(self, victim):
         _, primary = self.serve(0, SIZE, [(0, SIZE)])
@@ -135,6 +171,24 @@ class Gone(Targets):
 
     def test_an_interrupt_ends_the_wait_of_several_sessions(self):
         self.interrupt_while_away(1, "--sessions=2")
+
+    def test_a_second_signal_of_either_kind_ends_it_at_once(self):
+        _, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        with self.start("sync", "--rate=8M", primary, secondary) as run:
+            while not rig.data_grains(path):
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            self.tgtd[1].process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            run.terminate()
+            time.sleep(0.5)
+            self.assertIsNone(run.poll(), "did not wait for what it had sent")
+            run.send_signal(signal.SIGINT)
+            begin = time.monotonic()
+            run.communicate(timeout=60)
+        self.assertLess(time.monotonic() - begin, 2)
+        self.assertEqual(run.returncode, -signal.SIGINT)
 
     def restart_during_copy(self, victim, *more):
         source, primary = self.serve(0, SIZE, [(0, SIZE)])
