@@ -24,7 +24,7 @@ declare -A packages=(
   # xz-utils unpacks the kernel, so that the emulated CPU need not.
   [lab]="qemu-system-x86 linux-image-amd64 busybox-static cpio kmod xz-utils
     tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi libiscsi-bin sg3-utils fio jq
-    tgt e2fsprogs xfsprogs btrfs-progs dosfstools fdisk util-linux procps iproute2 dmsetup python3"
+    tgt e2fsprogs xfsprogs btrfs-progs dosfstools fdisk util-linux procps iproute2 dmsetup lvm2 mdadm python3"
 
   # A machine whose own kernel serves the LUNs, as in targetcli-examples/.
   [serve]="tcmu-runner libtcmu2 targetcli-fb dbus open-iscsi sg3-utils kmod"

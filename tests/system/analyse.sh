@@ -3,61 +3,12 @@
 # In the lab: file systems of a fully provisioned LUN, written by the kernel, filled, deleted from
 # and fragmented, are copied by their own tables of contents to a thin LUN; the checker is content
 # with the copy, and every file mounted from it is the same. Those that are dirty are copied whole.
+# shellcheck source=tools/lab/guest/lib.sh
 . "$LAB_REPO/tools/lab/guest/lib.sh"
+# shellcheck source=tests/system/analyse_parts.sh
+. "$LAB_REPO/tests/system/analyse_parts.sh"
 
 readonly lun_bytes=$((304 << 20)) # the least that mkfs.xfs takes, and a little
-
-# A LUN of LIO's own, which knows nothing of thin provisioning.
-full_create() { # NAME PATH
-  local place=$target/core/fileio_0/$1
-  truncate -s "$lun_bytes" "$2" && mkdir -p "$target/core/fileio_0" && mkdir "$place" &&
-    echo -n "fd_dev_name=$2,fd_dev_size=$lun_bytes,fd_buffered_io=1" >"$place/control" &&
-    echo 1 >"$place/enable" && echo 0f5 >"$place/wwn/vpd_unit_serial"
-}
-
-# Files of many sizes, a third of them deleted again, others in many pieces side by side.
-fill() { # FOLDER
-  python3 - "$1" <<'EOF'
-import os, random, sys
-root = sys.argv[1]
-random.seed(5)
-noise = os.urandom(1 << 20)
-def put(file, length):
-    at = random.randrange(len(noise) - length)
-    file.write(noise[at:at + length])
-names = []
-for folder in range(6):
-    os.makedirs(f"{root}/folder{folder}/deep")
-    for number in range(12):
-        names.append(f"{root}/folder{folder}/{'deep/' if number % 4 == 0 else ''}file{number}")
-for name in names:
-    with open(name, "wb") as file:
-        put(file, random.choice([0, 10, 4096, 70000, 300000, 900000]))
-os.sync()
-for name in names[::3]:
-    os.unlink(name)
-pieces = [open(f"{root}/pieces{number}", "wb", buffering=0) for number in range(8)]
-for _ in range(40):
-    for file in random.sample(pieces, len(pieces)):
-        put(file, random.choice([512, 4096, 20000]))
-    os.fsync(file.fileno())
-os.truncate(f"{root}/pieces0", 5000)
-os.unlink(f"{root}/pieces1")
-with open(f"{root}/late", "wb") as file:
-    file.seek(3 << 20)
-    put(file, 500000)
-os.sync()
-EOF
-}
-
-sums() { # FOLDER
-  (cd "$1" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum)
-}
-
-mirror() { # COMMAND OPTION...; the JSON in $result
-  result=$(thinmirror "$1" --source-map=analyse --json --progress=none "${@:2}" "$primary" \
-    "$secondary" 2>/run/mirror.err)
-}
 
 same_files() { # NAME TYPE EXPECTED
   check "$1: the copy can be mounted" mount -t "$2" -o ro "$secondary" /mnt/copy
@@ -124,7 +75,7 @@ mounted_ext4() {
 mkdir -p /mnt/{files,primary,copy}
 mkfs.xfs -q -K "${LAB_DISKS% *}" && mount "${LAB_DISKS% *}" /mnt/files
 start_stack
-full_create full /mnt/files/full && thin_create thin /mnt/files/thin "$lun_bytes"
+full_create full /mnt/files/full "$lun_bytes" 0f5 && thin_create thin /mnt/files/thin "$lun_bytes"
 primary=$(loop_create 5001405000000001 full) || bail_out "no disk"
 secondary=$(loop_create 5001405000000002 thin) || bail_out "no disk"
 try ext4 ext4 "e2fsck -fn" mkfs.ext4 -q -F -E nodiscard
