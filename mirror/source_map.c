@@ -17,7 +17,7 @@ static void note_user(struct session *session)
 {
     const char *name = session->options->names[0];
     struct stat status;
-    char user[128];
+    char user[256];
     bool used = false;
 
     if (stat(name, &status) < 0)
@@ -25,7 +25,7 @@ static void note_user(struct session *session)
     if (S_ISBLK(status.st_mode))
         used = device_find_user(status.st_rdev, user, sizeof(user));
     else if (S_ISREG(status.st_mode))
-        used = file_find_user(&status, user, sizeof(user));
+        used = device_find_loop(&status, user, sizeof(user));
     if (used)
         message_note(&session->notes,
                      "%s %s: what it says of its blocks may change while they are copied; only a "

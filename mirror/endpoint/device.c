@@ -130,6 +130,19 @@ bool device_lies_on(const struct stat *upper, const struct stat *lower)
     return false;
 }
 
+/* Btrfs mounts have a device number of their own; what they were mounted from stands behind " - "
+ * and the type. */
+static bool is_mounted_from(const char *line, dev_t device)
+{
+    const char *rest = strstr(line, " - ");
+    char source[PATH_MAX];
+    struct stat st;
+
+    return rest && sscanf(rest, " - %*s %4095s", source) == 1 &&
+           strncmp(source, "/dev/", strlen("/dev/")) == 0 && stat(source, &st) == 0 &&
+           S_ISBLK(st.st_mode) && st.st_rdev == device;
+}
+
 static bool find_mount(dev_t device, char *text, size_t size)
 {
     CLEANUP_FCLOSE FILE *mounts = fopen("/proc/self/mountinfo", "re");
@@ -140,7 +153,7 @@ static bool find_mount(dev_t device, char *text, size_t size)
         /* ID, parent, MAJOR:MINOR, root, mount point */
         if (sscanf(line, "%*u %*u %u:%u %*s %4095s", &at_major, &at_minor, where) != 3)
             continue;
-        if (makedev(at_major, at_minor) == device) {
+        if (makedev(at_major, at_minor) == device || is_mounted_from(line, device)) {
             snprintf(text, size, "is mounted on %s", where);
             return true;
         }
@@ -163,6 +176,28 @@ static bool find_swap(dev_t device, char *text, size_t size)
     return false;
 }
 
+/* "is held by dm-0 (vg-root), which is mounted on /srv", of the holder that sysfs has at path. */
+static void describe_holder(const char *path, char *text, size_t size)
+{
+    char file[PATH_MAX + 16], name[128], number[32], use[256];
+    unsigned int dev_major, dev_minor;
+    size_t used;
+
+    snprintf(text, size, "is held by %s", strrchr(path, '/') + 1);
+    snprintf(file, sizeof(file), "%s/dm/name", path);
+    used = strlen(text);
+    if (read_line(file, name, sizeof(name)))
+        snprintf(text + used, size - used, " (%s)", name);
+    snprintf(file, sizeof(file), "%s/dev", path);
+    if (!read_line(file, number, sizeof(number)) ||
+        sscanf(number, "%u:%u", &dev_major, &dev_minor) != 2)
+        return;
+    used = strlen(text);
+    if (find_mount(makedev(dev_major, dev_minor), use, sizeof(use)) ||
+        find_swap(makedev(dev_major, dev_minor), use, sizeof(use)))
+        snprintf(text + used, size - used, ", which %s", use);
+}
+
 static bool find_holder(const char *sysfs, char *text, size_t size)
 {
     char path[PATH_MAX];
@@ -173,30 +208,69 @@ static bool find_holder(const char *sysfs, char *text, size_t size)
     dir = opendir(path);
     while (dir && (entry = readdir(dir)))
         if (entry->d_name[0] != '.') {
-            snprintf(text, size, "is held by %s", entry->d_name);
+            snprintf(path, sizeof(path), "%s/holders/%s", sysfs, entry->d_name);
+            describe_holder(path, text, size);
             return true;
         }
+    return false;
+}
+
+/* A backstore of the kernel's target: its info names the device it has opened. */
+static bool is_served_as(const char *folder, const char *name, dev_t device)
+{
+    CLEANUP_FCLOSE FILE *info = NULL;
+    char path[PATH_MAX], line[512];
+    unsigned int at_major, at_minor;
+
+    snprintf(path, sizeof(path), "%s/%s/info", folder, name);
+    info = fopen(path, "re");
+    while (info && fgets(line, sizeof(line), info)) {
+        const char *numbers = strstr(line, "Major: ");
+
+        if (numbers && sscanf(numbers, "Major: %u Minor: %u", &at_major, &at_minor) == 2 &&
+            makedev(at_major, at_minor) == device)
+            return true;
+    }
+    return false;
+}
+
+static bool find_target(dev_t device, char *text, size_t size)
+{
+    static const char core[] = "/sys/kernel/config/target/core";
+    CLEANUP(cleanup_closedir) DIR *kinds = opendir(core);
+    struct dirent *kind, *entry;
+    char folder[PATH_MAX];
+
+    while (kinds && (kind = readdir(kinds))) {
+        CLEANUP(cleanup_closedir) DIR *dir = NULL;
+
+        if (strncmp(kind->d_name, "iblock_", strlen("iblock_")) != 0)
+            continue;
+        snprintf(folder, sizeof(folder), "%s/%s", core, kind->d_name);
+        dir = opendir(folder);
+        while (dir && (entry = readdir(dir)))
+            if (entry->d_name[0] != '.' && is_served_as(folder, entry->d_name, device)) {
+                snprintf(text, size, "is served by the kernel's target (%s/%s)", kind->d_name,
+                         entry->d_name);
+                return true;
+            }
+    }
     return false;
 }
 
 static bool find_user(dev_t device, const char *sysfs, char *text, size_t size)
 {
     return find_mount(device, text, size) || find_swap(device, text, size) ||
-           find_holder(sysfs, text, size);
+           find_holder(sysfs, text, size) || find_target(device, text, size);
 }
 
-bool device_find_user(dev_t device, char *text, size_t size)
+static bool find_user_of_partition(const char *sysfs, char *text, size_t size)
 {
-    CLEANUP(cleanup_closedir) DIR *dir = NULL;
-    char sysfs[64], path[PATH_MAX], number[32];
+    CLEANUP(cleanup_closedir) DIR *dir = opendir(sysfs);
+    char path[PATH_MAX], number[32];
     unsigned int part_major, part_minor;
     struct dirent *entry;
 
-    text[0] = '\0';
-    snprintf(sysfs, sizeof(sysfs), "/sys/dev/block/%u:%u", major(device), minor(device));
-    if (find_user(device, sysfs, text, size))
-        return true;
-    dir = opendir(sysfs);
     while (dir && (entry = readdir(dir))) {
         snprintf(path, sizeof(path), "%s/%s/partition", sysfs, entry->d_name);
         if (entry->d_name[0] == '.' || access(path, F_OK) < 0)
@@ -216,7 +290,38 @@ bool device_find_user(dev_t device, char *text, size_t size)
     return false;
 }
 
-bool file_find_user(const struct stat *file, char *text, size_t size)
+/* Whoever has a disk as a whole has its partitions, too. */
+static bool find_user_of_disk(const char *partition, char *text, size_t size)
+{
+    char path[PATH_MAX], number[32];
+    unsigned int disk_major, disk_minor;
+
+    snprintf(path, sizeof(path), "%s/partition", partition);
+    if (access(path, F_OK) < 0)
+        return false;
+    snprintf(path, sizeof(path), "%s/../dev", partition);
+    if (!read_line(path, number, sizeof(number)) ||
+        sscanf(number, "%u:%u", &disk_major, &disk_minor) != 2)
+        return false;
+    *strrchr(path, '/') = '\0';
+    if (!find_user(makedev(disk_major, disk_minor), path, text, size))
+        return false;
+    snprintf(text + strlen(text), size - strlen(text), " (the whole disk)");
+    return true;
+}
+
+bool device_find_user(dev_t device, char *text, size_t size)
+{
+    const struct stat st = {.st_mode = S_IFBLK, .st_rdev = device};
+    char sysfs[64];
+
+    text[0] = '\0';
+    snprintf(sysfs, sizeof(sysfs), "/sys/dev/block/%u:%u", major(device), minor(device));
+    return find_user(device, sysfs, text, size) || find_user_of_partition(sysfs, text, size) ||
+           find_user_of_disk(sysfs, text, size) || device_find_loop(&st, text, size);
+}
+
+bool device_find_loop(const struct stat *lower, char *text, size_t size)
 {
     CLEANUP(cleanup_closedir) DIR *dir = opendir("/sys/block");
     char path[PATH_MAX], backing[PATH_MAX];
@@ -229,7 +334,7 @@ bool file_find_user(const struct stat *file, char *text, size_t size)
             continue;
         snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", entry->d_name);
         if (read_line(path, backing, sizeof(backing)) && stat(backing, &st) == 0 &&
-            st.st_dev == file->st_dev && st.st_ino == file->st_ino) {
+            device_lies_on(&st, lower)) {
             snprintf(text, size, "is in use as /dev/%s", entry->d_name);
             return true;
         }

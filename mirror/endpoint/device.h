@@ -32,12 +32,15 @@ void device_identity(dev_t device, char *text, size_t size);
  * partition, a loop device or a mapped device over it, at any depth. */
 bool device_lies_on(const struct stat *upper, const struct stat *lower);
 
-/* Who uses the block device or one of its partitions: "is mounted on /mnt", "is held by dm-0", "is
- * used as swap". Written to text; false, and an empty text, when nobody is seen. */
+/* Who uses the block device, one of its partitions or the disk it is a partition of: "is mounted on
+ * /mnt", "is held by dm-0 (vg-root), which is mounted on /srv", "is used as swap", "is served by
+ * the kernel's target (iblock_0/disk)", "is in use as /dev/loop0". Written to text; false, and an
+ * empty text, when nobody is seen. */
 bool device_find_user(dev_t device, char *text, size_t size);
 
-/* The same for a regular file: the loop device over it. */
-bool file_find_user(const struct stat *file, char *text, size_t size);
+/* The same for a loop device over a file, a block device or a partition of it, which does not shut
+ * out those who ask to have the lower one for themselves (O_EXCL). */
+bool device_find_loop(const struct stat *lower, char *text, size_t size);
 
 /* Takes a lock (flock) on the file: exclusive or shared, without waiting. 0 or -errno; for -EBUSY
  * text names the holder as "process 123 (tcmu-runner)" or "another process". */

@@ -421,7 +421,7 @@ static int open_regular(struct file_endpoint *file, struct stat *st, struct errm
         return errmsg_set(err, r, "%s: locked by %s, which serves or copies it", file->name, user);
     if (r < 0)
         return errmsg_set(err, r, "%s: cannot be locked: %s", file->name, strerror(-r));
-    if (info->writable && file_find_user(st, user, sizeof(user)))
+    if (info->writable && device_find_loop(st, user, sizeof(user)))
         return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", file->name, user);
     info->kind = "file";
     info->any_block_size = true;
@@ -441,7 +441,10 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
 {
     struct endpoint_info *info = &file->base.info;
     int block_size = 0;
+    char user[256];
 
+    if (info->writable && device_find_loop(st, user, sizeof(user)))
+        return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", file->name, user);
     if (ioctl(file->fd, BLKGETSIZE64, &file->bytes) < 0 ||
         ioctl(file->fd, BLKSSZGET, &block_size) < 0)
         return errmsg_set(err, -errno, "%s: its size is not known: %s", file->name,

@@ -226,6 +226,18 @@ static int explain_open(const char *shown, const char *path, int error, struct e
     return errmsg_set(err, -error, "%s: %s", shown, strerror(error));
 }
 
+/* A loop device over the disk; opening it has not told. */
+static int refuse_loop(const struct sg_transport *transport, const char *shown, struct errmsg *err)
+{
+    struct stat st;
+    char user[256];
+
+    if (fstat(transport->disk_fd >= 0 ? transport->disk_fd : transport->fd, &st) == 0 &&
+        S_ISBLK(st.st_mode) && device_find_loop(&st, user, sizeof(user)))
+        return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", shown, user);
+    return 0;
+}
+
 static int open_nodes(struct sg_transport *transport, const char *path,
                       const struct sg_device *device, struct errmsg *err)
 {
@@ -244,7 +256,7 @@ static int open_nodes(struct sg_transport *transport, const char *path,
                                    (generic ? 0 : exclusive));
     if (transport->fd < 0)
         return explain_open(path, path, errno, err);
-    return 0;
+    return transport->writable ? refuse_loop(transport, path, err) : 0;
 }
 
 int transport_sg_open(const char *path, bool writable, struct transport **ret, struct errmsg *err)
