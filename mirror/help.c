@@ -60,7 +60,7 @@ static const char sync_help[] =
     "that was not copied from this PRIMARY.\n"
     "\n"
     "  --dry-run           make all checks, say what would be copied and about how long that\n"
-    "                      takes (as a sample of PRIMARY is read, or by --rate); write nothing\n"
+    "                      takes (as a sample of both is read, or by --rate); write nothing\n"
     "  --keep-free         what is not copied is left as it is on SECONDARY, not emptied\n"
     "  --overwrite         the data that SECONDARY holds may be lost\n"
     "  --verify[=end]      compare both sides afterwards\n"

@@ -108,8 +108,12 @@ static void add_estimate(struct json_object *object, const struct estimate *esti
     json_add_text(object, "estimate_from", words[estimate->basis]);
     json_add_seconds(object, "estimated_seconds", estimate->seconds);
     json_add_number(object, "estimated_bytes_per_second", estimate->bytes_per_second);
-    if (estimate->basis == ESTIMATE_SAMPLE)
-        json_add_number(object, "sample_bytes", estimate->sample.bytes);
+    if (estimate->basis != ESTIMATE_SAMPLE)
+        return;
+    json_add_number(object, "sample_bytes", estimate->sample.bytes);
+    json_add_number(object, "primary_bytes_per_second", estimate->primary_rate);
+    if (estimate->secondary_rate > 0)
+        json_add_number(object, "secondary_bytes_per_second", estimate->secondary_rate);
 }
 
 static void sync_json(const struct report *report)
@@ -177,6 +181,10 @@ static void mapped_row(const struct sync_result *sync)
 static void estimate_row(const struct report *report)
 {
     const struct estimate *estimate = &report->estimate;
+    const struct endpoint *primary = report->session->primary;
+    const struct endpoint *secondary = report->session->secondary;
+    bool by_secondary =
+        estimate->secondary_rate > 0 && estimate->secondary_rate < estimate->primary_rate;
     char time[PROGRESS_TIME_BYTES], rate[SIZE_TEXT_BYTES], sample[SIZE_TEXT_BYTES];
 
     if (estimate->basis == ESTIMATE_NONE)
@@ -187,9 +195,9 @@ static void estimate_row(const struct report *report)
     if (estimate->basis == ESTIMATE_RATE)
         printf("(estimated: at the %s/s of --rate, if both sides keep up with it)\n", rate);
     else
-        printf("(estimated: a sample of %s was read from %s at %s/s; %s may be slower)\n",
+        printf("(estimated: a sample of %s was read from %s at %s/s; writing %s may be slower)\n",
                size_text(estimate->sample.bytes, sample, sizeof(sample)),
-               report->session->primary->info.name, rate, report->session->secondary->info.name);
+               (by_secondary ? secondary : primary)->info.name, rate, secondary->info.name);
 }
 
 static void sync_table(const struct report *report)

@@ -11,6 +11,8 @@ import rig
 from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, USAGE
 from targets import SIZE, Targets, tgt
 
+import proxy
+
 
 class NotThin(Targets):
     """A LUN of tgtd without thin provisioning neither tells nor promises anything."""
@@ -241,6 +243,22 @@ class Gone(Targets):
 
     def test_a_secondary_that_is_killed(self):
         self.kill_during_copy(1)
+
+
+class Far(Targets):
+    def test_a_dry_run_knows_the_way_to_a_secondary_that_is_far_away(self):
+        primary = self.file("a", SIZE, [(32 * rig.KIB * i, rig.GRAIN) for i in range(512)])
+        self.serve(1)
+        line = proxy.LongLine(rig.BUILD, self.tgtd[1], 20)
+        self.addCleanup(line.close)
+        got = self.sync_json("--dry-run", "--queue-depth=1", primary, line.url)
+        # One block of 4 KiB in 20 ms.
+        self.assertLessEqual(got["secondary_bytes_per_second"], rig.GRAIN / 0.02)
+        self.assertGreater(got["primary_bytes_per_second"], got["secondary_bytes_per_second"])
+        self.assertEqual(got["estimated_bytes_per_second"], got["secondary_bytes_per_second"])
+        self.assertLess(got["sample_bytes"], got["to_copy_bytes"])
+        said = self.expect(DONE, "sync", "--dry-run", "--queue-depth=1", primary, line.url).out
+        self.assertIn(f"was read from {line.url} at ", said)
 
 
 class Stopped(Targets):
