@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# In the lab: copies that real targets disturb. A target that goes away and comes back, a disk with
-# bad blocks or aborted commands, a secondary without room, a map of one extent an answer. Each ends
+# In the lab: copies that real targets disturb. A target that goes away and comes back, one whose
+# queue is full, a disk with bad blocks or aborted commands, a secondary without room, a map of one
+# extent an answer. Each ends
 # with an exact copy or with the exit status that says why not. Then who must not be written to, and
 # who must prove who it is.
 # shellcheck source=tools/lab/guest/lib.sh
 . "$LAB_REPO/tools/lab/guest/lib.sh"
 
 readonly iqn=iqn.2026-01.lab.thinmirror:faults
-readonly url=iscsi://127.0.0.1/$iqn/0 group=$target/iscsi/$iqn/tpgt_1
+readonly url=iscsi://127.0.0.1/$iqn/0 tpg=$target/iscsi/$iqn/tpgt_1
 readonly primary=/mnt/tmpfs/primary volume=/mnt/small/volume
 readonly scsi_debug=/sys/bus/pseudo/drivers/scsi_debug
 export THINMIRROR_INITIATOR=iqn.2026-01.lab.thinmirror:mirror
@@ -46,11 +47,11 @@ inject() { # OPTS [EVERY_NTH]
   echo "${2:-0}" >"$scsi_debug/every_nth" && echo "$1" >"$scsi_debug/opts"
 }
 go_away() {
-  rmdir "$group/np/127.0.0.1:3260"
-  echo 0 >"$group/enable"
+  rmdir "$tpg/np/127.0.0.1:3260"
+  echo 0 >"$tpg/enable"
 }
 come_back() {
-  mkdir "$group/np/127.0.0.1:3260" && echo 1 >"$group/enable"
+  mkdir "$tpg/np/127.0.0.1:3260" && echo 1 >"$tpg/enable"
 }
 
 mkdir -p /mnt/{tmpfs,small}
@@ -71,6 +72,37 @@ check "the portal comes back" come_back
 check_end "the copy goes on" 0
 check_match "after a new login" "connected again" "$(</run/sync.err)"
 check "it is exact" same "$primary" "$volume"
+
+section "a secondary whose queue is full"
+# The kernel has room for 4 MiB of data that tcmu-runner has not taken yet, and is told not to wait
+# for more: it answers TASK SET FULL. That it did so is known from its debugging messages alone.
+readonly narrow=/mnt/tmpfs/narrow
+narrow_queue() {
+  thin_create narrow "$narrow" 12M 512 hw_max_sectors=2048 max_data_area_mb=4 &&
+    echo 0 >"$target/core/user_0/narrow/attrib/qfull_time_out" &&
+    target_create "$iqn-narrow" narrow
+}
+watch_queue() {
+  mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug || return 1
+  echo 'module target_core_user format "no data space" +p' >/sys/kernel/debug/dynamic_debug/control
+}
+some_is_written() {
+  (($(stat -c %b "$narrow") > 0))
+}
+queue_was_full() {
+  dmesg | grep -q "no data space"
+}
+check "a target with a short queue" narrow_queue
+check "what it is short of is logged" watch_queue
+begin_sync --rate=8M --verify "$primary" "${url/$iqn/$iqn-narrow}"
+wait_for 20 some_is_written
+kill -STOP "$runner_pid"
+sleep 2
+check "the copy goes on trying" kill -0 "$sync_pid"
+kill -CONT "$runner_pid"
+check_end "and ends well" 0
+check "commands were refused with TASK SET FULL meanwhile" queue_was_full
+check "it is exact" same "$primary" "$narrow"
 
 section "a secondary without room"
 check "the volume is emptied" blkdiscard "$(iscsi_login "$iqn")"
@@ -161,12 +193,12 @@ check_fails "data of somebody else" 3 "--overwrite" thinmirror sync "$primary" "
 check "with --overwrite" thinmirror sync --overwrite "$primary" "$disk"
 
 section "mutual CHAP"
-readonly acl=$group/acls/$THINMIRROR_INITIATOR
+readonly acl=$tpg/acls/$THINMIRROR_INITIATOR
 chap() {
-  mkdir "$acl" "$acl/lun_0" && ln -s "$group/lun/lun_0" "$acl/lun_0/" &&
+  mkdir "$acl" "$acl/lun_0" && ln -s "$tpg/lun/lun_0" "$acl/lun_0/" &&
     echo -n mirror >"$acl/auth/userid" && echo -n initiatorsecret >"$acl/auth/password" &&
     echo -n kernel >"$acl/auth/userid_mutual" && echo -n targetsecret01 >"$acl/auth/password_mutual" &&
-    echo 1 >"$group/attrib/authentication"
+    echo 1 >"$tpg/attrib/authentication"
 }
 secrets() { # LINE
   (umask 077 && echo "* $1" >/run/auth)
