@@ -42,6 +42,7 @@ struct file_endpoint {
     struct workpool *pool;
     int fd;
     bool is_block_device;
+    bool has_name; /* had one when it was opened */
     uint64_t bytes;
     uint32_t granularity_bytes;
     /* The first method not known to be refused; only ever goes up. Set by any worker. */
@@ -210,11 +211,27 @@ static int map(const struct file_endpoint *file, struct endpoint_request *reques
     return 0;
 }
 
+/* What is written to a file that somebody deletes meanwhile is gone with it. */
+static int check_kept(const struct file_endpoint *file)
+{
+    struct stat st;
+
+    if (fstat(file->fd, &st) < 0)
+        return -errno;
+    return file->has_name && st.st_nlink == 0 ? -ENOENT : 0;
+}
+
 static int flush(const struct file_endpoint *file)
 {
+    int r = 0;
+
     if (!file->base.info.writable)
         return 0;
-    return fsync(file->fd) < 0 ? -errno : check_whole(file);
+    if (fsync(file->fd) < 0)
+        r = -errno;
+    if (r == 0)
+        r = check_whole(file);
+    return r < 0 ? r : check_kept(file);
 }
 
 /* Dirty pages cannot be dropped, and others may have made them, so this is for a read-only file,
@@ -283,8 +300,9 @@ static void count(struct endpoint_counters *counters, const struct endpoint_requ
 /* EBADE is how Linux hands a RESERVATION CONFLICT of the disk below on. */
 static const char *reason(int r)
 {
-    return r == -EBADE ? "another initiator has reserved the disk (reservation conflict)"
-                       : strerror(-r);
+    if (r == -EBADE)
+        return "another initiator has reserved the disk (reservation conflict)";
+    return r == -ENOENT ? "somebody has deleted the file" : strerror(-r);
 }
 
 static void explain(const struct file_endpoint *file, struct endpoint_request *request)
@@ -431,6 +449,7 @@ static int open_regular(struct file_endpoint *file, struct stat *st, struct errm
     info->thin = true;
     info->unmapped_reads_zeros = true;
     file->bytes = (uint64_t)st->st_size;
+    file->has_name = st->st_nlink > 0;
     file->granularity_bytes = (uint32_t)max_u64((uint64_t)st->st_blksize, FILE_BLOCK_SIZE);
     snprintf(info->identity, sizeof(info->identity), "file.%llx.%llu.%llx",
              (unsigned long long)st->st_dev, (unsigned long long)st->st_ino, birth_of(file->fd));

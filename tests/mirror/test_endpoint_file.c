@@ -337,6 +337,28 @@ static void what_was_cut_off_is_not_called_unmapped(void **state)
     endpoint_close(endpoint);
 }
 
+static void what_is_written_to_a_deleted_file_is_not_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint *endpoint = open_ok(fixture->path, ENDPOINT_WRITABLE);
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+    int nameless = open(fixture->path, O_RDWR | O_CLOEXEC);
+    char by_number[64];
+
+    assert_true(nameless >= 0);
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    assert_int_equal(unlink(fixture->path), 0);
+    assert_int_equal(endpoint_run(endpoint, &flush), -ENOENT);
+    assert_non_null(strstr(flush.error.text, "deleted"));
+    endpoint_close(endpoint);
+    /* Without a name from the beginning it is somebody's intention. */
+    snprintf(by_number, sizeof(by_number), "/proc/self/fd/%d", nameless);
+    endpoint = open_ok(by_number, ENDPOINT_WRITABLE);
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    endpoint_close(endpoint);
+    close(nameless);
+}
+
 static void what_is_no_disk_is_refused(void **state)
 {
     (void)state;
@@ -471,6 +493,7 @@ int main(void)
         TEST(requests_are_checked),
         TEST(a_read_past_a_cut_file_fails),
         TEST(what_was_cut_off_is_not_called_unmapped),
+        TEST(what_is_written_to_a_deleted_file_is_not_kept),
         cmocka_unit_test(what_is_no_disk_is_refused),
         TEST(bad_names_are_refused),
         TEST(a_locked_file_is_refused_naming_the_holder),
