@@ -92,6 +92,15 @@ static void note_tail(struct session *session)
                      size_text((to->blocks - from->blocks) * to->block_size, text, sizeof(text)));
 }
 
+/* How an interrupted copy goes on; without a ledger nobody knows whose data the secondary has. */
+static const char *way_on(const struct session *session, const struct book *book,
+                          const char *from_where)
+{
+    if (book->keep)
+        return from_where;
+    return session->options->overwrite ? "can be run again" : "can be run again with --overwrite";
+}
+
 /* What an interrupted copy ends with: what there is of it, and how it goes on. */
 static void tell_interrupted(struct session *session, const struct book *book)
 {
@@ -103,7 +112,7 @@ static void tell_interrupted(struct session *session, const struct book *book)
                "interrupted: %s holds a part of %s; what was written is flushed, and the same "
                "sync %s",
                session->secondary->info.name, session->primary->info.name,
-               book->keep ? "with --resume goes on from there" : "can be run again");
+               way_on(session, book, "with --resume goes on from there"));
 }
 
 /* The same while a target is away: nothing could be flushed. */
@@ -112,8 +121,7 @@ static void tell_gave_up(struct session *session, const struct book *book)
     struct errmsg why = session->error;
 
     errmsg_set(&session->error, 0, "interrupted while a LUN was away (%s); the same sync %s",
-               why.text,
-               book->keep ? "with --resume goes on from the last checkpoint" : "can be run again");
+               why.text, way_on(session, book, "with --resume goes on from the last checkpoint"));
 }
 
 static enum exit_status judge_bad(struct session *session, const struct sync_result *result)

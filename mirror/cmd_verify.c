@@ -31,10 +31,11 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
                      ret_result->note.text);
     if (ret_result->differences.blocks > 0) {
         errmsg_set(&session->error, 0,
-                   "%s differs from %s in %" PRIu64 " block%s, first at block %" PRIu64,
+                   "%s differs from %s in %" PRIu64 " block%s, first at block %" PRIu64 "%s",
                    session->secondary->info.name, session->primary->info.name,
                    ret_result->differences.blocks, ret_result->differences.blocks == 1 ? "" : "s",
-                   ret_result->differences.first[0].start);
+                   ret_result->differences.first[0].start,
+                   ret_result->interrupted ? " (interrupted: the rest was not compared)" : "");
         return STATUS_DIFFERENT;
     }
     if (ret_result->interrupted) {

@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import rig
-from rig import DONE, FAILED, INTERRUPTED, MIB, REFUSED, THINMIRROR, USAGE
+from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, THINMIRROR, USAGE
 
 
 class Signals(rig.Case):
@@ -53,6 +53,29 @@ class Signals(rig.Case):
 
     def test_sigterm_too(self):
         self.interrupt(signal.SIGTERM)
+
+    def test_without_a_ledger_it_says_what_the_next_sync_needs(self):
+        self.environment["XDG_STATE_HOME"] = "/proc/none"
+        primary, secondary = self.file("a", 8 * MIB, [(0, 8 * MIB)]), self.file("b", 8 * MIB)
+        with self.start("sync", "--rate=4M", primary, secondary) as run:
+            while rig.data_grains(secondary) == set():
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            run.send_signal(signal.SIGINT)
+            _, err = run.communicate(timeout=10)
+        self.assertEqual(run.returncode, INTERRUPTED, err)
+        self.assertIn("can be run again with --overwrite", err)
+        self.expect(REFUSED, "sync", primary, secondary)
+        self.expect(DONE, "sync", "--overwrite", primary, secondary)
+
+    def test_a_verify_that_found_something_says_that_it_did_not_see_all(self):
+        primary, secondary = self.file("a", 8 * MIB, [(0, 8 * MIB)]), self.file("b", 8 * MIB)
+        with self.start("verify", "--rate=1M", primary, secondary) as run:
+            time.sleep(1)
+            run.send_signal(signal.SIGINT)
+            _, err = run.communicate(timeout=10)
+        self.assertEqual(run.returncode, DIFFERENT, err)
+        self.assertIn("first at block 0 (interrupted: the rest was not compared)", err)
 
     def test_a_terminal_that_is_gone_too(self):
         self.interrupt(signal.SIGHUP)
