@@ -98,15 +98,15 @@ static void print_end(struct printer *printer)
 /* In pieces of one reason each, where there are reasons. */
 static void take_extent(const struct walk *walk, const struct extent *extent)
 {
-    struct extent piece = *extent;
+    uint64_t end = extent->start + extent->length, next = end;
     const char *why = NULL;
 
-    for (uint64_t lba = extent->start; lba < extent->start + extent->length; lba += piece.length) {
-        if (walk->allocation)
-            allocation_piece(walk->allocation, lba, &piece, &why);
-        piece.length = min_u64(piece.length, extent->start + extent->length - lba);
-        piece.status = extent->status;
-        walk->take(walk->opaque, &piece, why);
+    for (uint64_t lba = extent->start; lba < end; lba = next) {
+        if (walk->allocation) {
+            why = allocation_why(walk->allocation, lba, &next);
+            next = min_u64(next, end);
+        }
+        walk->take(walk->opaque, &(struct extent){lba, next - lba, extent->status}, why);
     }
 }
 

@@ -18,7 +18,10 @@ int map_picture_init(struct map_picture *picture, const char *name, uint64_t lun
                                     .cell_count = count > 0 ? count : 1,
                                     .reason_count = 1};
     picture->cells = calloc(picture->cell_count, sizeof(*picture->cells));
-    return picture->cells ? 0 : -ENOMEM;
+    if (!picture->cells)
+        return -ENOMEM;
+    picture->at_end = map_picture_offset(picture, 1);
+    return 0;
 }
 
 void map_picture_free(struct map_picture *picture)
@@ -67,6 +70,24 @@ static void vote(struct map_cell *cell, unsigned reason, uint64_t bytes)
     }
 }
 
+static void add_to_cell(struct map_cell *cell, enum extent_status status, unsigned reason,
+                        uint64_t bytes)
+{
+    cell->bytes[status] += bytes;
+    if (status == EXTENT_MAPPED)
+        vote(cell, reason, bytes);
+}
+
+/* Extents are many and cells are few: where a cell ends is found once. */
+static void move_to(struct map_picture *picture, uint64_t start_bytes)
+{
+    while (picture->at_end <= start_bytes && picture->at + 1 < picture->cell_count) {
+        picture->at++;
+        picture->at_start = picture->at_end;
+        picture->at_end = map_picture_offset(picture, picture->at + 1);
+    }
+}
+
 void map_picture_add(struct map_picture *picture, uint64_t start_bytes, uint64_t length_bytes,
                      enum extent_status status, const char *why)
 {
@@ -78,17 +99,17 @@ void map_picture_add(struct map_picture *picture, uint64_t start_bytes, uint64_t
         picture->reason_bytes[reason] += length_bytes;
         picture->mapped_extents++;
     }
-    while (picture->at + 1 < picture->cell_count &&
-           map_picture_offset(picture, picture->at + 1) <= start_bytes)
-        picture->at++;
+    move_to(picture, start_bytes);
+    if (start_bytes >= picture->at_start && end <= picture->at_end) {
+        add_to_cell(&picture->cells[picture->at], status, reason, length_bytes);
+        return;
+    }
     for (size_t i = picture->at; i < picture->cell_count; i++) {
         uint64_t from = max_u64(start_bytes, map_picture_offset(picture, i));
         uint64_t to = min_u64(end, map_picture_offset(picture, i + 1));
 
         if (from >= to)
             break;
-        picture->cells[i].bytes[status] += to - from;
-        if (status == EXTENT_MAPPED)
-            vote(&picture->cells[i], reason, to - from);
+        add_to_cell(&picture->cells[i], status, reason, to - from);
     }
 }

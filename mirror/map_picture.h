@@ -28,6 +28,7 @@ struct map_picture {
     struct map_cell *cells;
     size_t cell_count;
     size_t at; /* the cell where the last extent began */
+    uint64_t at_start, at_end;
     uint64_t bytes[3];
     uint64_t mapped_extents;
     const char *reasons[MAP_PICTURE_REASONS]; /* whoever called map_picture_add owns them */

@@ -15,7 +15,7 @@ void allocation_free(struct allocation *allocation)
     *allocation = (struct allocation){0};
 }
 
-static const struct allocation_area *find_area(const struct allocation *allocation, uint64_t lba)
+const char *allocation_why(const struct allocation *allocation, uint64_t lba, uint64_t *ret_end)
 {
     size_t low = 0, high = allocation->area_count;
 
@@ -27,19 +27,9 @@ static const struct allocation_area *find_area(const struct allocation *allocati
         else
             high = middle;
     }
-    return low < allocation->area_count ? &allocation->areas[low] : NULL;
-}
-
-void allocation_piece(const struct allocation *allocation, uint64_t lba, struct extent *ret,
-                      const char **ret_why)
-{
-    const struct allocation_area *area = find_area(allocation, lba);
-    bool allocated;
-    uint64_t end = block_set_find(&allocation->allocated, lba,
-                                  area ? area->end : allocation->allocated.blocks, &allocated);
-
-    *ret = (struct extent){lba, end - lba, allocated ? EXTENT_MAPPED : EXTENT_DEALLOCATED};
-    *ret_why = area ? area->why : "";
+    *ret_end =
+        low < allocation->area_count ? allocation->areas[low].end : allocation->allocated.blocks;
+    return low < allocation->area_count ? allocation->areas[low].why : "";
 }
 
 /* Walks along two lists that cover the same blocks. */

@@ -25,10 +25,9 @@ struct allocation {
 /* Also for a zero-initialised one. */
 void allocation_free(struct allocation *allocation);
 
-/* The piece that begins at lba: one status and one reason, *ret_why owned by the allocation. lba
- * lies within the LUN. Ask on from its end. */
-void allocation_piece(const struct allocation *allocation, uint64_t lba, struct extent *ret,
-                      const char **ret_why);
+/* Why the block is what it is, owned by the allocation, and up to where that is so; lba lies within
+ * the LUN. */
+const char *allocation_why(const struct allocation *allocation, uint64_t lba, uint64_t *ret_end);
 
 /* What is mapped in after and was not in before, as EXTENT_MAPPED, the rest EXTENT_DEALLOCATED.
  * Both lists cover the same blocks. ret is zero-initialised and the caller's to free. -ENOMEM. */

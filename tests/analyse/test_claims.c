@@ -22,16 +22,15 @@ static void expect_map_but_keep(struct claims *claims, const char *expected)
 
     assert_int_equal(claims_build(claims, &got), 0);
     while (at < blocks) {
-        struct extent piece;
-        const char *why;
+        uint64_t end;
+        const char *why = allocation_why(&got, at, &end);
         size_t used = strlen(text);
+        bool allocated;
 
-        allocation_piece(&got, at, &piece, &why);
-        assert_int_equal(piece.start, at);
-        snprintf(text + used, sizeof(text) - used, "%s%d+%d %s %s", used ? "; " : "",
-                 (int)piece.start, (int)piece.length,
-                 piece.status == EXTENT_MAPPED ? "used" : "free", why);
-        at += piece.length;
+        end = block_set_find(&got.allocated, at, end, &allocated);
+        snprintf(text + used, sizeof(text) - used, "%s%d+%d %s %s", used ? "; " : "", (int)at,
+                 (int)(end - at), allocated ? "used" : "free", why);
+        at = end;
     }
     assert_string_equal(text, expected);
     allocation_free(&got);

@@ -74,11 +74,10 @@ static const struct endpoint_ops disk_ops = {.submit = disk_submit,
 
 static bool is_allocated(const struct analysis *analysis, uint64_t lba)
 {
-    struct extent piece;
-    const char *why;
+    bool allocated;
 
-    allocation_piece(&analysis->allocation, lba, &piece, &why);
-    return piece.status == EXTENT_MAPPED;
+    block_set_find(&analysis->allocation.allocated, lba, lba + 1, &allocated);
+    return allocated;
 }
 
 /* The begin of a free track is copied. Not all of a large disk is looked at. */
@@ -114,12 +113,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                 .max_transfer_blocks = 1024};
     FUZZ_CHECK(analyse_run(&disk.endpoint, &params, &analysis, &err) == 0);
     while (covered < disk.endpoint.info.blocks) {
-        struct extent piece;
-        const char *why;
+        uint64_t end;
+        bool allocated;
 
-        allocation_piece(&analysis.allocation, covered, &piece, &why);
-        FUZZ_CHECK(piece.start == covered && piece.length > 0 && why);
-        covered += piece.length;
+        FUZZ_CHECK(allocation_why(&analysis.allocation, covered, &end));
+        FUZZ_CHECK(end > covered && end <= disk.endpoint.info.blocks);
+        end = block_set_find(&analysis.allocation.allocated, covered, end, &allocated);
+        FUZZ_CHECK(end > covered);
+        covered = end;
     }
     FUZZ_CHECK(covered == disk.endpoint.info.blocks);
     check_heads(&analysis, disk.endpoint.info.blocks);
