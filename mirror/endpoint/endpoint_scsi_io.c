@@ -262,6 +262,7 @@ static void note_interruption(struct scsi_endpoint *endpoint)
     if (endpoint->interruptions == endpoint->transport->interruptions)
         return;
     endpoint->interruptions = endpoint->transport->interruptions;
+    endpoint->base.counters.reconnects++;
     if (endpoint->unflushed_writes)
         endpoint->lost_writes = true;
     endpoint->reservation.renew = true;

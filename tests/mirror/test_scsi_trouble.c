@@ -262,6 +262,7 @@ static void on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again(void **
         assert_int_equal(fixture->requests[i].result, 0);
     assert_non_null(strstr(fixture->unit->log, "RC16"));
     assert_int_equal(fixture->endpoint->counters.writes, REQUESTS + 2);
+    assert_int_equal(fixture->endpoint->counters.reconnects, 1);
 }
 
 /* The connection was lost and is there again, with nothing in flight. */
@@ -283,6 +284,7 @@ static void a_lost_connection_may_have_lost_what_was_not_flushed(void **state)
     assert_int_equal(flush(fixture, &err), 0);
     interrupt(fixture);
     assert_int_equal(flush(fixture, &err), 0);
+    assert_int_equal(fixture->endpoint->counters.reconnects, 2);
 }
 
 static void who_answers_after_an_idle_interruption_is_looked_at_first(void **state)

@@ -162,6 +162,34 @@ class Gone(Targets):
         self.expect(DONE, "sync", "--resume", primary, secondary)
         self.assertEqual(rig.digest(source), rig.digest(path))
 
+    def lose_a_portal_during_copy(self, victim, *more):
+        source, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        names = [primary, secondary]
+        lines = [proxy.LongLine(rig.BUILD, self.tgtd[victim], 0) for _ in range(2)]
+        for line in lines:
+            self.addCleanup(line.close)
+        names[victim] = names[victim].replace(f"127.0.0.1:{self.tgtd[victim].port}", ",".join(
+            f"127.0.0.1:{line.port}" for line in lines))
+        # Nobody but the second portal brings the copy to its end.
+        self.environment["THINMIRROR_RECONNECT_SECONDS"] = "5"
+        with self.start("sync", "--json", "--verify", "--rate=16M", *more, *names) as run:
+            while not rig.data_grains(path):
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            lines[0].close()
+            out, err = run.communicate(timeout=60)
+        self.assertEqual(run.returncode, DONE, err)
+        self.assertIn("connected again", err)
+        self.assertEqual(rig.digest(source), rig.digest(path))
+        self.assertGreater(json.loads(out)["reconnects"], 0)
+
+    def test_a_primary_whose_portal_fails_is_reached_by_the_next_one(self):
+        self.lose_a_portal_during_copy(0)
+
+    def test_a_secondary_whose_portal_fails_is_reached_by_the_next_one(self):
+        self.lose_a_portal_during_copy(1, "--sessions=3")
+
     def test_an_interrupt_ends_the_wait_for_a_primary(self):
         self.interrupt_while_away(0)
 
