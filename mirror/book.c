@@ -135,16 +135,28 @@ static void digest_text(const struct source_map *source, char ret[static LEDGER_
         snprintf(ret, LEDGER_TABLES_BYTES, "%016" PRIx64, source->analysis.digest);
 }
 
+/* In the user's words: what source_map_choose has put together. */
+static void describe_source(const char *book_name, char *to, size_t size)
+{
+    const char *options = strchrnul(book_name, '+');
+
+    snprintf(to, size, "the source map %.*s%s%s%s", (int)(options - book_name), book_name,
+             strchr(options, 'g') ? " and --skip-gaps" : "",
+             strchr(options, 'l') ? " and --vtoc-lstar" : "",
+             strchr(options, 'k') ? " and --keep-free" : "");
+}
+
 enum exit_status book_check_source(struct book *book, const struct source_map *source)
 {
-    char text[256], tables[LEDGER_TABLES_BYTES];
+    char text[256], then[96], now[96], tables[LEDGER_TABLES_BYTES];
 
     if (!book->resumed)
         return STATUS_DONE;
     if (strcmp(book->ledger.source_map, source->book_name) != 0) {
+        describe_source(book->ledger.source_map, then, sizeof(then));
+        describe_source(source->book_name, now, sizeof(now));
         snprintf(text, sizeof(text),
-                 "the interrupted copy was begun with the source map %s, this one would use %s",
-                 book->ledger.source_map, source->book_name);
+                 "the interrupted copy was begun with %s, this one would use %s", then, now);
         return refuse(book->session, text);
     }
     digest_text(source, tables);

@@ -33,8 +33,8 @@ class Resume(rig.Case):
             time.sleep(0.005)
         return run
 
-    def interrupt(self):
-        with self.begin() as run:
+    def interrupt(self, *args):
+        with self.begin(*args) as run:
             run.send_signal(signal.SIGINT)
             out, err = run.communicate(timeout=20)
         self.assertEqual(run.returncode, INTERRUPTED, err)
@@ -99,6 +99,11 @@ class Resume(rig.Case):
         self.interrupt()
         self.refuse("--source-map=full", self.primary, self.secondary,
                     says=["source map", "lba-status", "full"])
+
+    def test_without_an_option_that_decides_what_is_left_alone_it_is_refused(self):
+        self.interrupt("--keep-free")
+        self.refuse(self.primary, self.secondary,
+                    says=["source map lba-status and --keep-free, this one would"])
 
     def test_a_damaged_ledger_is_refused(self):
         self.interrupt()
