@@ -13,6 +13,8 @@ static void probe_json(const struct endpoint_info *info)
 
     json_add_text(object, "name", info->name);
     json_add_text(object, "kind", info->kind);
+    if (info->data_by)
+        json_add_text(object, "data_by", info->data_by);
     json_add_text(object, "vendor", info->vendor);
     json_add_text(object, "product", info->product);
     json_add_text(object, "serial", info->serial);
@@ -57,6 +59,7 @@ static void probe_table(const struct endpoint_info *info)
 {
     text_row("name", info->name);
     text_row("kind", info->kind);
+    text_row("data moved by", info->data_by ? info->data_by : "");
     text_row("vendor", info->vendor);
     text_row("product", info->product);
     text_row("serial", info->serial);

@@ -22,8 +22,9 @@
 
 /* What is known after open. */
 struct endpoint_info {
-    const char *name; /* as the user gave it, without secrets */
-    const char *kind; /* "iscsi", "sg", "thin", "file" or "block" */
+    const char *name;    /* as the user gave it, without secrets */
+    const char *kind;    /* "iscsi", "sg", "thin", "file" or "block" */
+    const char *data_by; /* of a SCSI device node: "io_uring" or "SG_IO"; NULL for others */
     uint64_t blocks;
     uint32_t block_size;
     /* "naa.6...", "t10....", "serial.VENDOR.PRODUCT.NUMBER", "file.DEV.INODE.BIRTH",

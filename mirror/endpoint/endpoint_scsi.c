@@ -78,6 +78,8 @@ static int submit_transfer(struct scsi_endpoint *endpoint, struct endpoint_reque
     command->step = transfer_done;
     command->request.iov = user->iov;
     command->request.iov_count = user->iov_count;
+    command->request.medium_block_size = endpoint->unit.block_size;
+    command->request.medium_lba = user->lba;
     if (user->op == ENDPOINT_READ) {
         command->request.direction = TRANSPORT_DATA_IN;
         command->request.cdb_length = cdb_read_16(cdb, user->lba, (uint32_t)user->blocks);

@@ -325,6 +325,7 @@ int endpoint_scsi_open(const char *name, const char *kind, struct transport *tra
     endpoint->base.ops = &scsi_endpoint_ops;
     endpoint->base.info.name = endpoint->name;
     endpoint->base.info.kind = kind;
+    endpoint->base.info.data_by = transport->data_by;
     endpoint->base.info.can_reserve = true;
     endpoint->base.info.writable = flags & ENDPOINT_WRITABLE;
     endpoint->transport = transport;

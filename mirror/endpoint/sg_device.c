@@ -94,5 +94,6 @@ void sg_device_look_up(const char *sysfs, const char *path, struct sg_device *re
     snprintf(block, sizeof(block), "%s/block", device);
     if (only_entry(block, ret->disk, sizeof(ret->disk)))
         ret->max_transfer_bytes = max_transfer(sysfs, ret->disk);
+    ret->comes_back = strstr(device, "/session") || strstr(device, "/rport-");
     find_target(sysfs, device, ret->target, sizeof(ret->target));
 }

@@ -4,6 +4,7 @@
 
 /* What sysfs knows of a SCSI device node. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ struct sg_device {
     char disk[SG_DEVICE_NAME_BYTES]; /* "sda": the block device of the same unit; empty: none */
     char target[256];                /* as in struct transport; empty when not by open-iscsi */
     uint64_t max_transfer_bytes;     /* of one SG_IO; 0: not known */
+    bool comes_back; /* the kernel replaces a lost session by another one: iSCSI, Fibre Channel */
 };
 
 /* path: /dev/sdX or /dev/sgN. What is not known stays empty or 0. sysfs: "/sys". */

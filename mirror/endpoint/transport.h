@@ -31,11 +31,15 @@ struct transport_request {
     enum transport_direction direction;
     struct iovec *iov;
     int iov_count;
+    /* Not 0: READ or WRITE of whole blocks of so many bytes, from medium_lba on, as many as there
+     * are data. A transport may move them without the CDB. */
+    uint32_t medium_block_size;
+    uint64_t medium_lba;
     unsigned timeout_ms; /* 0: the transport's default of 30 s; a local LUN has none */
 
     /* Filled before done(): 0 when the target answered; otherwise -errno: -ENOTCONN or -ECONNRESET
-     * when the connection is gone, -ERESTART when it is a new one and the request is to be sent
-     * again (it may have been carried out), -ETIMEDOUT, -EIO. */
+     * when the connection is gone, -ERESTART when it is a new one, or the unit may be another one,
+     * and the request is to be sent again (it may have been carried out), -ETIMEDOUT, -EIO. */
     int result;
     uint8_t status;     /* as in SAM-5 5.3.1 */
     size_t transferred; /* bytes of data that really moved */
@@ -68,6 +72,7 @@ struct transport {
     const struct transport_ops *ops;
     unsigned in_flight;
     uint64_t max_transfer_bytes; /* of one command; 0: no limit of the transport's own */
+    const char *data_by;         /* how blocks are moved, "io_uring", when there are several ways */
     /* A lost connection is established anew for so long after the target's last answer, and the
      * requests in flight end with -ERESTART then. 0: a lost connection stays lost. The user's, who
      * has to find out what answers at the other end now. */
@@ -75,8 +80,9 @@ struct transport {
     /* Not NULL: once it is not zero, a lost connection stays lost all the same. Set by the thread
      * of the user, who may be another than the one that serves the transport. */
     _Atomic(const volatile sig_atomic_t *) stop;
-    /* How often the connection was lost by no fault of our own: the target may have been restarted
-     * meanwhile, and what it had not flushed be lost. */
+    /* How often the connection was lost by no fault of our own, or something happened to the unit
+     * that nobody was told of: the target may have been restarted meanwhile, and what it had not
+     * flushed be lost. */
     unsigned interruptions;
     /* "iqn...,L,0xN" where the way to the LUN is known: the SCSI name string form of iSCSI target
      * and logical unit number (SPC-4 7.8.6.11). Otherwise empty. */

@@ -121,6 +121,46 @@ else
 fi
 check "it is exact" same "$primary" "$volume"
 
+section "a disk of open-iscsi whose session is replaced"
+copy=/mnt/tmpfs/copy
+disk=$(iscsi_login "$iqn") || bail_out "no session"
+check_equal "it is read by io_uring and written by SG_IO" "io_uring, writes by SG_IO" \
+  "$(thinmirror probe --json "$disk" | jq -r .data_by)"
+interrupted_sync() { # NAME OPTION... PRIMARY SECONDARY
+  local name=$1
+  shift
+  begin_sync --rate=4M --overwrite "$@"
+  sleep 1
+  go_away
+  sleep 2
+  check "$name: the copy waits" kill -0 "$sync_pid"
+  check "$name: the portal comes back" come_back
+  check_end "$name: the copy goes on" 0
+}
+truncate -s 12M "$copy"
+interrupted_sync "the primary" "$disk" "$copy"
+check "the copy is exact" same "$primary" "$copy"
+dd if=/dev/urandom of="$copy" bs=1M count=12 conv=notrunc status=none
+interrupted_sync "the secondary" "$copy" "$disk"
+check "the disk is exact" same "$copy" "$volume"
+check "the volume is as it was" thinmirror sync --overwrite --progress=none "$primary" "$disk"
+iscsi_logout "$iqn"
+rm "$copy"
+
+section "a disk of this machine without room"
+local_disk=$(loop_create 6001405000000009 faults) || bail_out "no disk"
+check_equal "it is written by io_uring" "io_uring" "$(thinmirror probe --json "$local_disk" | jq -r .data_by)"
+check "the volume is emptied again" blkdiscard "$local_disk"
+dd if=/dev/zero of=/mnt/small/ballast bs=1M count=10 status=none
+begin_sync --overwrite "$primary" "$local_disk"
+check_end "the copy stops there, too" 1
+check_match "and SG_IO tells why" "7/27/07.*--resume" "$(</run/sync.err)"
+rm /mnt/small/ballast
+begin_sync --resume "$primary" "$local_disk"
+check_end "and goes on with room" 0
+check "it is exact" same "$primary" "$volume"
+loop_remove 6001405000000009
+
 section "a primary with bad blocks"
 new_disk || bail_out "no disk"
 dd if="$primary" of="$disk" bs=1M oflag=direct status=none

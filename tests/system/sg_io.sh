@@ -26,6 +26,19 @@ two_disks() {
 probe() { # FIELD NAME
   thinmirror probe --json "$2" | jq -r "$1"
 }
+moved() { # read|written DISK: sectors by the block layer, which SG_IO goes past
+  awk -v field="$([[ $1 == read ]] && echo 3 || echo 7)" '{ print $field }' "/sys/block/${2#/dev/}/stat"
+}
+begin_sync() { # OPTION... PRIMARY SECONDARY
+  thinmirror sync --json --progress=none --checkpoint=0.2 --overwrite "$@" >/run/sync.json 2>/run/sync.err &
+  sync_pid=$!
+}
+check_end() { # NAME STATUS
+  local status=0
+  wait "$sync_pid" || status=$?
+  check_equal "$1" "$2" "$status"
+  ((status == $2)) || sed 's/^/#   /' /run/sync.err
+}
 fill() { # DISK: 1 MiB at 4 MiB, 64 KiB at 20 MiB
   dd if=/dev/urandom of="$1" bs=64K count=16 seek=64 oflag=direct status=none
   dd if=/dev/urandom of="$1" bs=64K count=1 seek=320 oflag=direct status=none
@@ -43,7 +56,12 @@ check_equal "the map by /dev/sdX" "2176" \
   "$(thinmirror map --json "$a" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
 check_equal "the map by /dev/sgN" "2176" \
   "$(thinmirror map --json "$a_sg" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
+check_equal "/dev/sdX moves data by io_uring, /dev/sgN by SG_IO" "io_uring SG_IO" \
+  "$(probe .data_by "$a") $(probe .data_by "$a_sg")"
+read_before=$(moved read "$a") written_before=$(moved written "$b")
 check "sync /dev/sdX to /dev/sdY" thinmirror sync "$a" "$b"
+check_equal "what was mapped went by the block layer, and no more" "2176 2176" \
+  "$(($(moved read "$a") - read_before)) $(($(moved written "$b") - written_before))"
 check "they are the same" cmp "$a" "$b"
 check_equal "only what was mapped is mapped" "2176" \
   "$(thinmirror map --json "$b" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
@@ -53,6 +71,24 @@ check "they are the same again" cmp "$a" "$b"
 check_equal "and as thin" "2176" \
   "$(thinmirror map --json "$b" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
 check "verify" thinmirror verify "$a" "$b_sg"
+
+section "what the kernel keeps to itself"
+dd if=/dev/urandom of="$a" bs=1M count=24 oflag=direct status=none
+begin_sync --rate=8M "$a" "$b"
+sleep 1
+check "the secondary is reset under a copy" sg_reset -d "$b_sg"
+check_end "the copy goes on" 0
+check_match "and writes again what may be lost" '"rollbacks": *[1-9]' "$(</run/sync.json)"
+check "it is exact" cmp "$a" "$b"
+dd if=/dev/zero of="$b" bs=1M count=24 oflag=direct status=none
+begin_sync --rate=8M "$a" "$b"
+sleep 1
+echo 1 >/sys/bus/pseudo/drivers/scsi_debug/virtual_gb
+check_end "units that change their size under a copy end it" 1
+check_match "which is said" "its capacity has changed" "$(</run/sync.err)"
+echo 0 >/sys/bus/pseudo/drivers/scsi_debug/virtual_gb
+new_disks lbpu=1 lbpws=1 lbprz=1 unmap_granularity=8
+fill "$a"
 
 section "what is in use is refused"
 check_fails "one disk by two nodes" 3 "are the same" thinmirror sync --overwrite "$a" "$a_sg"

@@ -69,6 +69,7 @@ static void a_unit_of_open_iscsi(void **state)
     assert_string_equal(device.disk, "sdc");
     assert_string_equal(device.target, "iqn.2026-11.org.example:disk,L,0xc");
     assert_int_equal(device.max_transfer_bytes, 512 * 1024);
+    assert_true(device.comes_back);
 }
 
 static void segments_limit_a_transfer_too(void **state)
@@ -92,6 +93,18 @@ static void a_unit_of_another_adapter(void **state)
     sg_device_look_up(sysfs, "/dev/null", &device);
     assert_string_equal(device.disk, "sdc");
     assert_string_equal(device.target, "");
+    assert_false(device.comes_back);
+}
+
+static void a_unit_behind_fibre_channel(void **state)
+{
+    struct sg_device device;
+
+    (void)state;
+    make_unit("devices/pci0/host3/rport-3:0-0/target3:0:0/3:0:0:0");
+    sg_device_look_up(sysfs, "/dev/null", &device);
+    assert_string_equal(device.disk, "sdc");
+    assert_true(device.comes_back);
 }
 
 static void nothing_is_known_of_nothing(void **state)
@@ -113,9 +126,8 @@ static void nothing_is_known_of_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_unit_of_open_iscsi),
-        TEST(segments_limit_a_transfer_too),
-        TEST(a_unit_of_another_adapter),
+        TEST(a_unit_of_open_iscsi),        TEST(segments_limit_a_transfer_too),
+        TEST(a_unit_of_another_adapter),   TEST(a_unit_behind_fibre_channel),
         TEST(nothing_is_known_of_nothing),
     };
 
