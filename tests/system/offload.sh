@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# In the lab: copies that the target makes (EXTENDED COPY by sg_xcopy, ROD tokens by sg_raw), sent
+# through the kernel to volumes on XFS, where the copy shares the storage of what was copied until one
+# of them is written to, and on ext4, where the kernel copies the bytes and the holes stay holes.
+# shellcheck source=tools/lab/guest/lib.sh
+. "$LAB_REPO/tools/lab/guest/lib.sh"
+
+readonly lun_bytes=$((64 << 20)) mib=2048 # blocks of 512 bytes
+
+# Of BLOCKS at LBA, how many lie in extents that belong to more than one file or place (bit 2000h).
+shared_blocks() { # VOLUME LBA BLOCKS
+  sync -f "$1"
+  xfs_io -r -c "fiemap -v" "$1" | awk -v from="$2" -v blocks="$3" '
+    $2 ~ /^\[[0-9]+\.\.[0-9]+\]:$/ && $3 != "hole" {
+      split(substr($2, 2), ends, /[.\]]+/)
+      first = ends[1] < from ? from : ends[1]
+      last = ends[2] < from + blocks - 1 ? ends[2] : from + blocks - 1
+      if (first <= last && $NF ~ /^0x[0-9a-f]*[2367abef][0-9a-f][0-9a-f][0-9a-f]$/)
+        sum += last - first + 1
+    }
+    END { print sum + 0 }'
+}
+
+used_mib() { # PLACE: to the nearest
+  sync -f "$1"
+  df -B 1K --output=used "$1" | awk 'NR == 2 { printf "%d\n", $1 / 1024 + 0.5 }'
+}
+
+# The 8 MiB at MIB.
+sum_of() { # DISK MIB
+  dd if="$1" bs=1M skip="$2" count=8 iflag=direct status=none | md5sum
+}
+
+generic_of() { # DISK
+  echo /dev/"$(ls "/sys/block/$(basename "$1")/device/scsi_generic")"
+}
+
+# How many blocks of BLOCKS at LBA are mapped.
+mapped_blocks() { # DISK LBA BLOCKS
+  thinmirror map --json "$1" | jq "[.[] | select(.status == \"mapped\") |
+    [([.lba + .blocks, $2 + $3] | min) - ([.lba, $2] | max), 0] | max] | add // 0"
+}
+
+write_random() { # DISK MIB-AT MIB
+  dd if=/dev/urandom of="$1" bs=1M seek="$2" count="$3" oflag=direct status=none
+}
+
+# 8 MiB at LBA 0 of disk a, of which 2 MiB are a hole.
+new_disks() { # PLACE SERIAL
+  local name
+  for name in a b; do
+    thinvol create "$1/$name" $lun_bytes >/dev/null
+    backstore_create "$name$2" "thin/$1/$name;copy=lab" $lun_bytes
+  done
+  a=$(loop_create "5001405000000a0$2" "a$2") b=$(loop_create "5001405000000b0$2" "b$2")
+  [[ -b $a && -b $b ]] || bail_out "the disks do not come up"
+  sg_a=$(generic_of "$a") sg_b=$(generic_of "$b")
+  write_random "$a" 0 3 && write_random "$a" 5 3
+}
+
+# What copy engines do with tokens: the first 8 MiB of FROM become a token, which is written to TO.
+odx_copy() { # FROM TO MIB-AT
+  python3 - $(($3 * mib)) $((8 * mib)) <<'EOF'
+import struct, sys
+lba, blocks = int(sys.argv[1]), int(sys.argv[2])
+with open("/run/populate", "wb") as file:  # one range behind 16 bytes
+    file.write(struct.pack(">HBxII2xH", 30, 0, 0, 0, 16) + struct.pack(">QI4x", 0, blocks))
+with open("/run/range", "wb") as file:
+    file.write(struct.pack(">6xHQI4x", 16, lba, blocks))
+EOF
+  sg_raw --send=32 --infile=/run/populate "$1" 83 10 00 00 00 00 00 00 00 01 00 00 00 20 00 00 &&
+    sg_raw --request=550 --outfile=/run/reply "$1" 84 07 00 00 00 01 00 00 00 00 00 00 02 26 00 00 &&
+    { printf '\x02\x26' && head -c 14 /dev/zero && tail -c 512 /run/reply && cat /run/range; } \
+      >/run/write && [[ $(stat -c %s /run/write) == 552 ]] &&
+    sg_raw --send=552 --infile=/run/write "$2" 83 11 00 00 00 00 00 00 00 02 00 00 02 28 00 00
+}
+
+# What both commands promise of a copy of a's first 8 MiB.
+check_copy() { # NAME DISK MIB-AT
+  check_equal "$1: it is the same" "$(sum_of "$a" 0)" "$(sum_of "$2" "$3")"
+  check_equal "$1: the hole is a hole there, too" $((6 * mib)) \
+    "$(mapped_blocks "$2" $(($3 * mib)) $((8 * mib)))"
+}
+
+# All four ways; each but the first finds the storage shared already.
+copy_each_way() { # NAME
+  check "$1: sg_xcopy within a LUN" \
+    sg_xcopy if="$sg_a" of="$sg_a" seek=$((16 * mib)) count=$((8 * mib)) bpt=$((8 * mib))
+  check_copy "$1: sg_xcopy within a LUN" "$a" 16
+  check "$1: sg_xcopy to another LUN" \
+    sg_xcopy --on_src if="$sg_a" of="$sg_b" count=$((8 * mib)) bpt=$((8 * mib))
+  check_copy "$1: sg_xcopy to another LUN" "$b" 0
+  check "$1: a token within a LUN" odx_copy "$sg_a" "$sg_a" 32
+  check_copy "$1: a token within a LUN" "$a" 32
+  check "$1: a token at another LUN" odx_copy "$sg_a" "$sg_b" 16
+  check_copy "$1: a token at another LUN" "$b" 16
+}
+
+try_xfs() {
+  local place=/mnt/xfs before at
+  section "XFS, which shares"
+  new_disks $place 1
+  before=$(used_mib $place)
+  check_equal "nothing is shared yet" 0 "$(shared_blocks $place/a 0 $((64 * mib)))"
+  copy_each_way XFS
+  check_equal "the four copies take no storage" "$before" "$(used_mib $place)"
+  for at in 0 16 32; do
+    check_equal "all of the 6 MiB at $at MiB of the source's LUN is shared" $((6 * mib)) \
+      "$(shared_blocks $place/a $((at * mib)) $((8 * mib)))"
+  done
+  for at in 0 16; do
+    check_equal "all of the 6 MiB at $at MiB of the other LUN is shared" $((6 * mib)) \
+      "$(shared_blocks $place/b $((at * mib)) $((8 * mib)))"
+  done
+  whole=$(sum_of "$b" 0)
+  check "the source is written to" write_random "$a" 0 2
+  check "and unmapped" blkdiscard -o 6M -l 1M "$a"
+  check_equal "its copy stays as it was" "$whole" "$(sum_of "$b" 0)"
+  check_equal "the rest of the source is shared still" $((3 * mib)) \
+    "$(shared_blocks $place/a 0 $((8 * mib)))"
+  check_equal "what was written takes storage of its own" $((before + 2)) "$(used_mib $place)"
+}
+
+try_ext4() {
+  local place=/mnt/ext4 before
+  section "ext4, which does not"
+  new_disks $place 2
+  before=$(used_mib $place)
+  copy_each_way ext4
+  check_equal "nothing is shared" 0 "$(shared_blocks $place/a 0 $((64 * mib)))"
+  check_equal "the four copies take what they hold" $((before + 24)) "$(used_mib $place)"
+}
+
+mkdir -p /mnt/{xfs,ext4}
+mkfs.xfs -q -K -m reflink=1 "${LAB_DISKS% *}" && mount "${LAB_DISKS% *}" /mnt/xfs &&
+  mkfs.ext4 -q -E nodiscard,lazy_itable_init=1 "${LAB_DISKS#* }" && mount "${LAB_DISKS#* }" /mnt/ext4 ||
+  bail_out "no file systems"
+if ! { start_kernel_target && start_dbus && start_runner; }; then
+  bail_out "the target does not start"
+fi
+try_xfs
+try_ext4
+finish_checks
