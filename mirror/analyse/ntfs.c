@@ -113,43 +113,39 @@ static int note_used(struct ntfs *ntfs)
     return r == 0 ? byte_ranges_add(&ntfs->used, ntfs->mirror_start, mirror) : r;
 }
 
-/* The file table's own record says where the table is. */
-static int take_table(struct ntfs *ntfs, uint8_t *record)
+/* The file table's own record says where the table is; when it has several records, those are in
+ * the part of the table that the ones before them tell of. */
+static int take_table(struct ntfs *ntfs, struct ntfs_file *file)
 {
-    struct byte_ranges table = {0};
     struct ntfs_attribute data;
-    int r = ntfs_read_record(ntfs, NTFS_FILE_MFT, record);
+    int r = ntfs_open(ntfs, NTFS_FILE_MFT, file);
 
     if (r == 0)
-        r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "", &data);
+        r = ntfs_find_attribute(ntfs, file, NTFS_DATA, "", &data);
     if (r < 0)
         return r;
     if (r == 0)
         return region_refuse(ntfs->region, "its file table does not say where it is");
-    r = ntfs_first_places(ntfs, &data, &table);
-    if (r == 0 && (table.count == 0 || table.items[0].start != ntfs->table_start))
+    r = ntfs_places(ntfs, file, &data, &ntfs->table);
+    if (r == 0 && (ntfs->table.count == 0 || ntfs->table.items[0].start != ntfs->table_start))
         r = region_refuse(ntfs->region, "its file table is not where its boot sector says");
-    if (r < 0)
-        byte_ranges_free(&table);
-    else
-        ntfs->table = table;
     return r;
 }
 
-static int take_bitmap(struct ntfs *ntfs, uint8_t *record)
+static int take_bitmap(struct ntfs *ntfs, struct ntfs_file *file)
 {
     struct byte_ranges places = {0};
     struct ntfs_attribute data;
-    int r = ntfs_read_record(ntfs, NTFS_FILE_BITMAP, record);
+    int r = ntfs_open(ntfs, NTFS_FILE_BITMAP, file);
 
     if (r == 0)
-        r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "", &data);
+        r = ntfs_find_attribute(ntfs, file, NTFS_DATA, "", &data);
     if (r < 0)
         return r;
     if (r == 0 || data.resident ||
         min_u64(data.bytes, data.initialised_bytes) < (ntfs->clusters + 7) / 8)
         return region_refuse(ntfs->region, "its bitmap is missing or too short");
-    r = ntfs_places(ntfs, record, &data, &places);
+    r = ntfs_places(ntfs, file, &data, &places);
     if (r == 0)
         r = cluster_bitmap_claim(&(struct cluster_bitmap){.region = ntfs->region,
                                                           .places = &places,
@@ -161,19 +157,20 @@ static int take_bitmap(struct ntfs *ntfs, uint8_t *record)
 }
 
 /* Clusters that cannot be used are those of a file that has holes everywhere else. */
-static int note_bad_clusters(struct ntfs *ntfs, uint8_t *record)
+static int note_bad_clusters(struct ntfs *ntfs, struct ntfs_file *file)
 {
     struct ntfs_attribute bad;
-    int r = ntfs_read_record(ntfs, NTFS_FILE_BAD, record);
+    int r = ntfs_open(ntfs, NTFS_FILE_BAD, file);
 
     if (r == 0)
-        r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "$Bad", &bad);
+        r = ntfs_find_attribute(ntfs, file, NTFS_DATA, "$Bad", &bad);
     return r == 1 ? ntfs_note_scattered(ntfs, &bad) : r;
 }
 
 static int take_parts(struct ntfs *ntfs)
 {
     CLEANUP_FREE uint8_t *records = malloc(2 * NTFS_RECORD_BYTES_MAX);
+    CLEANUP(ntfs_close) struct ntfs_file file = {0};
     int r;
 
     if (!records)
@@ -182,12 +179,12 @@ static int take_parts(struct ntfs *ntfs)
     if (r == 0)
         r = check_mirror(ntfs, records, records + NTFS_RECORD_BYTES_MAX);
     if (r == 0)
-        r = take_table(ntfs, records);
+        r = take_table(ntfs, &file);
     if (r == 0)
         r = ntfs_check_clean(ntfs);
     if (r == 0)
-        r = note_bad_clusters(ntfs, records);
-    return r == 0 ? take_bitmap(ntfs, records) : r;
+        r = note_bad_clusters(ntfs, &file);
+    return r == 0 ? take_bitmap(ntfs, &file) : r;
 }
 
 static int analyse(struct region *region)

@@ -12,7 +12,7 @@
 #include "region.h"
 
 /* Of the first records of the master file table ($MFT), whose places are fixed. */
-enum ntfs_file {
+enum ntfs_file_number {
     NTFS_FILE_MFT = 0,
     NTFS_FILE_MIRROR = 1,
     NTFS_FILE_LOG = 2,
@@ -44,8 +44,20 @@ struct ntfs {
     struct byte_ranges used;  /* everything that was followed */
 };
 
-/* An attribute of a record; it points into the record. */
+/* A file: its record and, when its attributes do not all fit that, the list of where they are.
+ * Zero-initialise; ntfs_close gives it back, also after a failure. */
+struct ntfs_file {
+    uint64_t number;
+    uint8_t *record;
+    uint8_t *other; /* the other record in which an attribute was found last */
+    uint8_t *list;  /* NULL: all of it is in the record */
+    size_t list_bytes;
+};
+
+/* An attribute of a file; it points into the file, and is good until the next one is looked for. */
 struct ntfs_attribute {
+    uint32_t type;
+    const char *name; /* what was asked for */
     const uint8_t *header;
     size_t length;
     bool resident;
@@ -60,23 +72,41 @@ struct ntfs_attribute {
 int ntfs_undo_fixups(const struct ntfs *ntfs, uint8_t *bytes, size_t length, const char *magic,
                      const char *what);
 
-/* The record of the master file table into to, of record_bytes. Refuses when it is damaged, not in
- * use, or only a part of another one. */
+/* The record of the master file table into to, of record_bytes. Refuses when it is damaged or not
+ * in use. */
 int ntfs_read_record(struct ntfs *ntfs, uint64_t number, uint8_t *to);
 
-/* The first attribute of this type and of this name (ASCII, "" for none), of a record that
- * ntfs_read_record gave. 1: found. 0: there is none. Refuses what is out of bounds. */
-int ntfs_find_attribute(const struct ntfs *ntfs, const uint8_t *record, uint32_t type,
-                        const char *name, struct ntfs_attribute *ret);
+/* UTF-16 of so many letters at an offset in so many bytes, and a name in ASCII. */
+bool ntfs_is_name(const uint8_t *bytes, size_t length, size_t offset, size_t letters,
+                  const char *name);
 
-/* Where a nonresident attribute's bytes are, in their order, appended to ret (-ENOMEM) and noted as
- * used. Refuses what is compressed, encrypted, sparse, in several records, or out of bounds. */
-int ntfs_places(struct ntfs *ntfs, const uint8_t *record, const struct ntfs_attribute *attribute,
+/* The first attribute of this type and of this name (ASCII, "" for none) in a record that
+ * ntfs_read_record gave; with first (NULL: any) that piece of it which begins with this cluster of
+ * the attribute. 1: found. 0: there is none. Refuses what is out of bounds. */
+int ntfs_find_in_record(const struct ntfs *ntfs, const uint8_t *record, uint32_t type,
+                        const char *name, const uint64_t *first, struct ntfs_attribute *ret);
+
+/* Where the clusters of a piece of a nonresident attribute are, in their order, appended to ret
+ * (-ENOMEM) and noted as used; *clusters, so many of the attribute were there before, grows by
+ * them. Refuses what is compressed, encrypted, sparse, does not follow on, or is out of bounds. */
+int ntfs_add_piece(struct ntfs *ntfs, const struct ntfs_attribute *piece, struct byte_ranges *ret,
+                   uint64_t *clusters);
+
+/* The file of this number. Refuses when its record is damaged, not in use, or only a part of
+ * another file, or its list of attributes is damaged. -ENOMEM. */
+int ntfs_open(struct ntfs *ntfs, uint64_t number, struct ntfs_file *file);
+void ntfs_close(struct ntfs_file *file);
+
+/* The attribute of this type and of this name (ASCII, "" for none; it stays the caller's), from its
+ * begin, in whichever record of the file it is. 1: found. 0: there is none. Refuses what is out of
+ * bounds, and a list of attributes that is wrong. */
+int ntfs_find_attribute(struct ntfs *ntfs, struct ntfs_file *file, uint32_t type, const char *name,
+                        struct ntfs_attribute *ret);
+
+/* Where all of a nonresident attribute's bytes are, in their order, appended to ret, which is empty
+ * or the table's (-ENOMEM), and noted as used. Refuses as ntfs_add_piece does. */
+int ntfs_places(struct ntfs *ntfs, struct ntfs_file *file, const struct ntfs_attribute *attribute,
                 struct byte_ranges *ret);
-
-/* The same where the rest may be in other records: what this one says is the begin. */
-int ntfs_first_places(struct ntfs *ntfs, const struct ntfs_attribute *attribute,
-                      struct byte_ranges *ret);
 
 /* The same for a file that is nothing but clusters among holes, whatever its flags say; they are
  * noted as used and not told. */
@@ -87,7 +117,7 @@ int ntfs_read_places(const struct ntfs *ntfs, const struct byte_ranges *places, 
                      void *to, size_t length);
 
 /* The bytes of an attribute, wherever they are: the first length of them. -ERANGE: it has fewer. */
-int ntfs_read_attribute(struct ntfs *ntfs, const uint8_t *record,
+int ntfs_read_attribute(struct ntfs *ntfs, struct ntfs_file *file,
                         const struct ntfs_attribute *attribute, void *to, size_t length);
 
 /* 0: nothing is waiting to be written to the file system: its log is closed, the volume is not

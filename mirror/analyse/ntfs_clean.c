@@ -37,13 +37,13 @@ struct restart {
     uint32_t page_bytes;
 };
 
-static int check_volume(struct ntfs *ntfs, uint8_t *record)
+static int check_volume(struct ntfs *ntfs, struct ntfs_file *file)
 {
     struct ntfs_attribute information;
-    int r = ntfs_read_record(ntfs, NTFS_FILE_VOLUME, record);
+    int r = ntfs_open(ntfs, NTFS_FILE_VOLUME, file);
 
     if (r == 0)
-        r = ntfs_find_attribute(ntfs, record, NTFS_VOLUME_INFORMATION, "", &information);
+        r = ntfs_find_attribute(ntfs, file, NTFS_VOLUME_INFORMATION, "", &information);
     if (r < 0)
         return r;
     if (r == 0 || !information.resident || information.value_bytes < VOLUME_INFORMATION_BYTES)
@@ -134,7 +134,7 @@ static int judge_log(const struct ntfs *ntfs, const uint8_t *pages, uint64_t byt
     return 0;
 }
 
-static int check_log(struct ntfs *ntfs, uint8_t *record)
+static int check_log(struct ntfs *ntfs, struct ntfs_file *file)
 {
     CLEANUP_FREE uint8_t *pages = malloc(2 * RESTART_PAGE_BYTES_MAX);
     struct ntfs_attribute data;
@@ -143,27 +143,24 @@ static int check_log(struct ntfs *ntfs, uint8_t *record)
 
     if (!pages)
         return -ENOMEM;
-    r = ntfs_read_record(ntfs, NTFS_FILE_LOG, record);
+    r = ntfs_open(ntfs, NTFS_FILE_LOG, file);
     if (r == 0)
-        r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "", &data);
+        r = ntfs_find_attribute(ntfs, file, NTFS_DATA, "", &data);
     if (r < 0)
         return r;
     if (r == 0 || data.bytes < LOG_BYTES_MIN)
         return region_refuse(ntfs->region, "its log is missing");
     bytes = min_u64(data.bytes, 2 * RESTART_PAGE_BYTES_MAX);
-    r = ntfs_read_attribute(ntfs, record, &data, pages, bytes);
+    r = ntfs_read_attribute(ntfs, file, &data, pages, bytes);
     return r == 0 ? judge_log(ntfs, pages, bytes) : r;
 }
 
 int ntfs_check_clean(struct ntfs *ntfs)
 {
-    CLEANUP_FREE uint8_t *record = malloc(NTFS_RECORD_BYTES_MAX);
-    int r;
+    CLEANUP(ntfs_close) struct ntfs_file file = {0};
+    int r = check_volume(ntfs, &file);
 
-    if (!record)
-        return -ENOMEM;
-    r = check_volume(ntfs, record);
     if (r == 0)
-        r = check_log(ntfs, record);
+        r = check_log(ntfs, &file);
     return r == 0 ? ntfs_check_hibernation(ntfs) : r;
 }

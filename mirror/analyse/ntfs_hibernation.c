@@ -109,57 +109,57 @@ static int search_blocks(struct search *search, const struct byte_ranges *places
 }
 
 /* Which of the blocks are in use. */
-static int read_bits(struct ntfs *ntfs, const uint8_t *record, uint8_t *bits, uint64_t count)
+static int read_bits(struct ntfs *ntfs, struct ntfs_file *file, uint8_t *bits, uint64_t count)
 {
     struct ntfs_attribute bitmap;
-    int r = ntfs_find_attribute(ntfs, record, NTFS_BITMAP, "$I30", &bitmap);
+    int r = ntfs_find_attribute(ntfs, file, NTFS_BITMAP, "$I30", &bitmap);
 
     if (r < 0)
         return r;
     if (r == 1)
-        r = ntfs_read_attribute(ntfs, record, &bitmap, bits, (count + 7) / 8);
+        r = ntfs_read_attribute(ntfs, file, &bitmap, bits, (count + 7) / 8);
     else
         r = -ERANGE;
     return r == -ERANGE ? region_refuse(ntfs->region, "its root directory is damaged") : r;
 }
 
-/* The blocks of a directory that is too long for its record. They may be told in other records. */
-static int search_allocation(struct search *search, const uint8_t *record, uint32_t block_bytes)
+/* The blocks of a directory that is too long for its record. */
+static int search_allocation(struct search *search, struct ntfs_file *file, uint32_t block_bytes)
 {
     CLEANUP_FREE uint8_t *bits = NULL;
     struct byte_ranges places = {0};
     struct ntfs_attribute blocks;
     uint64_t count;
-    int r = ntfs_find_attribute(search->ntfs, record, NTFS_INDEX_ALLOCATION, "$I30", &blocks);
+    int r = ntfs_find_attribute(search->ntfs, file, NTFS_INDEX_ALLOCATION, "$I30", &blocks);
 
     if (r < 0)
         return r;
     if (r == 0)
-        return region_refuse(search->ntfs->region, "its root directory is in too many pieces");
+        return region_refuse(search->ntfs->region, "its root directory does not say where it is");
     count = blocks.bytes / block_bytes;
     if (blocks.bytes > DIRECTORY_BYTES_MAX)
         return region_refuse(search->ntfs->region, "its root directory is too long");
     bits = malloc(count / 8 + 1);
     if (!bits)
         return -ENOMEM;
-    r = read_bits(search->ntfs, record, bits, count);
+    r = read_bits(search->ntfs, file, bits, count);
     if (r == 0)
-        r = ntfs_places(search->ntfs, record, &blocks, &places);
+        r = ntfs_places(search->ntfs, file, &blocks, &places);
     if (r == 0)
         r = search_blocks(search, &places, count, block_bytes, bits);
     byte_ranges_free(&places);
     return r;
 }
 
-static int search_root(struct search *search, uint8_t *record)
+static int search_root(struct search *search, struct ntfs_file *file)
 {
     struct ntfs *ntfs = search->ntfs;
     struct ntfs_attribute root;
     uint32_t block_bytes;
-    int r = ntfs_read_record(ntfs, NTFS_FILE_ROOT, record);
+    int r = ntfs_open(ntfs, NTFS_FILE_ROOT, file);
 
     if (r == 0)
-        r = ntfs_find_attribute(ntfs, record, NTFS_INDEX_ROOT, "$I30", &root);
+        r = ntfs_find_attribute(ntfs, file, NTFS_INDEX_ROOT, "$I30", &root);
     if (r < 0)
         return r;
     if (r == 0 || !root.resident || root.value_bytes < INDEX_ROOT_HEADER + INDEX_HEADER)
@@ -171,7 +171,7 @@ static int search_root(struct search *search, uint8_t *record)
                        root.value_bytes - INDEX_ROOT_HEADER);
     if (r < 0 || search->found || !(root.value[INDEX_ROOT_HEADER + 12] & INDEX_HAS_BLOCKS))
         return r;
-    return search_allocation(search, record, block_bytes);
+    return search_allocation(search, file, block_bytes);
 }
 
 static int judge_file(struct ntfs *ntfs, const uint8_t *begin)
@@ -185,17 +185,17 @@ static int judge_file(struct ntfs *ntfs, const uint8_t *begin)
     return region_refuse(ntfs->region, "a suspended Windows holds it (hiberfil.sys)");
 }
 
-static int check_file(struct ntfs *ntfs, const uint8_t *record)
+static int check_file(struct ntfs *ntfs, struct ntfs_file *file)
 {
     uint8_t begin[HIBERNATION_BYTES];
     struct ntfs_attribute data;
-    int r = ntfs_find_attribute(ntfs, record, NTFS_DATA, "", &data);
+    int r = ntfs_find_attribute(ntfs, file, NTFS_DATA, "", &data);
 
     if (r < 0)
         return r;
     if (r == 0)
         return region_refuse(ntfs->region, "hiberfil.sys cannot be looked into");
-    r = ntfs_read_attribute(ntfs, record, &data, begin, sizeof(begin));
+    r = ntfs_read_attribute(ntfs, file, &data, begin, sizeof(begin));
     if (r == -ERANGE)
         return 0;
     return r == 0 ? judge_file(ntfs, begin) : r;
@@ -203,17 +203,12 @@ static int check_file(struct ntfs *ntfs, const uint8_t *record)
 
 int ntfs_check_hibernation(struct ntfs *ntfs)
 {
-    CLEANUP_FREE uint8_t *record = malloc(NTFS_RECORD_BYTES_MAX);
+    CLEANUP(ntfs_close) struct ntfs_file file = {0};
     struct search search = {.ntfs = ntfs};
-    int r;
+    int r = search_root(&search, &file);
 
-    if (!record)
-        return -ENOMEM;
-    r = search_root(&search, record);
     if (r < 0 || !search.found)
         return r;
-    r = ntfs_read_record(ntfs, search.record, record);
-    if (r < 0)
-        return r;
-    return check_file(ntfs, record);
+    r = ntfs_open(ntfs, search.record, &file);
+    return r == 0 ? check_file(ntfs, &file) : r;
 }

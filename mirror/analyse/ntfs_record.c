@@ -89,30 +89,40 @@ int ntfs_read_record(struct ntfs *ntfs, uint64_t number, uint8_t *to)
         r = ntfs_undo_fixups(ntfs, to, ntfs->record_bytes, "FILE", "a record of its file table");
     if (r < 0)
         return r;
-    if (!(get_le16(to + 22) & RECORD_IN_USE) || get_le64(to + 32) != 0)
+    if (!(get_le16(to + 22) & RECORD_IN_USE))
         return region_refuse(ntfs->region, "a record of its file table is not what it should be");
     return 0;
 }
 
-/* Names are UTF-16. */
-static bool has_name(const uint8_t *header, size_t length, const char *name)
+bool ntfs_is_name(const uint8_t *bytes, size_t length, size_t offset, size_t letters,
+                  const char *name)
 {
-    size_t count = header[9], offset = get_le16(header + 10);
-
-    if (count != strlen(name))
+    if (letters != strlen(name))
         return false;
-    if (count > 0 && !range_within(offset, count * 2, length))
+    if (letters > 0 && !range_within(offset, letters * 2, length))
         return false;
-    for (size_t i = 0; i < count; i++)
-        if (get_le16(header + offset + i * 2) != (uint8_t)name[i])
+    for (size_t i = 0; i < letters; i++)
+        if (get_le16(bytes + offset + i * 2) != (uint8_t)name[i])
             return false;
     return true;
+}
+
+/* Whether it is the piece of an attribute that begins with this cluster of it. */
+static bool is_piece(const uint8_t *header, size_t length, const uint64_t *first)
+{
+    if (!first)
+        return true;
+    if (header[8] == 0)
+        return *first == 0;
+    return length >= NONRESIDENT_BYTES && get_le64(header + 16) == *first;
 }
 
 static int take_attribute(const struct ntfs *ntfs, const uint8_t *header, size_t length,
                           struct ntfs_attribute *ret)
 {
-    *ret = (struct ntfs_attribute){.header = header, .length = length, .resident = header[8] == 0};
+    ret->header = header;
+    ret->length = length;
+    ret->resident = header[8] == 0;
     if (!ret->resident) {
         if (length < NONRESIDENT_BYTES)
             return region_refuse(ntfs->region, "an attribute is damaged");
@@ -129,8 +139,8 @@ static int take_attribute(const struct ntfs *ntfs, const uint8_t *header, size_t
     return 1;
 }
 
-int ntfs_find_attribute(const struct ntfs *ntfs, const uint8_t *record, uint32_t type,
-                        const char *name, struct ntfs_attribute *ret)
+int ntfs_find_in_record(const struct ntfs *ntfs, const uint8_t *record, uint32_t type,
+                        const char *name, const uint64_t *first, struct ntfs_attribute *ret)
 {
     size_t at = get_le16(record + 20), end = get_le32(record + 24);
 
@@ -145,8 +155,12 @@ int ntfs_find_attribute(const struct ntfs *ntfs, const uint8_t *record, uint32_t
         length = get_le32(header + 4);
         if (length < ATTRIBUTE_HEADER || length % 8 != 0 || !range_within(at, length, end))
             return region_refuse(ntfs->region, "an attribute is damaged");
-        if (get_le32(header) == type && has_name(header, length, name))
+        if (get_le32(header) == type &&
+            ntfs_is_name(header, length, get_le16(header + 10), header[9], name) &&
+            is_piece(header, length, first)) {
+            *ret = (struct ntfs_attribute){.type = type, .name = name};
             return take_attribute(ntfs, header, length, ret);
+        }
         at += length;
     }
     return 0;
@@ -238,56 +252,17 @@ int ntfs_note_scattered(struct ntfs *ntfs, const struct ntfs_attribute *attribut
     return r;
 }
 
-int ntfs_first_places(struct ntfs *ntfs, const struct ntfs_attribute *attribute,
-                      struct byte_ranges *ret)
+int ntfs_add_piece(struct ntfs *ntfs, const struct ntfs_attribute *piece, struct byte_ranges *ret,
+                   uint64_t *clusters)
 {
-    uint64_t clusters = 0;
     int r;
 
-    if (attribute->resident || get_le64(attribute->header + 16) != 0)
+    if (piece->resident || get_le64(piece->header + 16) != *clusters)
         return region_refuse(ntfs->region, "a list of clusters is missing");
-    if (get_le16(attribute->header + 12) & STORED_OTHERWISE)
+    if (get_le16(piece->header + 12) & STORED_OTHERWISE)
         return region_refuse(ntfs->region, "a file of its own is compressed, encrypted or sparse");
-    r = add_runs(ntfs, attribute, ret, &clusters);
-    if (r == 0 && get_le64(attribute->header + 24) + 1 != clusters)
+    r = add_runs(ntfs, piece, ret, clusters);
+    if (r == 0 && get_le64(piece->header + 24) + 1 != *clusters)
         r = region_refuse(ntfs->region, "a list of clusters is not as long as it says");
-    return r;
-}
-
-int ntfs_places(struct ntfs *ntfs, const uint8_t *record, const struct ntfs_attribute *attribute,
-                struct byte_ranges *ret)
-{
-    struct ntfs_attribute list;
-    uint64_t bytes = 0;
-    int r = ntfs_find_attribute(ntfs, record, NTFS_ATTRIBUTE_LIST, "", &list);
-
-    if (r < 0)
-        return r;
-    if (r == 1)
-        return region_refuse(ntfs->region, "a file of its own is in too many pieces");
-    r = ntfs_first_places(ntfs, attribute, ret);
-    for (size_t i = 0; i < ret->count; i++)
-        bytes += ret->items[i].length;
-    if (r == 0 && attribute->bytes > bytes)
-        r = region_refuse(ntfs->region, "a list of clusters is not as long as its file");
-    return r;
-}
-
-int ntfs_read_attribute(struct ntfs *ntfs, const uint8_t *record,
-                        const struct ntfs_attribute *attribute, void *to, size_t length)
-{
-    struct byte_ranges places = {0};
-    int r;
-
-    if (attribute->bytes < length)
-        return -ERANGE;
-    if (attribute->resident) {
-        memcpy(to, attribute->value, length);
-        return 0;
-    }
-    r = ntfs_places(ntfs, record, attribute, &places);
-    if (r == 0)
-        r = ntfs_read_places(ntfs, &places, 0, to, length);
-    byte_ranges_free(&places);
     return r;
 }

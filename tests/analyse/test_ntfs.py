@@ -11,7 +11,7 @@ from analyse_rig import DONE, MIB, Ranges, peek, poke, run
 
 SIZE = 64 * MIB
 MFT, LOG, VOLUME, ROOT, BITMAP, BAD, UPCASE = 0, 2, 3, 5, 6, 8, 10
-INFORMATION, DATA, INDEX, END = 0x70, 0x80, 0xA0, 0xFFFFFFFF
+LIST, INFORMATION, DATA, INDEX, END = 0x20, 0x70, 0x80, 0xA0, 0xFFFFFFFF
 
 
 class Volume:
@@ -56,6 +56,84 @@ class Volume:
             pieces.append((cluster * self.cluster, count * self.cluster))
             at += 1 + len(numbers)
         return pieces
+
+    def attributes(self, number):
+        """The attributes of a record, as bytes, and its sequence number."""
+        record = bytearray(peek(self.path, self.record_at(number), self.record))
+        fixups, = struct.unpack_from("<H", record, 4)
+        for i in range(self.record // 512):
+            record[i * 512 + 510:i * 512 + 512] = record[fixups + 2 + 2 * i:fixups + 4 + 2 * i]
+        at, found = struct.unpack_from("<H", record, 20)[0], []
+        while struct.unpack_from("<I", record, at)[0] != END:
+            length, = struct.unpack_from("<I", record, at + 4)
+            found.append(bytes(record[at:at + length]))
+            at += length
+        return found, struct.unpack_from("<H", record, 16)[0]
+
+    def write_record(self, number, attributes, sequence, base=0, flags=1):
+        """A record of these attributes, and its copy."""
+        count = self.record // 512 + 1
+        begin = 48 + 2 * count + 7 & ~7
+        data = b"".join(sorted(attributes, key=lambda part: part[0])) + struct.pack("<II", END, 0)
+        record = bytearray(self.record)
+        struct.pack_into("<4sHHQHHHHIIQHHI", record, 0, b"FILE", 48, count, 0, sequence, 1, begin,
+                         flags, begin + len(data), self.record, base, 99, 0, number)
+        record[begin:begin + len(data)] = data
+        for i in range(1, count):
+            record[48 + 2 * i:50 + 2 * i] = record[i * 512 - 2:i * 512]
+            record[i * 512 - 2:i * 512] = b"\7\0"
+        record[48:50] = b"\7\0"
+        for start in [self.mft] + [self.mirror] * (number < 4):
+            poke(self.path, start + number * self.record, record)
+
+    def split(self, number, pieces, others, begin=True, list_at=None, change=lambda entries: None,
+              base=None):
+        """The data of a file goes to these pieces (lists of clusters and counts), of which the
+        first is told by its own record, unless begin is false, and each other one by one of the
+        others. list_at is the cluster of the list of attributes, if it is not in the record."""
+        attributes, sequence = self.attributes(number)
+        data = next(part for part in attributes if struct.unpack_from("<IxxxxxB", part) == (DATA, 0))
+        contents = b"".join(peek(self.path, *place) for place in self.places(number))
+        base = number | sequence << 48 if base is None else base
+        kept = [part for part in attributes if part is not data]
+        entries = [struct.pack("<IHBBQQHxxxxxx", struct.unpack_from("<I", part)[0], 32, 0, 26, 0,
+                               number | sequence << 48, struct.unpack_from("<H", part, 14)[0])
+                   for part in kept if part[9] == 0]
+        first, owners = 0, [number] * begin + list(others)
+        for owner, piece in zip(owners, pieces):
+            runs, last, count = b"", 0, sum(length for _, length in piece)
+            for cluster, length in piece:
+                runs += struct.pack("<BIi", 0x44, length, cluster - last)
+                last = cluster
+                poke(self.path, cluster * self.cluster, contents[:length * self.cluster])
+                contents = contents[length * self.cluster:]
+            header = bytearray(data[:64])
+            struct.pack_into("<QQ", header, 16, first, first + count - 1)
+            struct.pack_into("<H", header, 32, 64)
+            header[40:64] = header[40:64] if first == 0 else bytes(24)
+            part = bytes(header) + runs + bytes(8 - len(runs) % 8)
+            part = part[:4] + struct.pack("<I", len(part)) + part[8:]
+            owned_by = sequence if owner == number else 5
+            entries.append(struct.pack("<IHBBQQHxxxxxx", DATA, 32, 0, 26, first,
+                                       owner | owned_by << 48,
+                                       struct.unpack_from("<H", data, 14)[0]))
+            if owner == number:
+                kept.append(part)
+            else:
+                self.write_record(owner, [part], owned_by, base)
+            first += count
+        entries.sort(key=lambda entry: entry[0])
+        change(entries)
+        self.write_record(number, kept + [self.attribute_list(b"".join(entries), list_at)], sequence)
+
+    def attribute_list(self, entries, list_at):
+        if list_at is None:
+            value = entries + bytes(-len(entries) % 8)
+            return struct.pack("<IIBBHHHIHH", LIST, 24 + len(value), 0, 0, 0, 0, 98, len(entries), 24,
+                               0) + value
+        poke(self.path, list_at * self.cluster, entries)
+        return struct.pack("<IIBBHHHQQHHIQQQBIiBxxxxxx", LIST, 80, 1, 0, 0, 0, 98, 0, 0, 64, 0, 0,
+                           self.cluster, len(entries), len(entries), 0x44, 1, list_at, 0)
 
     def bits(self):
         return b"".join(peek(self.path, *place) for place in self.places(BITMAP))
@@ -232,7 +310,7 @@ class Ntfs(analyse_rig.Case):
         for i in range(40):
             self.put(image, f"a file with quite a long name {i}", b"1")
         volume.poke_attribute(ROOT, INDEX, 0, b"\xA8")
-        self.check_all_allocated(image, "root directory is in too many pieces")
+        self.check_all_allocated(image, "root directory does not say where it is")
 
     def test_a_short_hibernation_file_is_none(self):
         image, volume = self.make()
@@ -330,6 +408,107 @@ class Ntfs(analyse_rig.Case):
         self.check(image, volume.needed(), ratio=1)
         self.put(image, "hiberfil.sys", b"hibr" + bytes(9000))
         self.check_all_allocated(image, "suspended Windows")
+
+    def scattered(self):
+        """An NTFS, and where the clusters of its bitmap are to go, each by itself."""
+        image, volume = self.make("-c", "512")
+        self.put(image, "a", random.randbytes(3_000_000))
+        count = volume.places(BITMAP)[0][1] // 512
+        bits = volume.bits()
+        free = [i for i in range(400, 120000) if not bits[i // 8] >> i % 8 & 1][::3][:count + 1]
+        volume.set_bits(free)
+        pieces = [(cluster, 1) for cluster in free]
+        return image, volume, pieces[:-1], free[-1]
+
+    def test_a_bitmap_in_several_records_is_followed(self):
+        for begin, elsewhere in ((True, False), (False, False), (True, True), (False, True)):
+            with self.subTest(begin=begin, elsewhere=elsewhere):
+                image, volume, places, last = self.scattered()
+                needed = volume.needed()
+                random.shuffle(places)
+                split = [places[:5], places[5:15], places[15:]]
+                volume.split(BITMAP, split, [16, 18, 17][:3 - begin], begin,
+                             last if elsewhere else None)
+                self.check(image, needed, ratio=1)
+                self.check_by_partclone("ntfs", image)
+                # Its clusters, and those of the list, are its own.
+                for cluster in [places[20][0]] + [last] * elsewhere:
+                    index = cluster // 8 // 512
+                    at = places[index][0] * 512 + cluster // 8 % 512
+                    before = peek(image, at, 1)
+                    poke(image, at, bytes([before[0] & ~(1 << cluster % 8)]))
+                    self.check_all_allocated(image, "calls free what it needs")
+                    poke(image, at, before)
+
+    def test_a_file_table_in_several_records_is_followed(self):
+        image, volume = self.make()
+        for i in range(60):
+            self.put(image, f"file{i}", random.randbytes(2000))
+        self.put(image, "hiberfil.sys", b"wake" + bytes(9000))
+        first, count = volume.mft // volume.cluster, volume.places(MFT)[0][1] // volume.cluster
+        volume.set_bits(range(9000, 9000 + 2 * count))
+        needed = volume.needed()
+        sound = peek(image, volume.mft, count * volume.cluster)
+        second, rest = [(9000, 4)], [(9002 + count, count - 12)]
+        # The third piece is told by a record in the second one.
+        volume.split(MFT, [[(first, 8)], second, rest], [16, 8 * volume.cluster // volume.record])
+        poke(image, 9000 * volume.cluster, peek(image, volume.mft + 8 * volume.cluster, 4096))
+        poke(image, volume.mft + 8 * volume.cluster, bytes((count - 8) * volume.cluster))
+        self.check(image, needed, ratio=1)
+        at = sound.index(b"h\0i\0b\0e\0r\0f\0i\0l\0") // volume.record * volume.record
+        self.assertGreater(at, 12 * volume.cluster)
+        poke(image, rest[0][0] * volume.cluster + at - 12 * volume.cluster, b"BAAD")
+        self.check_all_allocated(image, "damaged")
+
+    def test_a_hibernation_file_in_several_records_is_looked_into(self):
+        for begin, whole in ((b"hibr", True), (b"wake", False)):
+            for own in (True, False):
+                image, volume = self.make()
+                self.put(image, "hiberfil.sys", begin + random.randbytes(3 * 4096))
+                volume.set_bits(range(9000, 9004))
+                needed = volume.needed()
+                volume.split(64, [[(9003, 1)], [(9000, 2), (9002, 1)]], [17, 16][own:], own)
+                if whole:
+                    self.check_all_allocated(image, "suspended Windows")
+                else:
+                    self.check(image, needed, ratio=1)
+
+    def test_lists_of_attributes_that_are_wrong_are_not_believed(self):
+        def without_last(entries):
+            entries.pop()
+
+        def turned_round(entries):
+            entries.reverse()
+
+        def with_last(offset, value):
+            def change(entries):
+                entry = entries[-1]
+                entries[-1] = entry[:offset] + value + entry[offset + len(value):]
+            return change
+
+        for change, base, says in ((without_last, None, "not as long as its file"),
+                                   (turned_round, None, "not as long as its file"),
+                                   (with_last(4, b"\0\0"), None, "damaged"),
+                                   (with_last(4, b"\x21\0"), None, "damaged"),
+                                   (with_last(6, b"\1"), None, "not as long as its file"),
+                                   (with_last(8, b"\x0b"), None, "not as long as its file"),
+                                   (with_last(16, b"\x11"), None, "names one that is not there"),
+                                   (with_last(16, b"\x14"), None, "not what it should be"),
+                                   (with_last(16, b"\xff" * 6), None, "beyond the table's end"),
+                                   (with_last(22, b"\6"), None, "older than what it leads to"),
+                                   (lambda entries: None, 7 | 7 << 48, "leads to another file"),
+                                   (lambda entries: None, 0, "leads to another file"),
+                                   (lambda entries: entries.clear(), None, "missing or too short")):
+            with self.subTest(says=says):
+                image, volume, places, _ = self.scattered()
+                volume.split(BITMAP, [places[:5], places[5:10], places[10:]], [17, 18], change=change,
+                             base=base)
+                self.check_all_allocated(image, says)
+        image, volume, places, last = self.scattered()
+        volume.split(BITMAP, [places[:5], places[5:]], [17], list_at=last)
+        volume.poke_attribute(BITMAP, LIST, 48, b"\1\0\5")
+        self.check_all_allocated(image, "a list of attributes is damaged")
+        self.assertEqual(volume.attributes(17)[1], 5)
 
     def test_attributes_out_of_bounds_are_not_believed(self):
         for offset, value in ((4, b"\0\0\0\0"), (4, b"\xf8\xff\0\0"), (4, b"\x49\0\0\0")):
