@@ -73,6 +73,7 @@ struct iscsi_transport {
     int down;                   /* -errno: why the connection is down; 0: it is not */
     uint64_t next_login_ms;     /* while down */
     unsigned login_wait_ms;
+    struct errmsg told; /* why the last login failed */
 };
 
 static void link_command(struct iscsi_transport *transport, struct iscsi_command *command)
@@ -312,8 +313,13 @@ static int try_login(struct iscsi_transport *transport)
         session_login(transport->text, &transport->url, transport->credentials, transport->number,
                       atomic_load(&transport->base.stop), &transport->context, &err);
 
-    if (r < 0 && r != -EINTR)
+    /* Once is enough, however often it is tried. */
+    if (r < 0 && r != -EINTR && strcmp(err.text, transport->told.text) != 0) {
         log_warning("%s", err.text);
+        transport->told = err;
+    }
+    if (r == 0)
+        transport->told.text[0] = '\0';
     return r;
 }
 
@@ -336,12 +342,21 @@ static void replace_session(struct iscsi_transport *transport)
     complete_held(transport, r < 0 ? -ENOTCONN : -ERESTART);
 }
 
+/* Of a connection that was ended libiscsi only says that it may not reconnect. */
+static const char *why_lost(const struct iscsi_transport *transport)
+{
+    const char *why = iscsi_get_error(transport->context);
+
+    if (transport->down == -ETIMEDOUT)
+        return "no answer in time";
+    return strstr(why, "reconnect") ? "the other side has ended it" : why;
+}
+
 /* Gives the lost session up; the first login is due in a moment. */
 static void go_down(struct iscsi_transport *transport)
 {
     struct iscsi_context *context = transport->context;
-    const char *why =
-        transport->down == -ETIMEDOUT ? "no answer in time" : iscsi_get_error(context);
+    const char *why = why_lost(transport);
 
     log_warning("%s: the connection is lost (%.*s); trying to get it back for %u s",
                 transport->text, (int)strcspn(why, "\n"), why, transport->base.reconnect_ms / 1000);
