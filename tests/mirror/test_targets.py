@@ -12,6 +12,7 @@ from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, USAGE
 from targets import SIZE, Targets, tgt
 
 import proxy
+from line import Line
 
 
 class NotThin(Targets):
@@ -132,6 +133,7 @@ class Gone(Targets):
         self.assertLess(time.monotonic() - begin, 50)
         self.assertEqual(run.returncode, FAILED, err)
         self.assertIn([primary, secondary][victim], err)
+        self.assertEqual(err.count("nothing listens"), 1, "the same is told again and again")
         self.assertIn('"result": "failed"', out)
         self.assertIn('"verified": false', out)
         self.assertNotIn("done", out)
@@ -189,6 +191,37 @@ class Gone(Targets):
 
     def test_a_secondary_whose_portal_fails_is_reached_by_the_next_one(self):
         self.lose_a_portal_during_copy(1, "--sessions=3")
+
+    def lose_one_of_three_sessions(self, victim):
+        source, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        names = [primary, secondary]
+        line = Line(self.tgtd[victim].port)
+        self.addCleanup(line.close)
+        names[victim] = line.url(self.tgtd[victim])
+        self.environment["THINMIRROR_RECONNECT_SECONDS"] = "2"
+        with self.start("sync", "--rate=8M", "--checkpoint=0.2", "--sessions=3", *names) as run:
+            while not rig.data_grains(path):
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            time.sleep(0.5)
+            line.refuse()
+            line.cut(1)
+            begin = time.monotonic()
+            _, err = run.communicate(timeout=60)
+        self.assertLess(time.monotonic() - begin, 10)
+        self.assertEqual(run.returncode, FAILED, err)
+        self.assertIn("the connection is lost (the other side has ended it)", err)
+        self.assertIn(f"{names[victim]}: the connection to the target is lost", err)
+        got = self.expect(DONE, "sync", "--json", "--resume", primary, secondary).json
+        self.assertGreater(got["resumed_bytes"], 0)
+        self.assertEqual(rig.digest(source), rig.digest(path))
+
+    def test_one_session_of_the_primary_that_stays_away_ends_the_copy_resumably(self):
+        self.lose_one_of_three_sessions(0)
+
+    def test_one_session_of_the_secondary_that_stays_away_ends_the_copy_resumably(self):
+        self.lose_one_of_three_sessions(1)
 
     def test_an_interrupt_ends_the_wait_for_a_primary(self):
         self.interrupt_while_away(0)
