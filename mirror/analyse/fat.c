@@ -13,6 +13,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "format_registry.h"
+#include "partitions.h"
 
 #define BOOT_BYTES      512
 #define SECTOR_MIN      512
@@ -99,6 +100,8 @@ static int take_boot_sector(struct fat *fat)
     uint64_t sector, sectors, before;
     int r = region_read(fat->region, 0, boot, sizeof(boot));
 
+    if (r == 0)
+        r = partitions_refuse_table(fat->region, boot);
     if (r < 0)
         return r;
     sector = get_le16(boot + 11);

@@ -41,6 +41,32 @@ static bool is_used(const struct entry *entry)
     return entry->type != 0 && entry->count != 0;
 }
 
+/* Boot code and messages are seldom four entries that partitions could have. */
+static bool is_table(const uint8_t *sector, uint64_t blocks)
+{
+    bool used = false;
+
+    for (int i = 0; i < 4; i++) {
+        struct entry entry = get_entry(sector, i);
+
+        if ((entry.status & 0x7F) != 0)
+            return false;
+        if (!is_used(&entry))
+            continue;
+        if (entry.start == 0 || entry.start >= blocks)
+            return false;
+        used = true;
+    }
+    return used && sector[510] == 0x55 && sector[511] == 0xAA;
+}
+
+int partitions_refuse_table(struct region *region, const uint8_t boot[static 512])
+{
+    if (!is_table(boot, region_bytes(region) / region_block_bytes(region)))
+        return 0;
+    return region_refuse(region, "a partition table lies in its boot sector");
+}
+
 /* FAT, NTFS and exFAT end their first sector with the same two bytes. */
 static bool is_boot_sector(const uint8_t *sector)
 {

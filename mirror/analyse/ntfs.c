@@ -6,6 +6,7 @@
  */
 
 #include "ntfs.h"
+#include "partitions.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -57,6 +58,8 @@ static int take_boot_sector(struct ntfs *ntfs)
     uint64_t sector, sectors, record;
     int r = region_read(ntfs->region, 0, boot, sizeof(boot));
 
+    if (r == 0)
+        r = partitions_refuse_table(ntfs->region, boot);
     if (r < 0)
         return r;
     sector = get_le16(boot + 11);

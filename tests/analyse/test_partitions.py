@@ -139,6 +139,18 @@ class Partitions(analyse_rig.Case):
             poke(image, 0, newer.ljust(34 * SECTOR, b"\0"))
             self.check_all_allocated(image)
 
+    def test_a_table_in_the_boot_sector_of_an_older_file_system_frees_nothing(self):
+        """sfdisk leaves the rest of the first sector as it was."""
+        for make in (("mkfs.fat", "-F", "12"), ("mkfs.fat", "-F", "16"), ("mkfs.fat", "-F", "32"),
+                     ("mkntfs", "-q", "-F", "-Q"), ("mkfs.exfat",)):
+            with self.subTest(make=make):
+                image = self.image("image", 8 * MIB if "12" in make else SIZE)
+                run(*make, image)
+                self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+                run("sfdisk", "-q", "--wipe=never", "--force", image,
+                    input="label: dos\nsize=3M, type=83\n")
+                self.check_all_allocated(image)
+
     def test_without_its_protective_mbr_a_gpt_counts_for_nothing(self):
         image, _ = self.gpt("-n", "1:0:+20M", "-n", "2:0:+20M")
         poke(image, 446, bytes(66))
