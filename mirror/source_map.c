@@ -33,10 +33,15 @@ static void note_user(struct session *session)
                      name, user);
 }
 
+static struct analyse_params params_of(const struct session *session)
+{
+    return (struct analyse_params){.skip_gaps = session->options->skip_gaps,
+                                   .vtoc_lstar = session->options->vtoc_lstar};
+}
+
 static int analyse(struct session *session, struct analysis *ret)
 {
-    const struct analyse_params params = {.skip_gaps = session->options->skip_gaps,
-                                          .vtoc_lstar = session->options->vtoc_lstar};
+    const struct analyse_params params = params_of(session);
 
     return analyse_run(session->primary, &params, ret, &session->error);
 }
@@ -260,10 +265,14 @@ enum exit_status source_map_reread(struct session *session, struct block_set *re
                                    uint64_t *ret_added, bool *ret_changed)
 {
     struct analysis *before = &session->source.analysis;
-    struct analysis now;
-    int r = analyse(session, &now);
+    const struct analyse_params params = params_of(session);
+    struct analysis now = {0};
+    uint64_t digest;
+    int r = analyse_look(session->primary, &params, &digest, &session->error);
 
-    *ret_changed = r == 0 && now.digest != before->digest;
+    if (r == 0 && digest != before->read_digest)
+        r = analyse(session, &now);
+    *ret_changed = r == 0 && digest != before->read_digest && now.digest != before->digest;
     block_set_init(ret_again, session->primary->info.blocks);
     if (*ret_changed)
         r = compare_tables(before, &now, ret_again, ret_added);
@@ -272,6 +281,7 @@ enum exit_status source_map_reread(struct session *session, struct block_set *re
     if (*ret_changed && r == 0) {
         r = block_set_take(&before->allocation.allocated, &now.allocation.allocated);
         before->digest = now.digest;
+        before->read_digest = now.read_digest;
     }
     analysis_free(&now);
     if (r == -ENOMEM)

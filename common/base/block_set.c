@@ -282,6 +282,8 @@ int block_set_take(struct block_set *set, struct block_set *other)
         other->chunks[i] = NULL;
         replace_chunk(set, i, more);
     }
+    if (other->grain_shift > set->grain_shift)
+        set->grain_shift = other->grain_shift;
     block_set_free(other);
     if (r == 0)
         r = check_budget(set);

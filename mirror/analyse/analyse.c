@@ -2,6 +2,7 @@
 #include "analyse.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,21 @@ static int analyse_disk(struct analyser *analyser)
     return is_fatal(r) ? r : 0;
 }
 
+/* What is cut too finely to be remembered. */
+static void note_grain(struct analyser *analyser, uint32_t block_size)
+{
+    const struct block_set *set = &analyser->result->allocation.allocated;
+    char sentence[128];
+
+    if (set->grain_shift == 0)
+        return;
+    snprintf(sentence, sizeof(sentence),
+             "its free space is in too many pieces: where they are smallest, those below %" PRIu64
+             " KiB may count as allocated",
+             ((uint64_t)block_size << (set->grain_shift + set->unit_shift)) / 512);
+    analyser_note(analyser, sentence);
+}
+
 static int sum_up(struct analyser *analyser, struct read_trace *trace,
                   const struct endpoint_info *info)
 {
@@ -184,7 +200,28 @@ static int sum_up(struct analyser *analyser, struct read_trace *trace,
         r = claims_build_heads(&analyser->claims, &result->heads);
     if (r == 0)
         r = read_trace_build(trace, info->block_size, &result->tables);
+    note_grain(analyser, info->block_size);
+    result->read_digest = trace->digest;
     result->digest = read_trace_digest(trace, &result->allocation.allocated);
+    return r;
+}
+
+/* Reads the tables, and claims what they call free. */
+static int read_tables(struct analyser *analyser, struct endpoint *endpoint,
+                       struct read_trace *trace, struct errmsg *err)
+{
+    int r = disk_reader_create(endpoint, &analyser->reader);
+
+    if (r == 0) {
+        disk_reader_set_trace(analyser->reader, trace);
+        r = analyse_disk(analyser);
+    }
+    if (r < 0) {
+        const char *error = analyser->reader ? disk_reader_error(analyser->reader) : "";
+
+        errmsg_set(err, r, "%s", error[0] ? error : strerror(-r));
+    }
+    disk_reader_free(analyser->reader);
     return r;
 }
 
@@ -197,17 +234,7 @@ int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
 
     *ret = (struct analysis){0};
     claims_init(&analyser.claims, endpoint->info.blocks, endpoint->info.block_size);
-    r = disk_reader_create(endpoint, &analyser.reader);
-    if (r == 0) {
-        disk_reader_set_trace(analyser.reader, &trace);
-        r = analyse_disk(&analyser);
-    }
-    if (r < 0) {
-        const char *error = analyser.reader ? disk_reader_error(analyser.reader) : "";
-
-        errmsg_set(err, r, "%s", error[0] ? error : strerror(-r));
-    }
-    disk_reader_free(analyser.reader);
+    r = read_tables(&analyser, endpoint, &trace, err);
     if (r == 0) {
         r = sum_up(&analyser, &trace, &endpoint->info);
         if (r < 0)
@@ -215,6 +242,24 @@ int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
     }
     claims_free(&analyser.claims);
     read_trace_free(&trace);
+    return r;
+}
+
+int analyse_look(struct endpoint *endpoint, const struct analyse_params *params,
+                 uint64_t *ret_read_digest, struct errmsg *err)
+{
+    struct analysis result = {0};
+    struct analyser analyser = {.params = params, .result = &result};
+    struct read_trace trace = {0};
+    int r;
+
+    claims_init(&analyser.claims, endpoint->info.blocks, endpoint->info.block_size);
+    analyser.claims.forgets_free = true;
+    r = read_tables(&analyser, endpoint, &trace, err);
+    *ret_read_digest = trace.digest;
+    claims_free(&analyser.claims);
+    read_trace_free(&trace);
+    analysis_free(&result);
     return r;
 }
 

@@ -42,6 +42,7 @@ struct analysis {
     struct extent_runs heads;
     /* Of all that was read and of the allocation: another one, when the tables have changed. */
     uint64_t digest;
+    uint64_t read_digest;    /* of what was read alone */
     struct block_set tables; /* all blocks that were read */
 };
 
@@ -49,6 +50,11 @@ struct analysis {
  * failure. -errno with a sentence only when the target is gone or memory is out. */
 int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
                 struct analysis *ret, struct errmsg *err);
+
+/* The read_digest that analyse_run would come to now, without the memory that an allocation takes:
+ * as long as it is the same, so are the tables. */
+int analyse_look(struct endpoint *endpoint, const struct analyse_params *params,
+                 uint64_t *ret_read_digest, struct errmsg *err);
 
 /* Also for a zero-initialised one. */
 void analysis_free(struct analysis *analysis);

@@ -83,7 +83,7 @@ int claims_add_free(struct claims *claims, uint64_t start, uint64_t length)
     struct byte_range *last = &claims->last_free;
     int r;
 
-    if (length == 0)
+    if (length == 0 || claims->forgets_free)
         return 0;
     if (last->length > 0 && last->start + last->length == start) {
         last->length += length;

@@ -8,6 +8,7 @@
  * whatever another one claims: missing knowledge is safe by construction. Areas only say why a
  * place is what it is; a later one is drawn over an earlier one. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,7 +64,8 @@ struct claims_mark {
 struct claims {
     uint64_t blocks;
     uint32_t block_size;
-    size_t bytes_max; /* CLAIMS_BYTES, unless somebody sets another */
+    bool forgets_free; /* nobody wants to know the sum */
+    size_t bytes_max;  /* CLAIMS_BYTES, unless somebody sets another */
     /* Whole blocks that are free: of what is committed, and of each level of claims_begin. */
     struct block_set free[CLAIMS_DEPTH_MAX + 1];
     struct byte_range last_free; /* of the innermost level: not in its set yet, it may go on */

@@ -168,6 +168,7 @@ static void millions_of_free_pieces_are_exact_within_the_memory(void **state)
     claims_rollback(&claims);
     assert_int_equal(claims_build(&claims, &got), 0);
     assert_int_equal(free_blocks(&got), COUNT + 1000);
+    assert_int_equal(got.allocated.grain_shift, 0);
     allocation_free(&got);
     claims_free(&claims);
 }
@@ -187,6 +188,7 @@ static void without_memory_small_free_pieces_are_forgotten_and_the_large_ones_st
     assert_int_equal(claims_build(&claims, &got), 0);
     assert_in_range(free_blocks(&got), 1000, COUNT / 2);
     assert_in_range(got.allocated.bytes, 0, 8192);
+    assert_true(got.allocated.grain_shift > 0);
     allocation_free(&got);
     claims_free(&claims);
 }
