@@ -13,10 +13,17 @@
 #define LONGEST_BAR     40
 #define RATE_MEMORY     3.0 /* seconds */
 
-static const char *const phase_words[] = {
-    [PHASE_LOOK] = "looking", [PHASE_SYNC] = "copying", [PHASE_VERIFY] = "verifying"};
+/* A line that stays is as long as this where it goes to no terminal. */
+#define LINE_COLUMNS          120
+#define SHORTEST_LINE_COLUMNS 40
+
+static const char *const phase_words[] = {[PHASE_LOOK] = "looking",
+                                          [PHASE_PLAN] = "planning",
+                                          [PHASE_SYNC] = "copying",
+                                          [PHASE_VERIFY] = "verifying"};
 static const char *const phase_names[] = {
-    [PHASE_LOOK] = "look", [PHASE_SYNC] = "sync", [PHASE_VERIFY] = "verify"};
+    [PHASE_LOOK] = "look", [PHASE_PLAN] = "plan", [PHASE_SYNC] = "sync", [PHASE_VERIFY] = "verify"};
+static const char line_prefix[] = "thinmirror: ";
 
 void progress_init(struct progress *progress, enum progress_mode wanted)
 {
@@ -29,15 +36,24 @@ uint64_t progress_expected_bytes(const struct copy_status *status)
 {
     double rest;
 
+    if (status->phase == PHASE_PLAN)
+        return status->lun_bytes;
     if (status->scanned_bytes == 0)
         return status->lun_bytes;
     rest = (double)(status->lun_bytes - status->scanned_bytes) / (double)status->scanned_bytes;
     return status->todo_bytes + (uint64_t)((double)status->todo_bytes * rest);
 }
 
+/* Of what is expected; a plan is made when all maps have been read. */
+static uint64_t done_bytes(const struct copy_status *status)
+{
+    return status->phase == PHASE_PLAN ? status->scanned_bytes : status->done_bytes;
+}
+
 static bool is_finished(const struct copy_status *status)
 {
-    return status->scanned_bytes == status->lun_bytes && status->done_bytes == status->todo_bytes;
+    return status->scanned_bytes == status->lun_bytes &&
+           (status->phase == PHASE_PLAN || status->done_bytes == status->todo_bytes);
 }
 
 /* 0 to 1, and 1 only at the very end. */
@@ -49,7 +65,7 @@ static double share_of(const struct copy_status *status)
         return 1;
     if (expected == 0)
         return 0;
-    return fmin((double)status->done_bytes / (double)expected, 0.99);
+    return fmin((double)done_bytes(status) / (double)expected, 0.99);
 }
 
 /* A moving average, which in its first seconds is the plain average: the slow start of a copy must
@@ -61,11 +77,11 @@ static void measure_rate(struct progress *progress, const struct copy_status *st
 
     if (elapsed < 0.05)
         return;
-    now = (double)(status->done_bytes - progress->rate_bytes) / elapsed;
+    now = (double)(done_bytes(status) - progress->rate_bytes) / elapsed;
     weight = fmax(1 - exp(-elapsed / RATE_MEMORY), elapsed / status->seconds);
     progress->rate += (now - progress->rate) * weight;
     progress->rate_seconds = status->seconds;
-    progress->rate_bytes = status->done_bytes;
+    progress->rate_bytes = done_bytes(status);
 }
 
 static double seconds_left(const struct progress *progress, const struct copy_status *status)
@@ -76,7 +92,7 @@ static double seconds_left(const struct progress *progress, const struct copy_st
         return 0;
     if (progress->rate < 1 || status->scanned_bytes == 0)
         return -1;
-    return expected > status->done_bytes ? (double)(expected - status->done_bytes) / progress->rate
+    return expected > done_bytes(status) ? (double)(expected - done_bytes(status)) / progress->rate
                                          : 0;
 }
 
@@ -97,14 +113,17 @@ void progress_time(double seconds, char to[static PROGRESS_TIME_BYTES])
 /* Always nine characters, so that the line does not jump about: " 12.5 MiB". */
 static void format_size(double bytes, char to[static 32])
 {
-    static const char *const units[] = {"B  ", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     unsigned unit = 0;
 
     while (bytes >= 999.95 && unit + 1 < sizeof(units) / sizeof(units[0])) {
         bytes /= 1024;
         unit++;
     }
-    snprintf(to, 32, "%5.1f %s", bytes, units[unit]);
+    if (unit == 0)
+        snprintf(to, 32, "%7.0f B", bytes);
+    else
+        snprintf(to, 32, "%5.1f %s", bytes, units[unit]);
 }
 
 /* The text behind the bar, the longest of four that leaves room for a bar. Its length does not
@@ -118,7 +137,7 @@ static void choose_tail(const struct copy_status *status, double share, double r
                         : 0;
     int percent = (int)(share * 100);
 
-    format_size((double)status->done_bytes, done);
+    format_size((double)done_bytes(status), done);
     format_size((double)progress_expected_bytes(status), all);
     format_size(rate, speed);
     progress_time(left, time);
@@ -174,11 +193,16 @@ static size_t terminal_columns(void)
     return size.ws_col;
 }
 
-static void show_json(struct progress *progress, const struct copy_status *status, double left)
+/* Once a second, when it is asked for, and when all is done: what comes then (a flush) may last. */
+static void show_json(struct progress *progress, const struct copy_status *status, double left,
+                      bool wanted)
 {
-    if (!is_finished(status) && status->seconds - progress->printed_seconds < 1)
+    bool ended = is_finished(status) && !progress->printed_end;
+
+    if (!wanted && !ended && status->seconds - progress->printed_seconds < 1)
         return;
     progress->printed_seconds = status->seconds;
+    progress->printed_end = is_finished(status);
     fprintf(stderr,
             "{\"phase\": \"%s\", \"lun_bytes\": %" PRIu64 ", \"scanned_bytes\": %" PRIu64
             ", \"todo_bytes\": %" PRIu64 ", \"done_bytes\": %" PRIu64
@@ -190,15 +214,27 @@ static void show_json(struct progress *progress, const struct copy_status *statu
     fputs("}\n", stderr);
 }
 
+static size_t line_columns(void)
+{
+    size_t columns = isatty(STDERR_FILENO) ? terminal_columns() : LINE_COLUMNS;
+    const size_t prefix = strlen(line_prefix);
+
+    return columns < SHORTEST_LINE_COLUMNS + prefix ? SHORTEST_LINE_COLUMNS : columns - prefix;
+}
+
 /* A line of its own that stays, for whoever sent the signal. */
 static void show_line(struct progress *progress, const struct copy_status *status, double left)
 {
     char line[PROGRESS_LINE_BYTES];
 
     *progress->line_wanted = 0;
+    if (progress->mode == PROGRESS_JSON) {
+        show_json(progress, status, left, true);
+        return;
+    }
     progress_clear(progress);
-    progress_line(status, share_of(status), progress->rate, left, DEFAULT_COLUMNS, line);
-    fprintf(stderr, "thinmirror: %s\n", line);
+    progress_line(status, share_of(status), progress->rate, left, line_columns(), line);
+    fprintf(stderr, "%s%s\n", line_prefix, line);
 }
 
 void progress_show(void *opaque, const struct copy_status *status)
@@ -219,7 +255,7 @@ void progress_show(void *opaque, const struct copy_status *status)
     if (progress->mode == PROGRESS_NONE)
         return;
     if (progress->mode == PROGRESS_JSON) {
-        show_json(progress, status, left);
+        show_json(progress, status, left, false);
         return;
     }
     progress->share = fmax(progress->share, share_of(status));

@@ -22,6 +22,7 @@ struct progress {
     double rate_seconds;
     uint64_t rate_bytes;
     double printed_seconds; /* JSON */
+    bool printed_end;
     volatile sig_atomic_t
         *line_wanted; /* non-zero: print one line, whatever the mode; may be NULL */
 };

@@ -191,7 +191,7 @@ static void estimate_row(const struct report *report)
         return;
     progress_time(estimate->seconds, time);
     size_text(estimate->bytes_per_second, rate, sizeof(rate));
-    printf("%-12s %12s  ", "time", time);
+    printf("%-12s %12s  ", "time", estimate->seconds < 1 ? "under 1 s" : time);
     if (estimate->basis == ESTIMATE_RATE)
         printf("(estimated: at the %s/s of --rate, if both sides keep up with it)\n", rate);
     else
@@ -213,8 +213,9 @@ static void sync_table(const struct report *report)
         row("done before", sync->resumed_bytes, "");
     if (report->dry_run) {
         row("to copy", sync->to_copy_bytes, "");
-        row("to empty", sync->to_empty_bytes, "  (dry run: nothing was written)");
+        row("to empty", sync->to_empty_bytes, "");
         estimate_row(report);
+        puts("Dry run: nothing was written.");
         return;
     }
     row("copied", sync->written_bytes, "");

@@ -10,6 +10,7 @@
 
 enum copy_phase {
     PHASE_LOOK,   /* reading a secondary that cannot tell whether it holds data */
+    PHASE_PLAN,   /* asking what would be copied (a dry run) */
     PHASE_SYNC,   /* copying and emptying */
     PHASE_VERIFY, /* comparing */
 };

@@ -186,7 +186,7 @@ static void report(struct sync *sync, bool force)
     uint64_t written =
         sync->params->read_back ? sync->readback.read_bytes : sync->mover.written_bytes;
     const struct copy_status status = {
-        .phase = PHASE_SYNC,
+        .phase = sync->params->dry_run ? PHASE_PLAN : PHASE_SYNC,
         .lun_bytes = sync->maps.end * sync->block_size,
         .scanned_bytes = sync->maps.planned * sync->block_size,
         .todo_bytes = sync->copy_blocks * sync->block_size,

@@ -7,15 +7,19 @@ import json
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
+import time
 
 import rig
 from rig import DONE, MIB, REFUSED, THINMIRROR
 
 
-class Progress(rig.Case):
+class Terminal(rig.Case):
+    """Running it on a terminal."""
+
     def on_terminal(self, columns, *args):
         """Runs it with stderr on a terminal that is so wide. What the terminal got, and stdout."""
         master, slave = pty.openpty()
@@ -64,6 +68,8 @@ class Progress(rig.Case):
         self.assertIn("copied", out)
         return bars
 
+
+class Progress(Terminal):
     def test_a_bar_on_an_ordinary_terminal(self):
         bars = self.check_bar(100)
         self.assertRegex(bars[-1], r"100%  +4\.0 MiB of +4\.0 MiB .*/s  ETA 0:00    mapped  25%$")
@@ -103,6 +109,16 @@ class Progress(rig.Case):
         self.assertEqual(status, REFUSED)
         self.assertNotIn("[", shown)
 
+    def test_a_dry_run_plans(self):
+        primary = self.file("a", 16 * MIB, [(MIB, 4 * MIB)])
+        status, shown, out = self.on_terminal(80, "sync", "--dry-run", primary,
+                                              self.file("b", 16 * MIB))
+        self.assertEqual(status, DONE)
+        self.assertIn("planning [", shown)
+        self.assertNotIn("copying", shown)
+        self.assertRegex(out, r"to copy +4 MiB\nto empty +0 bytes\ntime +\S.*\n"
+                              r"Dry run: nothing was written\.\n$")
+
     def test_json_lines(self):
         primary = self.file("a", 16 * MIB, [(MIB, 6 * MIB)])
         result = self.expect(DONE, "sync", "--progress=json", "--rate=4M", "--verify", primary,
@@ -114,6 +130,59 @@ class Progress(rig.Case):
         for line in lines:
             self.assertEqual(line["lun_bytes"], 16 * MIB)
             self.assertLessEqual(line["done_bytes"], line["todo_bytes"])
+
+
+class Longer(Terminal):
+    """What takes seconds."""
+
+    def test_a_bar_on_a_terminal_of_80_columns(self):
+        bars = self.check_bar(80)
+        self.assertRegex(bars[-1], r"100%  .*/s  ETA 0:00    mapped  25%$")
+
+    def test_a_bar_on_a_wide_terminal_stays_together(self):
+        bars = self.check_bar(200)
+        self.assertRegex(bars[-1], r"100%  +4\.0 MiB of +4\.0 MiB .*/s  ETA 0:00    mapped  25%$")
+        self.assertLess(len(bars[-1]), 130)
+
+    def signalled(self, columns, *args):
+        """What a sync says that gets SIGUSR1; without columns its stderr is no terminal."""
+        primary = self.file("a", 16 * MIB, [(MIB, 8 * MIB)])
+        secondary = self.file("b", 16 * MIB)
+        slave = subprocess.PIPE
+        if columns:
+            master, slave = pty.openpty()
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 25, columns, 0, 0))
+        with subprocess.Popen([THINMIRROR, "sync", "--rate=4M", *args, primary, secondary],
+                              env=self.environment, stdout=subprocess.PIPE, stderr=slave) as run:
+            time.sleep(0.6)
+            run.send_signal(signal.SIGUSR1)
+            time.sleep(0.3)
+            run.send_signal(signal.SIGINT)
+            if not columns:
+                return run.communicate()[1].decode().splitlines()
+            os.close(slave)
+            shown = b""
+            try:
+                while piece := os.read(master, 65536):
+                    shown += piece
+            except OSError:  # how a terminal that nobody writes to any more ends
+                pass
+        os.close(master)
+        return shown.decode().replace("\r\n", "\n").split("\n")
+
+    def test_a_line_for_a_signal_fits_the_terminal(self):
+        for columns in (52, 80, 200):
+            line = [line for line in self.signalled(columns, "--progress=none") if line][0]
+            self.assertRegex(line, r"^thinmirror: copying \[#*\.*\] +\d+% ")
+            self.assertLess(len(line), columns)
+
+    def test_a_line_for_a_signal_has_everything_where_there_is_no_terminal(self):
+        line = self.signalled(None)[0]
+        self.assertRegex(line, r"^thinmirror: copying \[#+\.+\] .* of .*/s  ETA .* mapped +50%$")
+
+    def test_a_signal_gets_json_where_all_else_is_json(self):
+        line = json.loads(self.signalled(None, "--progress=json")[0])
+        self.assertLess(line["seconds"], 1)  # by itself it says the first at a second
 
 
 if __name__ == "__main__":

@@ -53,6 +53,37 @@ static void time_has_six_characters(void **state)
     expect_line(40, 1e300, "copying [##...]  50% 381.5 MiB/s 92d14h");
 }
 
+static void few_bytes_are_written_as_such(void **state)
+{
+    char line[PROGRESS_LINE_BYTES];
+    struct copy_status status = half;
+
+    (void)state;
+    status.done_bytes = 512;
+    progress_line(&status, 0, 0, -1, 100, line);
+    assert_string_equal(line,
+                        "copying [......................]   0%      512 B of   8.0 GiB        "
+                        "0 B/s  ETA -:--    mapped   8%");
+}
+
+/* Of a dry run the part of the LUN is told that its maps have told about. */
+static void a_plan_is_as_far_as_the_maps_are_read(void **state)
+{
+    struct copy_status status = {.phase = PHASE_PLAN,
+                                 .lun_bytes = 100 * GIB,
+                                 .scanned_bytes = 25 * GIB,
+                                 .todo_bytes = 5 * GIB,
+                                 .seconds = 10};
+    char line[PROGRESS_LINE_BYTES];
+
+    (void)state;
+    assert_int_equal(progress_expected_bytes(&status), 100 * GIB);
+    progress_line(&status, 0.25, 2.5e9, 30, 100, line);
+    assert_string_equal(line,
+                        "planning [#####................]  25%   25.0 GiB of 100.0 GiB    2.3 "
+                        "GiB/s  ETA 0:30    mapped  20%");
+}
+
 /* Nothing for a tenth of a second, then 100 MB/s: in the first seconds the rate is the average. */
 static void a_slow_start_counts_for_no_more_than_its_share(void **state)
 {
@@ -76,7 +107,7 @@ static void the_line_fits_whatever_the_numbers_are(void **state)
     (void)state;
     srandom(9);
     for (int round = 0; round < 20000; round++) {
-        struct copy_status status = {.phase = (enum copy_phase)(random() % 3)};
+        struct copy_status status = {.phase = (enum copy_phase)(random() % 4)};
         size_t columns = (size_t)random() % 200, bar_end[2];
         char line[PROGRESS_LINE_BYTES];
 
@@ -111,6 +142,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_says_less_on_a_narrower_terminal),
         cmocka_unit_test(time_has_six_characters),
+        cmocka_unit_test(few_bytes_are_written_as_such),
+        cmocka_unit_test(a_plan_is_as_far_as_the_maps_are_read),
         cmocka_unit_test(a_slow_start_counts_for_no_more_than_its_share),
         cmocka_unit_test(the_line_fits_whatever_the_numbers_are),
         cmocka_unit_test(what_is_not_scanned_is_taken_to_be_like_the_rest),
