@@ -14,6 +14,7 @@
 #include "endpoint.h"
 #include "extents.h"
 #include "job_queue.h"
+#include "pacer.h"
 
 /* How many ranges are remembered. */
 #define DIFFERENCES_KEPT 16

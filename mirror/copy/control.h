@@ -55,17 +55,6 @@ static inline uint64_t copy_rate(const struct copy_control *control)
     return control->rate_now ? *control->rate_now : control->rate_bytes;
 }
 
-/* Keeps reads of the primary at the rate: when the next one may begin. Zero-initialise. Idle time
- * is not saved up. */
-struct copy_pacer {
-    double next;
-    uint64_t rate; /* that next was reckoned with */
-};
-
-void copy_pacer_spend(struct copy_pacer *pacer, const struct copy_control *control, uint64_t bytes);
-/* Milliseconds to wait; 0: go on. */
-int copy_pacer_delay(const struct copy_pacer *pacer, const struct copy_control *control);
-
 /* Calls progress when it is due: a tenth of a second after *last, or at once when force. */
 void copy_report(const struct copy_control *control, const struct copy_status *status, int force,
                  double *last);

@@ -28,6 +28,7 @@
 #include "endpoint.h"
 #include "flight.h"
 #include "job_queue.h"
+#include "pacer.h"
 #include "span.h"
 
 struct checkpoint;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much is in flight, and the memory it is in. The clock is the test's. */
+/* How much is in flight, the memory it is in, and how fast it goes. The clock is the test's. */
 #include "sync_fixture.h"
 
 #include <string.h>
 
 #include "arena.h"
 #include "flight.h"
+#include "pacer.h"
 
 #define MIB          (1024 * 1024)
 #define LARGE_BLOCKS (64 * MIB / 512)
@@ -218,6 +219,56 @@ static void small_extents_fly_in_greater_number(void **state)
     assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
 }
 
+/* Bytes a second, where every wait is late_ms longer than it should be. */
+static double reached_rate(struct copy_pacer *pacer, const struct copy_control *control,
+                           int late_ms)
+{
+    const double begin = now;
+    uint64_t bytes = 0;
+
+    while (now < begin + 10) {
+        int delay_ms = copy_pacer_delay(pacer, control);
+
+        if (delay_ms > 0) {
+            now += (delay_ms + late_ms) / 1000.0;
+            continue;
+        }
+        copy_pacer_spend(pacer, control, MIB / 4);
+        bytes += MIB / 4;
+    }
+    return (double)bytes / (now - begin);
+}
+
+static void a_rate_is_reached_though_waits_end_late(void **state)
+{
+    struct copy_pacer pacer = {0};
+    struct copy_control control = {0};
+
+    (void)state;
+    for (uint64_t rate = MIB; rate <= UINT64_C(1024) * MIB; rate *= 4) {
+        double reached;
+
+        control.rate_bytes = rate;
+        reached = reached_rate(&pacer, &control, 3);
+        assert_true(reached >= 0.97 * (double)rate);
+        assert_true(reached <= 1.03 * (double)rate);
+    }
+}
+
+static void time_without_anything_to_do_is_not_saved_up(void **state)
+{
+    const struct copy_control control = {.rate_bytes = MIB};
+    struct copy_pacer pacer = {0};
+
+    (void)state;
+    copy_pacer_spend(&pacer, &control, MIB);
+    assert_in_range(copy_pacer_delay(&pacer, &control), 999, 1001);
+    now += 100;
+    assert_int_equal(copy_pacer_delay(&pacer, &control), 0);
+    copy_pacer_spend(&pacer, &control, MIB);
+    assert_in_range(copy_pacer_delay(&pacer, &control), 949, 952);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +282,8 @@ int main(void)
         cmocka_unit_test(an_arena_keeps_its_runs_apart),
         cmocka_unit_test(a_copy_has_as_much_in_flight_as_the_line_is_long),
         TEST(small_extents_fly_in_greater_number),
+        cmocka_unit_test(a_rate_is_reached_though_waits_end_late),
+        cmocka_unit_test(time_without_anything_to_do_is_not_saved_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
