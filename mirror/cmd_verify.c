@@ -48,7 +48,7 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
 
 /* Tables that nobody asked for say nothing about what a copy made by other means has where they
  * call the primary free, be it on a track that is. */
-static enum exit_status compare(struct session *session, struct verify_result *ret_result)
+static enum exit_status compare(struct session *session, struct report *report)
 {
     bool anyhow = session->source.analysed && !session->source.chosen;
     struct endpoint *secondary = session->secondary;
@@ -62,7 +62,8 @@ static enum exit_status compare(struct session *session, struct verify_result *r
             return STATUS_FAILED;
         }
     }
-    status = session_verify(session, session->options->allocated || anyhow, ret_result);
+    report->only_mapped = session->options->allocated || anyhow;
+    status = session_verify(session, report->only_mapped, &report->verify);
     if (session->secondary != secondary)
         endpoint_close(session->secondary);
     session->secondary = secondary;
@@ -80,7 +81,7 @@ static enum exit_status run(struct session *session, struct report *report)
         return status;
     report->source_map = session->source.name;
     report->compared = true;
-    status = compare(session, &report->verify);
+    status = compare(session, report);
     if (status != STATUS_DONE || !session->options->allocated || !session->source.analysed)
         return status;
     report->checked = true;

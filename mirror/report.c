@@ -268,6 +268,14 @@ static void verify_json(const struct report *report)
     json_print(object);
 }
 
+static const char *rest_of(const struct report *report)
+{
+    if (report->verify.compared_bytes == report->verify.lun_bytes)
+        return "";
+    return report->only_mapped ? "  (the rest is not in use on the primary, and was not looked at)"
+                               : "  (the rest is unmapped on both sides)";
+}
+
 void report_verify(const struct report *report)
 {
     if (report->session->options->json) {
@@ -277,7 +285,7 @@ void report_verify(const struct report *report)
     if (!is_verified(report))
         return;
     row("LUN", report->verify.lun_bytes, "");
-    row("compared", report->verify.compared_bytes, "  (the rest is unmapped on both sides)");
+    row("compared", report->verify.compared_bytes, rest_of(report));
     speed_row("time", report->verify.seconds, report->verify.compared_bytes);
     for (size_t i = 0; i < report->checks.count; i++)
         printf("%-12s %12s  (%s)\n", report->checks.items[i].checker,
