@@ -29,30 +29,37 @@ static bool available;
 static char directory[32], image[64], mountpoint[64], device[32];
 static int loop_fd = -1;
 
-/* A loop device over image; false when this machine has none to give. */
-static bool attach(void)
+/* A loop device over the file or device, its name in to; -1 when this machine has none to give. */
+static int attach_over(const char *lower, char to[static 32])
 {
     struct loop_config config = {.block_size = 512};
-    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), number;
+    int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC), fd = -1;
 
-    for (int attempt = 0; control >= 0 && attempt < 8 && loop_fd < 0; attempt++) {
-        number = ioctl(control, LOOP_CTL_GET_FREE);
+    for (int attempt = 0; control >= 0 && attempt < 8 && fd < 0; attempt++) {
+        int number = ioctl(control, LOOP_CTL_GET_FREE);
+
         if (number < 0)
             break;
-        snprintf(device, sizeof(device), "/dev/loop%d", number);
-        loop_fd = open(device, O_RDWR | O_CLOEXEC);
-        if (loop_fd < 0)
+        snprintf(to, 32, "/dev/loop%d", number);
+        fd = open(to, O_RDWR | O_CLOEXEC);
+        if (fd < 0)
             break;
-        config.fd = (unsigned)open(image, O_RDWR | O_CLOEXEC);
+        config.fd = (unsigned)open(lower, O_RDWR | O_CLOEXEC);
         /* Somebody else may have been faster. */
-        if (ioctl(loop_fd, LOOP_CONFIGURE, &config) < 0) {
-            close(loop_fd);
-            loop_fd = -1;
+        if (ioctl(fd, LOOP_CONFIGURE, &config) < 0) {
+            close(fd);
+            fd = -1;
         }
         close((int)config.fd);
     }
     if (control >= 0)
         close(control);
+    return fd;
+}
+
+static bool attach(void)
+{
+    loop_fd = attach_over(image, device);
     return loop_fd >= 0;
 }
 
@@ -270,6 +277,25 @@ static void a_file_under_a_loop_device_is_refused(void **state)
     open_fails(image, words);
 }
 
+/* Which a loop device does not bring about by having it open. */
+static void a_device_under_a_loop_device_is_refused(void **state)
+{
+    char upper[32], words[64];
+    int fd;
+
+    (void)state;
+    if (!available)
+        skip_because("no loop device can be had here");
+    fd = attach_over(device, upper);
+    assert_true(fd >= 0);
+    snprintf(words, sizeof(words), "in use as %s", upper);
+    open_fails(device, words);
+    endpoint_close(open_ok(0));
+    assert_int_equal(ioctl(fd, LOOP_CLR_FD, 0), 0);
+    close(fd);
+    endpoint_close(open_ok(ENDPOINT_WRITABLE));
+}
+
 static void a_mounted_device_is_refused(void **state)
 {
     char command[128], words[96];
@@ -296,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_device_number_used_again_is_another_device),
         cmocka_unit_test(a_held_device_is_refused),
         cmocka_unit_test(a_file_under_a_loop_device_is_refused),
+        cmocka_unit_test(a_device_under_a_loop_device_is_refused),
         cmocka_unit_test(a_mounted_device_is_refused),
     };
 
