@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A chunk up to this size is exact in any case. */
-#define SMALL_BYTES 128
+#include "checked.h"
+
+/* What an allocation takes besides, and its unit and least. */
+#define MEMORY_HEADER 8
+#define MEMORY_UNIT   16
+#define MEMORY_MIN    32
 /* Fewer edges are as short as they are. */
 #define REPEAT_EDGES 6
 
@@ -285,16 +289,38 @@ static int encode_edges(uint16_t *edges, unsigned count, bool first, unsigned un
     return 0;
 }
 
+/* A chunk that takes no more than this is exact whatever the grain. The first ones to be rounded
+ * are large; when that was not enough, all are, since there are very many. */
+static size_t small_bytes(unsigned grain_shift)
+{
+    return grain_shift <= 4 ? 128 : 16;
+}
+
+static int encode_coarsely(uint16_t *edges, unsigned count, bool first, unsigned units,
+                           unsigned grain_shift, struct block_chunk **ret)
+{
+    struct block_chunk form = {0};
+
+    if (grain_shift > 0 && count > 0 &&
+        choose_form(&form, edges, count, units) > small_bytes(grain_shift))
+        count = coarsen(edges, count, units, grain_shift, &first);
+    return encode_edges(edges, count, first, units, ret);
+}
+
 int block_chunk_encode(const uint64_t *words, unsigned units, unsigned grain_shift,
                        uint16_t *scratch, struct block_chunk **ret)
 {
     unsigned count = edges_of_bits(words, units, scratch);
-    bool first = words[0] & 1;
-    struct block_chunk form = {0};
 
-    if (grain_shift > 0 && count > 0 && choose_form(&form, scratch, count, units) > SMALL_BYTES)
-        count = coarsen(scratch, count, units, grain_shift, &first);
-    return encode_edges(scratch, count, first, units, ret);
+    return encode_coarsely(scratch, count, words[0] & 1, units, grain_shift, ret);
+}
+
+int block_chunk_coarsen(const struct block_chunk *chunk, unsigned units, unsigned grain_shift,
+                        uint16_t *scratch, struct block_chunk **ret)
+{
+    unsigned count = edges_of(chunk, units, scratch);
+
+    return encode_coarsely(scratch, count, chunk->first, units, grain_shift, ret);
 }
 
 void block_chunk_decode(const struct block_chunk *chunk, unsigned units, uint16_t *scratch,
@@ -369,6 +395,16 @@ size_t block_chunk_bytes(const struct block_chunk *chunk)
         return sizeof(struct block_chunk) + 3 * sizeof(uint16_t);
     return sizeof(struct block_chunk) +
            chunk->count * (chunk->form == FORM_BITMAP ? sizeof(uint64_t) : sizeof(uint16_t));
+}
+
+size_t block_chunk_memory(const struct block_chunk *chunk)
+{
+    size_t bytes = block_chunk_bytes(chunk);
+
+    if (bytes == 0)
+        return 0;
+    bytes = (size_t)align_up(bytes + MEMORY_HEADER, MEMORY_UNIT);
+    return bytes > MEMORY_MIN ? bytes : MEMORY_MIN;
 }
 
 bool block_chunk_equal(const struct block_chunk *a, const struct block_chunk *b)

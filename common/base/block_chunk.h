@@ -25,6 +25,9 @@ struct block_chunk *block_chunk_full(void);
  * free. -ENOMEM. */
 int block_chunk_encode(const uint64_t *words, unsigned units, unsigned grain_shift,
                        uint16_t *scratch, struct block_chunk **ret);
+/* The same for a chunk that is neither empty nor full. */
+int block_chunk_coarsen(const struct block_chunk *chunk, unsigned units, unsigned grain_shift,
+                        uint16_t *scratch, struct block_chunk **ret);
 /* The other way round, to BLOCK_CHUNK_WORDS words. */
 void block_chunk_decode(const struct block_chunk *chunk, unsigned units, uint16_t *scratch,
                         uint64_t *words);
@@ -36,8 +39,10 @@ unsigned block_chunk_find(const struct block_chunk *chunk, unsigned units, unsig
 /* What was not a member becomes one, and the other way round. */
 void block_chunk_invert(struct block_chunk **chunk, unsigned units);
 
-/* Of its memory; 0 when it takes none. Its bytes are its contents. */
+/* Its bytes are its contents; 0 when it has none of its own, being empty or full. */
 size_t block_chunk_bytes(const struct block_chunk *chunk);
+/* What they take of memory, with what malloc adds. */
+size_t block_chunk_memory(const struct block_chunk *chunk);
 bool block_chunk_equal(const struct block_chunk *a, const struct block_chunk *b);
 void block_chunk_free(struct block_chunk *chunk);
 

@@ -52,8 +52,10 @@ static unsigned chunk_units(const struct block_set *set, size_t chunk)
 
 static int make_room(struct block_set *set)
 {
-    if (!set->chunks)
+    if (!set->chunks) {
         set->chunks = calloc(set->chunk_count, sizeof(struct block_chunk *));
+        set->bytes = set->chunk_count * sizeof(struct block_chunk *);
+    }
     if (!set->scratch)
         set->scratch = malloc(BLOCK_CHUNK_UNITS * sizeof(*set->scratch));
     return set->chunks && set->scratch ? 0 : -ENOMEM;
@@ -61,8 +63,8 @@ static int make_room(struct block_set *set)
 
 static void replace_chunk(struct block_set *set, size_t index, struct block_chunk *chunk)
 {
-    set->bytes -= block_chunk_bytes(set->chunks[index]);
-    set->bytes += block_chunk_bytes(chunk);
+    set->bytes -= block_chunk_memory(set->chunks[index]);
+    set->bytes += block_chunk_memory(chunk);
     block_chunk_free(set->chunks[index]);
     set->chunks[index] = chunk;
 }
@@ -81,16 +83,19 @@ static int store(struct block_set *set, size_t index, const uint64_t *words)
 /* A larger grain for all pieces that are not small, until there is some room. */
 static int shrink(struct block_set *set)
 {
-    CLEANUP_FREE uint64_t *words = malloc(BLOCK_CHUNK_WORDS * sizeof(*words));
-    int r = words ? 0 : -ENOMEM;
+    int r = 0;
 
     while (r == 0 && set->bytes > set->budget_bytes / 8 * 7 && set->grain_shift < GRAIN_MAX) {
         set->grain_shift++;
         for (size_t i = 0; r == 0 && i < set->chunk_count; i++) {
+            struct block_chunk *chunk;
+
             if (block_chunk_bytes(set->chunks[i]) == 0)
                 continue;
-            block_chunk_decode(set->chunks[i], chunk_units(set, i), set->scratch, words);
-            r = store(set, i, words);
+            r = block_chunk_coarsen(set->chunks[i], chunk_units(set, i), set->grain_shift,
+                                    set->scratch, &chunk);
+            if (r == 0)
+                replace_chunk(set, i, chunk);
         }
     }
     return r;
@@ -278,7 +283,7 @@ int block_set_take(struct block_set *set, struct block_set *other)
             r = unite_bits(set, i, more, pair);
             continue;
         }
-        other->bytes -= block_chunk_bytes(more);
+        other->bytes -= block_chunk_memory(more);
         other->chunks[i] = NULL;
         replace_chunk(set, i, more);
     }

@@ -29,7 +29,7 @@ struct block_set {
     uint64_t blocks;
     uint64_t units;       /* of 1 << unit_shift blocks, the last one may reach beyond the blocks */
     unsigned unit_shift;  /* more than 0 only where the LUN has more than 2^35 blocks */
-    size_t bytes;         /* that all pieces take */
+    size_t bytes;         /* of memory, that all pieces and their table take */
     size_t budget_bytes;  /* more than that, and members are dropped; 0: there is no limit */
     unsigned grain_shift; /* dropped in grains of 1 << grain_shift units; 0: nothing was */
     struct block_chunk **chunks; /* NULL: the set is empty */
