@@ -312,7 +312,6 @@ enum exit_status command_map(const struct options *options)
     enum exit_status status = session_open(&session, options, false);
     int r = 0;
 
-    session_catch_signals();
     if (status == STATUS_DONE)
         status = choose_map(&session);
     if (status == STATUS_DONE)

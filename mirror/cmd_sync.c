@@ -313,7 +313,6 @@ enum exit_status command_sync(const struct options *options)
     struct report report = {.session = &session, .dry_run = options->dry_run};
 
     report.status = session_open(&session, options, true);
-    session_catch_signals();
     if (report.status == STATUS_DONE)
         report.status = run(&session, &book, &report);
     if (report.status != STATUS_DONE)

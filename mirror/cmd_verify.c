@@ -94,7 +94,6 @@ enum exit_status command_verify(const struct options *options)
     struct report report = {.session = &session};
 
     report.status = session_open(&session, options, false);
-    session_catch_signals();
     if (report.status == STATUS_DONE)
         report.status = run(&session, &report);
     if (report.status != STATUS_DONE)

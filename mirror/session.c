@@ -20,13 +20,23 @@
 
 static volatile sig_atomic_t stop_requested;
 static volatile sig_atomic_t line_requested;
+static volatile sig_atomic_t opening;
 
 static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
-/* The next one, whichever it is, ends the program at once. */
+/* While the LUNs are opened nothing has been done that had to be ended, and a target may take its
+ * time. Otherwise only the next one, whichever it is, ends the program at once. */
 static void request_stop(int signal_number)
 {
+    static const char text[] = "thinmirror: interrupted before anything was done\n";
+
     (void)signal_number;
+    if (opening) {
+        ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+        (void)ignored;
+        _exit(STATUS_INTERRUPTED);
+    }
     stop_requested = 1;
     for (size_t i = 0; i < sizeof(stop_signals) / sizeof(stop_signals[0]); i++) {
         struct sigaction action;
@@ -44,7 +54,7 @@ static void request_line(int signal_number)
     line_requested = 1;
 }
 
-void session_catch_signals(void)
+static void catch_signals(void)
 {
     struct sigaction show = {.sa_handler = request_line, .sa_flags = SA_RESTART};
     /* No SA_RESTART: the wait for the LUNs has to end. */
@@ -137,8 +147,8 @@ static enum exit_status open_sides(struct session *session, struct endpoint_open
     return STATUS_DONE;
 }
 
-enum exit_status session_open(struct session *session, const struct options *options,
-                              bool secondary_writable)
+static enum exit_status open_session(struct session *session, const struct options *options,
+                                     bool secondary_writable)
 {
     /* What runs for long, and unattended, doesn't fail for a target that is just restarted. */
     unsigned patience = options->command == COMMAND_SYNC || options->command == COMMAND_VERIFY
@@ -148,7 +158,6 @@ enum exit_status session_open(struct session *session, const struct options *opt
     enum exit_status status;
     int r;
 
-    *session = (struct session){.options = options, .sole_writer = -1};
     progress_init(&session->progress, options->progress);
     session->progress.line_wanted = &line_requested;
     session->notes.progress = &session->progress;
@@ -177,6 +186,19 @@ enum exit_status session_open(struct session *session, const struct options *opt
         endpoint_stop_by(session->primary, &stop_requested);
     if (session->secondary)
         endpoint_stop_by(session->secondary, &stop_requested);
+    return status;
+}
+
+enum exit_status session_open(struct session *session, const struct options *options,
+                              bool secondary_writable)
+{
+    enum exit_status status;
+
+    *session = (struct session){.options = options, .sole_writer = -1};
+    opening = 1;
+    catch_signals();
+    status = open_session(session, options, secondary_writable);
+    opening = 0;
     return status;
 }
 

@@ -29,7 +29,11 @@ struct session {
 };
 
 /* Opens the endpoints that were named, the secondary writable when asked. STATUS_DONE, or what the
- * program has to end with; session->error says why. */
+ * program has to end with; session->error says why.
+ *
+ * SIGINT, SIGTERM and SIGHUP (unless it is ignored) end the program while this is done, with
+ * STATUS_INTERRUPTED; from then on they only ask for an end, and the second one kills. SIGUSR1 asks
+ * for a line about how far it is. */
 enum exit_status session_open(struct session *session, const struct options *options,
                               bool secondary_writable);
 void session_close(struct session *session);
@@ -43,10 +47,6 @@ struct verify_result;
  * looked at. STATUS_DONE: they are equal. */
 enum exit_status session_verify(struct session *session, bool only_mapped,
                                 struct verify_result *ret_result);
-
-/* From now on SIGINT and SIGTERM only ask for an end; the second one kills. SIGUSR1 asks for a line
- * about how far it is. */
-void session_catch_signals(void);
 
 /* An error that came of a target that is away, and a signal that told not to wait for it. */
 bool session_gave_up(int error);

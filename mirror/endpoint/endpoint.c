@@ -83,6 +83,7 @@ int endpoint_open(const char *name, unsigned flags, const struct auth_table *aut
 static int open_sessions(const char *name, unsigned flags, const struct auth_table *auth,
                          unsigned sessions, struct endpoint **ret, struct errmsg *err)
 {
+    unsigned single = flags & ~(unsigned)ENDPOINT_PATIENT; /* that is for all of them at once */
     struct endpoint_opening openings[ENDPOINT_SESSIONS_MAX] = {0};
     struct endpoint *opened[ENDPOINT_SESSIONS_MAX];
     int r = 0;
@@ -93,7 +94,7 @@ static int open_sessions(const char *name, unsigned flags, const struct auth_tab
         return endpoint_open(name, flags, auth, ret, err);
     for (unsigned i = 0; i < sessions; i++)
         openings[i] =
-            (struct endpoint_opening){.name = name, .flags = flags, .auth = auth, .sessions = 1};
+            (struct endpoint_opening){.name = name, .flags = single, .auth = auth, .sessions = 1};
     endpoint_open_together(openings, sessions);
     for (unsigned i = 0; i < sessions; i++) {
         opened[i] = openings[i].endpoint;

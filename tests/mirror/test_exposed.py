@@ -6,6 +6,7 @@ nobody who reads what it says."""
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -53,6 +54,19 @@ class Signals(rig.Case):
 
     def test_sigterm_too(self):
         self.interrupt(signal.SIGTERM)
+
+    def test_while_a_target_does_not_answer_at_first(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"iscsi://127.0.0.1:{silent.getsockname()[1]}/iqn.2026-11.org.example:x/1"
+            for args in [["sync", url, self.file("b", MIB)], ["probe", url]]:
+                with self.start(*args) as run:
+                    connection, _ = silent.accept()
+                    with connection:
+                        time.sleep(0.1)
+                        run.send_signal(signal.SIGINT)
+                        _, err = run.communicate(timeout=5)
+                self.assertEqual(run.returncode, INTERRUPTED, err)
+                self.assertEqual(err, "thinmirror: interrupted before anything was done\n")
 
     def test_without_a_ledger_it_says_what_the_next_sync_needs(self):
         self.environment["XDG_STATE_HOME"] = "/proc/none"

@@ -98,6 +98,7 @@ class Gone(Targets):
         self.assertEqual(run.returncode, DONE, err)
         self.assertIn(f"{several[victim]}: nothing listens at {address}", warning)
         self.assertIn("trying again for 10 s", warning)
+        self.assertNotIn("trying again", err, "that is told once")
         self.assertEqual(rig.digest(source), rig.digest(path))
 
     def test_a_primary_that_is_restarted_when_the_copy_begins(self):
