@@ -24,9 +24,13 @@ class Line:
         while True:
             try:
                 client, _ = self.listener.accept()
-                target = socket.create_connection(("127.0.0.1", self.target_port))
             except OSError:
                 return
+            try:
+                target = socket.create_connection(("127.0.0.1", self.target_port))
+            except OSError:
+                client.close()
+                continue
             self.connections.append((client, target))
             for ends in ((client, target, True), (target, client, False)):
                 threading.Thread(target=self._carry, args=ends, daemon=True).start()
