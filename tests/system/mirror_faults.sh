@@ -27,6 +27,9 @@ check_end() { # NAME STATUS
 result() { # FIELD
   jq -r ".$1" /run/sync.json
 }
+some_is_written() { # FILE
+  (($(stat -c %b "$1") > 0))
+}
 # What Linux has cached of its files and of the disk is not what is asked.
 same() { # FILE-OR-DISK FILE-OR-DISK
   sync
@@ -64,7 +67,7 @@ check "its target" target_create "$iqn" faults
 
 section "a portal that is removed and restored"
 begin_sync --rate=4M --sessions=2 --verify "$primary" "$url"
-sleep 1
+wait_for 20 some_is_written "$volume"
 go_away
 sleep 2
 check "the copy waits" kill -0 "$sync_pid"
@@ -86,16 +89,13 @@ watch_queue() {
   mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug || return 1
   echo 'module target_core_user format "no data space" +p' >/sys/kernel/debug/dynamic_debug/control
 }
-some_is_written() {
-  (($(stat -c %b "$narrow") > 0))
-}
 queue_was_full() {
   dmesg | grep -q "no data space"
 }
 check "a target with a short queue" narrow_queue
 check "what it is short of is logged" watch_queue
 begin_sync --rate=8M --verify "$primary" "${url/$iqn/$iqn-narrow}"
-wait_for 20 some_is_written
+wait_for 20 some_is_written "$narrow"
 kill -STOP "$runner_pid"
 sleep 2
 check "the copy goes on trying" kill -0 "$sync_pid"
