@@ -28,8 +28,17 @@
 /* Read at a time: a whole number of entries of 12, 16 and 32 bits. */
 #define CHUNK_BYTES (3 * 256 * 1024)
 
+/* Of an entry of a directory. */
+#define NAME_END        0x00
+#define NAME_DELETED    0xE5
+#define ATTRIBUTE_LABEL 0x08 /* also of a piece of a long name */
+#define ATTRIBUTE_DIR   0x10
+
 struct fat {
     struct region *region;
+    uint8_t media; /* also the lowest byte of a table */
+    uint64_t root; /* where the root directory begins, and what of it is looked at */
+    uint64_t root_bytes;
     uint64_t table;       /* where the first table begins */
     uint64_t table_bytes; /* of one */
     unsigned tables;
@@ -60,6 +69,11 @@ static int probe(struct region *region)
            (memcmp(boot + 54, "FAT", 3) == 0 || memcmp(boot + 82, "FAT32", 5) == 0);
 }
 
+static uint64_t place_of(const struct fat *fat, uint64_t cluster)
+{
+    return fat->data + (cluster - FIRST_CLUSTER) * fat->cluster_bytes;
+}
+
 static int check_fat32(struct fat *fat, const uint8_t *boot)
 {
     if (get_le16(boot + 40) & 0x80)
@@ -68,9 +82,9 @@ static int check_fat32(struct fat *fat, const uint8_t *boot)
         return region_refuse(fat->region, "its version is not known here");
     if (get_le32(boot + 44) < FIRST_CLUSTER || get_le32(boot + 44) - FIRST_CLUSTER >= fat->clusters)
         return region_refuse(fat->region, "its root directory is beyond its end");
-    return region_keep(fat->region,
-                       fat->data + (get_le32(boot + 44) - FIRST_CLUSTER) * fat->cluster_bytes,
-                       fat->cluster_bytes);
+    fat->root = place_of(fat, get_le32(boot + 44));
+    fat->root_bytes = fat->cluster_bytes;
+    return region_keep(fat->region, fat->root, fat->root_bytes);
 }
 
 static unsigned entry_bits(const uint8_t *boot, uint64_t clusters)
@@ -106,6 +120,7 @@ static int take_boot_sector(struct fat *fat)
         return r;
     sector = get_le16(boot + 11);
     sectors = get_le16(boot + 19) ? get_le16(boot + 19) : get_le32(boot + 32);
+    fat->media = boot[21];
     fat->tables = boot[16];
     fat->table = get_le16(boot + 14) * sector;
     fat->table_bytes = sector * (get_le16(boot + 22) ? get_le16(boot + 22) : get_le32(boot + 36));
@@ -116,6 +131,8 @@ static int take_boot_sector(struct fat *fat)
     if (sectors * sector > region_bytes(fat->region))
         return region_refuse(fat->region, "it is larger than the place it lies in");
     fat->data = before;
+    fat->root_bytes = (uint64_t)get_le16(boot + 17) * DIRECTORY_BYTES;
+    fat->root = before - align_up(fat->root_bytes, sector);
     fat->cluster_bytes = boot[13] * sector;
     fat->clusters = (sectors * sector - before) / fat->cluster_bytes;
     fat->bits = entry_bits(boot, fat->clusters);
@@ -136,6 +153,17 @@ static uint32_t entry_of(const struct fat *fat, const uint8_t *chunk, uint64_t n
     return number % 2 ? get_le16(at) >> 4 : get_le16(at) & 0x0FFF;
 }
 
+/* The first entry of a table is the media type with all other bits set: where something else
+ * stands, this is no table, or no longer. */
+static int check_first_entry(const struct fat *fat, uint32_t entry)
+{
+    uint32_t all = fat->bits == 32 ? 0x0FFFFFFF : (1U << fat->bits) - 1;
+
+    if (entry != (all & ~UINT32_C(0xFF)) + fat->media)
+        return region_refuse(fat->region, "its table does not begin as one");
+    return 0;
+}
+
 /* The second entry of the table has two bits that are set while nothing is wrong. */
 static int check_second_entry(const struct fat *fat, uint32_t entry)
 {
@@ -153,8 +181,7 @@ static int claim_run(struct fat *fat)
     fat->free_count = 0;
     if (count == 0)
         return 0;
-    return region_claim_free(fat->region,
-                             fat->data + (fat->free_from - FIRST_CLUSTER) * fat->cluster_bytes,
+    return region_claim_free(fat->region, place_of(fat, fat->free_from),
                              count * fat->cluster_bytes);
 }
 
@@ -227,8 +254,8 @@ static int take_chunk(struct fat *fat, uint64_t first, uint64_t count)
 
         if (first + i >= FIRST_CLUSTER)
             r = take_entry(fat, first + i, entry);
-        else if (first + i == 1)
-            r = check_second_entry(fat, entry);
+        else
+            r = first + i == 0 ? check_first_entry(fat, entry) : check_second_entry(fat, entry);
     }
     return r;
 }
@@ -258,6 +285,86 @@ static int take_tables(struct fat *fat)
     return r == 0 ? claim_run(fat) : r;
 }
 
+/* The first cluster of a file or directory of the root directory: 0 when it has none. */
+static uint32_t first_cluster(const struct fat *fat, const uint8_t *entry)
+{
+    bool is_directory = entry[11] & ATTRIBUTE_DIR;
+
+    if (entry[0] == NAME_DELETED || entry[11] & ATTRIBUTE_LABEL)
+        return 0;
+    if (!is_directory && get_le32(entry + 28) == 0)
+        return 0;
+    return get_le16(entry + 26) | (fat->bits == 32 ? (uint32_t)get_le16(entry + 20) << 16 : 0);
+}
+
+/* A file must not begin in a free cluster. Directories are added to the list. */
+static int check_root_entry(struct fat *fat, const uint8_t *entry, struct byte_ranges *directories)
+{
+    uint32_t cluster = first_cluster(fat, entry);
+
+    if (cluster == 0)
+        return 0;
+    if (cluster < FIRST_CLUSTER || cluster - FIRST_CLUSTER >= fat->clusters)
+        return region_refuse(fat->region, "its root directory leads beyond its end");
+    if (is_marked(fat, cluster))
+        return region_refuse(fat->region, "its root directory leads to a free cluster");
+    if (!(entry[11] & ATTRIBUTE_DIR))
+        return 0;
+    return byte_ranges_add(directories, place_of(fat, cluster), DIRECTORY_BYTES);
+}
+
+/* The root directory, as much of it as lies in one piece. */
+static int take_root(struct fat *fat, struct byte_ranges *directories)
+{
+    for (uint64_t at = 0; at < fat->root_bytes; at += CHUNK_BYTES) {
+        size_t bytes = (size_t)min_u64(CHUNK_BYTES, fat->root_bytes - at);
+        int r = region_read(fat->region, fat->root + at, fat->chunk, bytes);
+
+        for (size_t i = 0; r == 0 && i < bytes; i += DIRECTORY_BYTES) {
+            if (fat->chunk[i] == NAME_END)
+                return 0;
+            r = check_root_entry(fat, fat->chunk + i, directories);
+        }
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* A directory begins with an entry for itself. Where it does not, clusters are not where the boot
+ * sector, which has no checksum, makes them be. */
+static int check_directories(const struct fat *fat, const struct byte_ranges *directories)
+{
+    static const char self[] = ".          ";
+    int r = region_plan(fat->region, directories->items, directories->count);
+
+    for (size_t i = 0; r == 0 && i < directories->count; i++) {
+        uint8_t name[sizeof(self) - 1];
+
+        r = region_read(fat->region, directories->items[i].start, name, sizeof(name));
+        if (r == 0 && memcmp(name, self, sizeof(name)) != 0)
+            r = region_refuse(fat->region, "a directory is not where it should be");
+    }
+    return r;
+}
+
+/* What the tables can't tell of themselves. */
+static int check_root(struct fat *fat)
+{
+    struct byte_ranges directories = {0};
+    int r = 0;
+
+    if (fat->bits == 32 &&
+        is_marked(fat, (fat->root - fat->data) / fat->cluster_bytes + FIRST_CLUSTER))
+        r = region_refuse(fat->region, "its root directory is free by its tables");
+    if (r == 0)
+        r = take_root(fat, &directories);
+    if (r == 0)
+        r = check_directories(fat, &directories);
+    byte_ranges_free(&directories);
+    return r;
+}
+
 static int analyse(struct region *region)
 {
     CLEANUP_FREE uint8_t *chunk = calloc(2, CHUNK_BYTES + 1);
@@ -274,6 +381,8 @@ static int analyse(struct region *region)
     if (!fat.marks)
         return -ENOMEM;
     r = take_tables(&fat);
+    if (r == 0)
+        r = check_root(&fat);
     free(fat.marks);
     return r;
 }

@@ -148,6 +148,44 @@ class Fat(analyse_rig.Case):
                 poke(image, table + 3101 * width, (3100).to_bytes(width, "little"))
             self.check(image, self.needed(image, bits), ratio=1)
 
+    def test_a_table_that_does_not_begin_as_one_is_allocated_whole(self):
+        for bits in SIZES:
+            image = self.fill(self.make(bits, "-f", 1))
+            poke(image, self.table(image), bytes(512))
+            self.check_all_allocated(image, "does not begin as one")
+
+    def test_a_root_directory_that_leads_to_a_free_cluster_is_allocated_whole(self):
+        for bits, width in ((16, 2), (32, 4)):
+            with self.subTest(bits=bits):
+                image = self.fill(self.make(bits))
+                entry = self.root_entry(image, b"FOLDER ")
+                for table in self.tables(image):
+                    poke(image, table + width * struct.unpack_from("<H", entry, 26)[0],
+                         bytes(width))
+                self.check_all_allocated(image, "root directory leads to a free cluster")
+
+    def test_a_root_directory_that_is_free_is_allocated_whole(self):
+        image = self.make(32)
+        for table in self.tables(image):
+            poke(image, table + 2 * 4, bytes(4))
+        self.check_all_allocated(image, "root directory is free")
+
+    def test_clusters_that_are_elsewhere_than_the_boot_sector_says_free_nothing(self):
+        for entries in (528, 496):
+            with self.subTest(entries=entries):
+                image = self.fill(self.make(16))
+                self.assertEqual(struct.unpack("<H", peek(image, 17, 2)), (512,))
+                poke(image, 17, struct.pack("<H", entries))
+                self.check_all_allocated(image, "a directory is not where it should be")
+
+    def root_entry(self, image, name):
+        """Of a root directory that lies behind the tables, as in all images here."""
+        first, second = self.tables(image)
+        root = 2 * second - first
+        entries = peek(image, root, 512 * 32)
+        return next(entries[i:i + 32] for i in range(0, len(entries), 32)
+                    if entries[i:].startswith(name))
+
     def test_a_boot_sector_that_makes_no_sense_is_allocated_whole(self):
         damage = [(32, 32, b"\xff\xff\xff\x7f"), (32, 36, b"\1\0\0\0"), (32, 40, b"\x80\0"),
                   (32, 42, b"\1"), (32, 44, b"\xff\xff\xff\x0f"), (16, 22, b"\1\0"),
