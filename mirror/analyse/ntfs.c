@@ -24,7 +24,12 @@
 #define SECTOR_MAX        4096
 #define CLUSTER_BYTES_MAX (UINT64_C(2) << 20)
 #define RECORD_BYTES_MIN  512
-#define MIRROR_RECORDS    4
+/* Of the file table, how much is looked at for files, how much of it at once (a multiple of any
+ * record), and how many runs of clusters are noted. */
+#define FILES_BYTES    (16U << 20)
+#define FILES_CHUNK    ((size_t)256 * 1024)
+#define FILES_RUNS     65536
+#define MIRROR_RECORDS 4
 
 static int probe(struct region *region)
 {
@@ -170,6 +175,46 @@ static int note_bad_clusters(struct ntfs *ntfs, struct ntfs_file *file)
     return r == 1 ? ntfs_note_scattered(ntfs, &bad) : r;
 }
 
+/* So much of the file table as is to be looked at, as places in it. */
+static int plan_files(const struct ntfs *ntfs, uint64_t *ret_bytes)
+{
+    struct byte_ranges ranges = {0};
+    uint64_t bytes = 0;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < ntfs->table.count && bytes < FILES_BYTES; i++) {
+        uint64_t now = min_u64(ntfs->table.items[i].length, FILES_BYTES - bytes);
+
+        r = byte_ranges_add(&ranges, ntfs->table.items[i].start, now);
+        bytes += now;
+    }
+    if (r == 0)
+        r = region_plan(ntfs->region, ranges.items, ranges.count);
+    byte_ranges_free(&ranges);
+    *ret_bytes = bytes / ntfs->record_bytes * ntfs->record_bytes;
+    return r;
+}
+
+/* The bitmap has no checksum and no copy. That a part of it was lost, or is from another time, is
+ * seen by files whose clusters it calls free: those of the first files are noted. To go through all
+ * of them would take longer than what is free saves. */
+static int note_files(struct ntfs *ntfs)
+{
+    CLEANUP_FREE uint8_t *chunk = malloc(FILES_CHUNK);
+    uint64_t bytes = 0;
+    int r = chunk ? plan_files(ntfs, &bytes) : -ENOMEM;
+
+    for (uint64_t at = 0; r == 0 && at < bytes; at += FILES_CHUNK) {
+        size_t now = (size_t)min_u64(FILES_CHUNK, bytes - at);
+
+        r = ntfs_read_places(ntfs, &ntfs->table, at, chunk, now);
+        for (size_t i = 0; r == 0 && i < now && ntfs->used.count < FILES_RUNS;
+             i += ntfs->record_bytes)
+            r = ntfs_note_record(ntfs, chunk + i);
+    }
+    return r;
+}
+
 static int take_parts(struct ntfs *ntfs)
 {
     CLEANUP_FREE uint8_t *records = malloc(2 * NTFS_RECORD_BYTES_MAX);
@@ -187,6 +232,8 @@ static int take_parts(struct ntfs *ntfs)
         r = ntfs_check_clean(ntfs);
     if (r == 0)
         r = note_bad_clusters(ntfs, &file);
+    if (r == 0)
+        r = note_files(ntfs);
     return r == 0 ? take_bitmap(ntfs, &file) : r;
 }
 

@@ -116,6 +116,10 @@ int ntfs_note_scattered(struct ntfs *ntfs, const struct ntfs_attribute *attribut
 int ntfs_read_places(const struct ntfs *ntfs, const struct byte_ranges *places, uint64_t offset,
                      void *to, size_t length);
 
+/* Notes as used all clusters that a record of the file table tells of, as it is on disk; it is
+ * changed. One that is not in use tells of none. Refuses a damaged one. */
+int ntfs_note_record(struct ntfs *ntfs, uint8_t *record);
+
 /* The bytes of an attribute, wherever they are: the first length of them. -ERANGE: it has fewer. */
 int ntfs_read_attribute(struct ntfs *ntfs, struct ntfs_file *file,
                         const struct ntfs_attribute *attribute, void *to, size_t length);

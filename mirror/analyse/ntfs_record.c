@@ -139,31 +139,45 @@ static int take_attribute(const struct ntfs *ntfs, const uint8_t *header, size_t
     return 1;
 }
 
+/* The attribute at *at of a record, and on to the next one. 1: here it is. 0: that was all. */
+static int next_attribute(const struct ntfs *ntfs, const uint8_t *record, size_t *at,
+                          const uint8_t **ret_header, size_t *ret_length)
+{
+    size_t end = get_le32(record + 24);
+
+    if (*at == 0)
+        *at = get_le16(record + 20);
+    if (*at < RECORD_HEADER || end > ntfs->record_bytes)
+        return region_refuse(ntfs->region, "a record of its file table is damaged");
+    if (!range_within(*at, 4, end) || get_le32(record + *at) == ATTRIBUTES_END)
+        return 0;
+    if (!range_within(*at, ATTRIBUTE_HEADER, end))
+        return region_refuse(ntfs->region, "an attribute is damaged");
+    *ret_header = record + *at;
+    *ret_length = get_le32(*ret_header + 4);
+    if (*ret_length < ATTRIBUTE_HEADER || *ret_length % 8 != 0 ||
+        !range_within(*at, *ret_length, end))
+        return region_refuse(ntfs->region, "an attribute is damaged");
+    *at += *ret_length;
+    return 1;
+}
+
 int ntfs_find_in_record(const struct ntfs *ntfs, const uint8_t *record, uint32_t type,
                         const char *name, const uint64_t *first, struct ntfs_attribute *ret)
 {
-    size_t at = get_le16(record + 20), end = get_le32(record + 24);
+    const uint8_t *header;
+    size_t at = 0, length;
+    int r;
 
-    if (at < RECORD_HEADER || end > ntfs->record_bytes)
-        return region_refuse(ntfs->region, "a record of its file table is damaged");
-    while (range_within(at, 4, end) && get_le32(record + at) != ATTRIBUTES_END) {
-        const uint8_t *header = record + at;
-        size_t length;
-
-        if (!range_within(at, ATTRIBUTE_HEADER, end))
-            return region_refuse(ntfs->region, "an attribute is damaged");
-        length = get_le32(header + 4);
-        if (length < ATTRIBUTE_HEADER || length % 8 != 0 || !range_within(at, length, end))
-            return region_refuse(ntfs->region, "an attribute is damaged");
+    while ((r = next_attribute(ntfs, record, &at, &header, &length)) > 0) {
         if (get_le32(header) == type &&
             ntfs_is_name(header, length, get_le16(header + 10), header[9], name) &&
             is_piece(header, length, first)) {
             *ret = (struct ntfs_attribute){.type = type, .name = name};
             return take_attribute(ntfs, header, length, ret);
         }
-        at += length;
     }
-    return 0;
+    return r;
 }
 
 /* A little-endian number of up to 8 bytes. */
@@ -246,6 +260,29 @@ int ntfs_note_scattered(struct ntfs *ntfs, const struct ntfs_attribute *attribut
         return 0;
     while ((r = next_run(ntfs, attribute, &at, &run)) > 0) {
         r = run.hole ? 0 : note_run(ntfs, &run);
+        if (r < 0)
+            return r;
+    }
+    return r;
+}
+
+int ntfs_note_record(struct ntfs *ntfs, uint8_t *record)
+{
+    const uint8_t *header;
+    size_t at = 0, length;
+    int r;
+
+    if (memcmp(record, "FILE", 4) != 0 || !(get_le16(record + 22) & RECORD_IN_USE))
+        return 0;
+    r = ntfs_undo_fixups(ntfs, record, ntfs->record_bytes, "FILE", "a record of its file table");
+    if (r < 0)
+        return r;
+    while ((r = next_attribute(ntfs, record, &at, &header, &length)) > 0) {
+        struct ntfs_attribute attribute = {0};
+
+        r = take_attribute(ntfs, header, length, &attribute);
+        if (r > 0)
+            r = ntfs_note_scattered(ntfs, &attribute);
         if (r < 0)
             return r;
     }

@@ -350,6 +350,21 @@ class Ntfs(analyse_rig.Case):
             volume.clear_bit(start // volume.cluster)
             self.check_all_allocated(image, "calls free what it needs")
 
+    def test_a_bitmap_that_calls_a_file_free_is_not_believed(self):
+        image, volume = self.fill()
+        for number in (65, 87, 90):
+            with self.subTest(number=number):
+                cluster = volume.places(number)[-1][0] // volume.cluster
+                volume.clear_bit(cluster)
+                self.check_all_allocated(image, "calls free what it needs")
+                volume.set_bits([cluster])
+                self.check(image, volume.needed(), ratio=1)
+
+    def test_a_file_that_was_not_written_as_a_whole_is_not_believed(self):
+        image, volume = self.fill()
+        poke(image, volume.record_at(65) + 510, b"\xff\xee")
+        self.check_all_allocated(image, "not written as a whole")
+
     def test_bad_clusters_are_allocated_and_one_that_the_bitmap_calls_free_is_not_believed(self):
         image, volume = self.make()
         bits = volume.bits()
