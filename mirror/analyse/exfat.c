@@ -15,24 +15,27 @@
 #include "cluster_bitmap.h"
 #include "format_registry.h"
 
-#define BOOT_BYTES       512
-#define BOOT_SECTORS     11 /* whose checksum is in the one that follows them */
-#define BOTH_BOOT_PARTS  24
-#define SECTOR_SHIFT_MIN 9
-#define SECTOR_SHIFT_MAX 12
-#define CLUSTER_SHIFT    25 /* at most, of a cluster in bytes */
-#define REVISION         1  /* the major one */
-#define FLAG_ACTIVE_FAT  0x1
-#define FLAG_DIRTY       0x2
-#define FLAG_FAILURE     0x4
-#define FIRST_CLUSTER    2
-#define CLUSTERS_MAX     UINT32_C(0xFFFFFFF5)
-#define END_OF_CHAIN     UINT32_C(0xFFFFFFFF)
-#define ROOT_BYTES_MAX   (UINT64_C(256) << 20) /* of any directory */
-#define ENTRY_BYTES      32
-#define ENTRY_END        0x00
-#define ENTRY_BITMAP     0x81
-#define ENTRY_UPCASE     0x82
+#define BOOT_BYTES          512
+#define BOOT_SECTORS        11 /* whose checksum is in the one that follows them */
+#define BOTH_BOOT_PARTS     24
+#define SECTOR_SHIFT_MIN    9
+#define SECTOR_SHIFT_MAX    12
+#define CLUSTER_SHIFT       25 /* at most, of a cluster in bytes */
+#define REVISION            1  /* the major one */
+#define FLAG_ACTIVE_FAT     0x1
+#define FLAG_DIRTY          0x2
+#define FLAG_FAILURE        0x4
+#define FIRST_CLUSTER       2
+#define CLUSTERS_MAX        UINT32_C(0xFFFFFFF5)
+#define END_OF_CHAIN        UINT32_C(0xFFFFFFFF)
+#define ROOT_BYTES_MAX      (UINT64_C(256) << 20) /* of any directory */
+#define ENTRY_BYTES         32
+#define ENTRY_END           0x00
+#define ENTRY_BITMAP        0x81
+#define ENTRY_UPCASE        0x82
+#define ENTRY_STREAM        0xC0
+#define STREAM_IN_ONE_PIECE 0x02  /* it has no chain in the table */
+#define STREAMS_MAX         65536 /* of the root directory, to be compared with the bitmap */
 
 struct exfat {
     struct region *region;
@@ -186,15 +189,40 @@ static int take_place(const struct exfat *exfat, const uint8_t *entry, struct pl
     return 0;
 }
 
+/* The clusters of a file or directory of the root directory are in use: those that its entry tells
+ * of by itself. */
+static int note_stream(struct exfat *exfat, const uint8_t *entry)
+{
+    uint32_t first = get_le32(entry + 20);
+    uint64_t bytes = get_le64(entry + 24), clusters = 1;
+
+    if (first == 0 || bytes == 0 || exfat->files.count >= STREAMS_MAX)
+        return 0;
+    if (entry[1] & STREAM_IN_ONE_PIECE)
+        clusters = bytes / exfat->cluster_bytes + (bytes % exfat->cluster_bytes != 0);
+    if (first < FIRST_CLUSTER || !range_within(first - FIRST_CLUSTER, clusters, exfat->clusters))
+        return region_refuse(exfat->region, "its root directory leads beyond its end");
+    return byte_ranges_add(&exfat->files,
+                           exfat->heap + (first - FIRST_CLUSTER) * exfat->cluster_bytes,
+                           clusters * exfat->cluster_bytes);
+}
+
 /* 1: that was the last one. */
-static int take_entry(const struct exfat *exfat, const uint8_t *entry, struct place *bitmap,
+static int take_entry(struct exfat *exfat, const uint8_t *entry, struct place *bitmap,
                       struct place *upcase)
 {
-    if (entry[0] == ENTRY_END)
+    switch (entry[0]) {
+    case ENTRY_END:
         return 1;
-    if (entry[0] == ENTRY_BITMAP)
+    case ENTRY_BITMAP:
         return take_place(exfat, entry, bitmap);
-    return entry[0] == ENTRY_UPCASE ? take_place(exfat, entry, upcase) : 0;
+    case ENTRY_UPCASE:
+        return take_place(exfat, entry, upcase);
+    case ENTRY_STREAM:
+        return note_stream(exfat, entry);
+    default:
+        return 0;
+    }
 }
 
 static int search_root(struct exfat *exfat, const struct byte_ranges *root, struct place *bitmap,

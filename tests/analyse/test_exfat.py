@@ -195,6 +195,21 @@ class Exfat(analyse_rig.Case):
             volume.mark([cluster], 0)
             self.check_all_allocated(image, "calls free what it needs")
 
+    def test_a_bitmap_that_calls_a_file_of_the_root_directory_free_is_not_believed(self):
+        image, volume = self.make("-c", "16K")
+        free = volume.free()
+        volume.add("CHAINED", free[:3], chained=True)
+        volume.add("WHOLE", free[3:6], chained=False)
+        self.check(image, self.needed(volume), ratio=1)
+        for cluster in (free[0], free[3], free[5]):
+            with self.subTest(cluster=cluster):
+                volume.mark([cluster], 0)
+                self.check_all_allocated(image, "calls free what it needs")
+                volume.mark([cluster], 1)
+        for first in (1, volume.clusters + 1):
+            poke(image, volume.files["WHOLE"][0] + 32 + 20, struct.pack("<I", first))
+            self.check_all_allocated(image, "leads beyond its end")
+
     def test_without_a_bitmap_or_with_two_it_is_allocated_whole(self):
         image, volume = self.fill()
         root = volume.place(volume.root)
