@@ -342,14 +342,17 @@ static void replace_session(struct iscsi_transport *transport)
     complete_held(transport, r < 0 ? -ENOTCONN : -ERESTART);
 }
 
-/* Of a connection that was ended libiscsi only says that it may not reconnect. */
+/* Of a connection that was ended libiscsi only says that it may not reconnect, or nothing at all:
+ * then its text is still that of an earlier command's sense data. */
 static const char *why_lost(const struct iscsi_transport *transport)
 {
     const char *why = iscsi_get_error(transport->context);
 
     if (transport->down == -ETIMEDOUT)
         return "no answer in time";
-    return strstr(why, "reconnect") ? "the other side has ended it" : why;
+    if (strstr(why, "reconnect") || strncmp(why, "SENSE KEY", strlen("SENSE KEY")) == 0)
+        return "the other side has ended it";
+    return why;
 }
 
 /* Gives the lost session up; the first login is due in a moment. */
