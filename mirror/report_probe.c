@@ -28,6 +28,8 @@ static void probe_json(const struct endpoint_info *info)
     json_add_flag(object, "has_bitmap", info->can_bitmap);
     json_add_flag(object, "can_unmap", info->can_unmap);
     json_add_number(object, "max_transfer_blocks", info->max_transfer_blocks);
+    json_add_number(object, "max_burst_bytes", info->max_burst_bytes);
+    json_add_number(object, "unsolicited_bytes", info->unsolicited_bytes);
     json_add_number(object, "max_zero_blocks", info->max_zero_blocks);
     json_add_number(object, "unmap_granularity_blocks", info->unmap_granularity_blocks);
     json_add_number(object, "unmap_alignment_blocks", info->unmap_alignment_blocks);
@@ -55,6 +57,15 @@ static void blocks_row(const char *name, uint64_t blocks, const struct endpoint_
            blocks, blocks == 1 ? "" : "s");
 }
 
+/* Nothing where there is no such thing. */
+static void bytes_row(const char *name, uint64_t bytes)
+{
+    char text[SIZE_TEXT_BYTES];
+
+    if (bytes > 0)
+        printf("%-22s %s\n", name, size_text(bytes, text, sizeof(text)));
+}
+
 static void probe_table(const struct endpoint_info *info)
 {
     text_row("name", info->name);
@@ -72,6 +83,8 @@ static void probe_table(const struct endpoint_info *info)
     flag_row("unmapped reads zeros", info->unmapped_reads_zeros);
     flag_row("can unmap", info->can_unmap);
     blocks_row("largest transfer", info->max_transfer_blocks, info);
+    bytes_row("longest burst", info->max_burst_bytes);
+    bytes_row("unsolicited data", info->unsolicited_bytes);
     blocks_row("largest unmap or zero", info->max_zero_blocks, info);
     blocks_row("unmap granularity", info->unmap_granularity_blocks, info);
 }

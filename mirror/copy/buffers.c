@@ -7,11 +7,10 @@
 
 #include "checked.h"
 
-/* The MaxBurstLength that libiscsi offers (RFC 7143 13.13), so the most that one R2T asks for: the
- * data of a longer WRITE takes another round trip. What was negotiated the library does not tell;
- * a shorter burst costs a round trip, which those of the requests in flight overlap. */
+/* The longest burst that libiscsi offers (MaxBurstLength, RFC 7143 13.13). */
 #define CHUNK_BYTES (256 * 1024)
-/* A shorter optimum is not believed: some units tell one block. */
+/* A shorter optimum is not believed: some units tell one block. Shorter bursts are not kept to:
+ * what their round trips cost those of other requests overlap, and commands cost more. */
 #define LEAST_OPTIMUM_BYTES (64 * 1024)
 
 int buffers_init(struct buffers *buffers, size_t count, size_t each_bytes)
@@ -42,6 +41,19 @@ uint32_t buffers_limit_blocks(const struct endpoint_info *info)
     if (optimum == 0 || (uint64_t)optimum * info->block_size < LEAST_OPTIMUM_BYTES)
         return info->max_transfer_blocks;
     return optimum < info->max_transfer_blocks ? optimum : info->max_transfer_blocks;
+}
+
+uint32_t buffers_write_limit_blocks(const struct endpoint_info *info)
+{
+    uint32_t limit = buffers_limit_blocks(info);
+    uint64_t bytes = info->unsolicited_bytes;
+
+    if (bytes < LEAST_OPTIMUM_BYTES)
+        bytes = info->max_burst_bytes;
+    if (bytes == 0)
+        return limit;
+    bytes = max_u64(bytes, LEAST_OPTIMUM_BYTES);
+    return (uint32_t)min_u64(limit, max_u64(bytes / info->block_size, 1));
 }
 
 uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit,

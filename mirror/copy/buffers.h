@@ -31,6 +31,9 @@ static inline void *buffers_get(const struct buffers *buffers, size_t index)
  * LENGTH when the unit tells one that makes sense. */
 uint32_t buffers_limit_blocks(const struct endpoint_info *info);
 
+/* The same of one WRITE: so few, too, that its data take the fewest round trips. */
+uint32_t buffers_write_limit_blocks(const struct endpoint_info *info);
+
 /* At most so many blocks, and a multiple of what both units like to transfer: of the secondary's
  * alone when both together are too much, and unchanged when that is. */
 uint64_t buffers_align_blocks(uint64_t blocks, const struct endpoint_info *primary,

@@ -49,7 +49,7 @@ static uint64_t chunk_of(const struct endpoint_info *primary, const struct endpo
 {
     size_t copies = 2 * (size_t)(control->queue_depth ? control->queue_depth : COPY_FULL_PIECES);
     uint64_t blocks = buffers_chunk_blocks(primary->block_size, buffers_limit_blocks(primary),
-                                           buffers_limit_blocks(secondary), copies);
+                                           buffers_write_limit_blocks(secondary), copies);
 
     if (control->detect_zeroes)
         blocks = min_u64(blocks, max_u64(DETECT_BYTES / primary->block_size, 1));

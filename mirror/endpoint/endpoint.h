@@ -50,6 +50,11 @@ struct endpoint_info {
     /* READs and WRITEs that begin and end at its multiples are the cheapest (SBC-4 6.6.4, OPTIMAL
      * TRANSFER LENGTH GRANULARITY); 0: not told */
     uint32_t transfer_granularity_blocks;
+    /* Of an iSCSI session, as agreed on at open; 0: not told, or no such thing. The data of a WRITE
+     * that is no longer than unsolicited_bytes go out with it (FirstBurstLength where
+     * InitialR2T=No, RFC 7143 13.14); for those of a longer one the target asks, max_burst_bytes
+     * (MaxBurstLength, 13.13) at a time, and each time takes a round trip. */
+    uint32_t max_burst_bytes, unsolicited_bytes;
     uint64_t max_zero_blocks;          /* of one ENDPOINT_ZERO, never 0 */
     uint32_t unmap_granularity_blocks; /* never 0 */
     uint32_t unmap_alignment_blocks;

@@ -233,6 +233,8 @@ static void set_limits(struct scsi_endpoint *endpoint, const struct vpd_block_li
         transfer = min_u64(transfer, limits->max_transfer);
     info->max_transfer_blocks = (uint32_t)transfer;
     info->optimal_transfer_blocks = limits->optimal_transfer;
+    info->max_burst_bytes = endpoint->transport->max_burst_bytes;
+    info->unsolicited_bytes = endpoint->transport->unsolicited_bytes;
     info->transfer_granularity_blocks = limits->optimal_transfer_granularity;
     info->unmap_granularity_blocks =
         limits->optimal_unmap_granularity ? limits->optimal_unmap_granularity : 1;

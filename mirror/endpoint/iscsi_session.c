@@ -43,6 +43,7 @@ struct attempt {
     const char *shown;
     const volatile sig_atomic_t *stop;
     struct iscsi_context *context;
+    struct iscsi_bursts bursts;
     bool done;
     int status;
 };
@@ -247,6 +248,24 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
     return errmsg_set(err, -ECONNABORTED, "%s: login failed: %s", attempt->shown, why);
 }
 
+/* The target's word is in attempt->status then. */
+static int log_in(struct attempt *attempt, const char *portal, struct errmsg *err)
+{
+    int r;
+
+    attempt->done = false;
+    if (iscsi_login_async(attempt->context, step_done, attempt) != 0)
+        return errmsg_set(err, -EIO, "%s: login: %s", attempt->shown,
+                          iscsi_get_error(attempt->context));
+    r = wait_for_step(attempt, LOGIN_TIMEOUT_MS);
+    if (r == -ETIMEDOUT)
+        return errmsg_set(err, r, "%s: %s takes the connection but does not answer the login",
+                          attempt->shown, portal);
+    return r < 0 ? errmsg_set(err, r, "%s: %s ended the connection during login", attempt->shown,
+                              portal)
+                 : 0;
+}
+
 /* Connects and logs in at one portal. 1: the target points to another one, copied to portal. */
 static int try_portal(struct attempt *attempt, const struct login *login, char portal[PORTAL_BYTES],
                       struct errmsg *err)
@@ -260,17 +279,11 @@ static int try_portal(struct attempt *attempt, const struct login *login, char p
     r = connect_portal(attempt, portal, err);
     if (r < 0)
         return r;
-    attempt->done = false;
-    if (iscsi_login_async(attempt->context, step_done, attempt) != 0)
-        return errmsg_set(err, -EIO, "%s: login: %s", attempt->shown,
-                          iscsi_get_error(attempt->context));
-    r = wait_for_step(attempt, LOGIN_TIMEOUT_MS);
-    if (r == -ETIMEDOUT)
-        return errmsg_set(err, r, "%s: %s takes the connection but does not answer the login",
-                          attempt->shown, portal);
+    iscsi_bursts_listen(&attempt->bursts, attempt->context);
+    r = log_in(attempt, portal, err);
+    iscsi_bursts_unlisten(attempt->context);
     if (r < 0)
-        return errmsg_set(err, r, "%s: %s ended the connection during login", attempt->shown,
-                          portal);
+        return r;
     redirect = iscsi_get_target_address(attempt->context);
     if (attempt->status == SCSI_STATUS_REDIRECT && redirect && redirect[0]) {
         snprintf(portal, PORTAL_BYTES, "%s", redirect);
@@ -280,14 +293,14 @@ static int try_portal(struct attempt *attempt, const struct login *login, char p
 }
 
 static int follow_portal(const char *shown, const struct login *login, char portal[PORTAL_BYTES],
-                         struct iscsi_context **ret, struct errmsg *err)
+                         struct iscsi_session *ret, struct errmsg *err)
 {
     for (int i = 0; i <= MAX_REDIRECTS; i++) {
         struct attempt attempt = {.shown = shown, .stop = login->stop};
         int r = try_portal(&attempt, login, portal, err);
 
         if (r == 0) {
-            *ret = attempt.context;
+            *ret = (struct iscsi_session){attempt.context, attempt.bursts};
             return 0;
         }
         if (attempt.context)
@@ -306,7 +319,7 @@ static bool is_final(int r)
 
 /* Tries the addresses of one portal. */
 static int login_at(const char *shown, const struct login *login, const struct target_portal *where,
-                    struct iscsi_context **ret, struct errmsg *err)
+                    struct iscsi_session *ret, struct errmsg *err)
 {
     const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
@@ -335,7 +348,7 @@ static int login_at(const char *shown, const struct login *login, const struct t
 
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
-                  const volatile sig_atomic_t *stop, struct iscsi_context **ret, struct errmsg *err)
+                  const volatile sig_atomic_t *stop, struct iscsi_session *ret, struct errmsg *err)
 {
     const struct login login = {url, credentials, number, stop};
     int r = -EHOSTUNREACH;

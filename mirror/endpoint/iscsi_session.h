@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "errmsg.h"
+#include "iscsi_bursts.h"
 #include "target_url.h"
 
 struct iscsi_context;
@@ -23,14 +24,18 @@ unsigned session_new_number(void);
 #define SESSION_FIXED_MASK      0xFFFFFFU
 #define SESSION_FIXED_QUALIFIER 0xFFFF /* which no other session gets to */
 
+struct iscsi_session {
+    struct iscsi_context *context; /* in its full-feature phase */
+    struct iscsi_bursts bursts;
+};
+
 /* shown: the URL for messages. credentials may be NULL. It ends early, with -EINTR, once *stop is
  * not zero; stop may be NULL. The context is the caller's, who ends it with iscsi_destroy_context.
  * -EHOSTUNREACH (the host's name is not known, or no way to it), -ECONNREFUSED, -ETIMEDOUT, -EACCES
  * (CHAP or access control), -ENODEV (no such target), -EAGAIN (not served at the moment), ... */
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
-                  const volatile sig_atomic_t *stop, struct iscsi_context **ret,
-                  struct errmsg *err);
+                  const volatile sig_atomic_t *stop, struct iscsi_session *ret, struct errmsg *err);
 
 /* Tells the target goodbye and waits a moment for its answer. */
 void session_logout(struct iscsi_context *context);

@@ -72,7 +72,9 @@ struct transport {
     const struct transport_ops *ops;
     unsigned in_flight;
     uint64_t max_transfer_bytes; /* of one command; 0: no limit of the transport's own */
-    const char *data_by;         /* how blocks are moved, "io_uring", when there are several ways */
+    /* As in struct endpoint_info: of the session as it is now. */
+    uint32_t max_burst_bytes, unsolicited_bytes;
+    const char *data_by; /* how blocks are moved, "io_uring", when there are several ways */
     /* A lost connection is established anew for so long after the target's last answer, and the
      * requests in flight end with -ERESTART then. 0: a lost connection stays lost. The user's, who
      * has to find out what answers at the other end now. */

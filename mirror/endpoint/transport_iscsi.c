@@ -306,20 +306,30 @@ static void complete_held(struct iscsi_transport *transport, int result)
     }
 }
 
+static void use_session(struct iscsi_transport *transport, const struct iscsi_session *session)
+{
+    transport->context = session->context;
+    transport->base.max_burst_bytes = session->bursts.max_bytes;
+    transport->base.unsolicited_bytes =
+        session->bursts.unsolicited ? session->bursts.first_bytes : 0;
+}
+
 static int try_login(struct iscsi_transport *transport)
 {
+    struct iscsi_session session;
     struct errmsg err;
-    int r =
-        session_login(transport->text, &transport->url, transport->credentials, transport->number,
-                      atomic_load(&transport->base.stop), &transport->context, &err);
+    int r = session_login(transport->text, &transport->url, transport->credentials,
+                          transport->number, atomic_load(&transport->base.stop), &session, &err);
 
     /* Once is enough, however often it is tried. */
     if (r < 0 && r != -EINTR && strcmp(err.text, transport->told.text) != 0) {
         log_warning("%s", err.text);
         transport->told = err;
     }
-    if (r == 0)
+    if (r == 0) {
+        use_session(transport, &session);
         transport->told.text[0] = '\0';
+    }
     return r;
 }
 
@@ -550,6 +560,7 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
                          struct transport **ret, struct errmsg *err)
 {
     struct iscsi_transport *transport;
+    struct iscsi_session session;
     struct target_url url;
     int r = target_url_parse(text, &url, err);
 
@@ -564,12 +575,13 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
         return errmsg_set(err, -ENOMEM, "%s: out of memory", text);
     }
     transport->number = session_new_number();
-    r = session_login(text, &url, credentials, transport->number, NULL, &transport->context, err);
+    r = session_login(text, &url, credentials, transport->number, NULL, &session, err);
     if (r < 0) {
         free(transport->text);
         free(transport);
         return r;
     }
+    use_session(transport, &session);
     transport->url = url;
     transport->credentials = credentials;
     transport->silent_since_ms = monotonic_ms();

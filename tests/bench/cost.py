@@ -48,19 +48,25 @@ NOTES = """
 An extent costs what its requests cost, as many of them are in flight and the answers about the map come by
 the thousand. The size of the LUN costs what its map takes to be told.
 
-## Why gaps are not joined
+## When gaps are joined
 
-Two extents with a small gap between them could be read, or read and written, by one command instead of two.
+Two extents with a small gap between them can be read, or read and written, by one command instead of two.
 
-- Written, the gap would be mapped on the secondary where it is not on the primary. A copy as thin as its
-  primary is what this is for, so no gap is joined there.
-- Only read, its blocks travel for nothing to save a command. A READ of 4 KiB took tgt 26 microseconds over
-  loopback, 128 of them in flight, and so did 25 KiB of a READ of 256 KiB. With 12 KiB between extents of 4
-  KiB, 65,536 of them were read in 1.7 s, and in 1.1 s with the gaps. The writes, which cannot be joined,
-  cost as much again and more, so that is a tenth or two of such a copy; on a line of 1 Gbit/s those 26
-  microseconds are 3 KiB, and the gaps would cost more than they save. Far away nothing is saved either,
-  since commands do not wait for each other. And a block that nobody uses but that cannot be read would be
-  in the way of its neighbours.
+- Read, the gap's blocks are dropped. That is worth while as long as the line carries them in less time than a
+  command of its own costs, 25 microseconds at the least: on loopback that is the 12 KiB between extents of 4
+  KiB, which are copied in a fifth less time so; on a line of 1 Gbit/s it is 3 KiB. How quick the line is shows
+  with the copy's own reads. At most 16 KiB are read so, nothing when there is a `--rate`. When such a READ
+  fails each extent is read alone, as the fault may be in the gap.
+- Written, the gap would be mapped on the secondary where it is not on the primary. So that is done only where
+  it costs no storage: both sides promise zeros for unmapped blocks, and the gap lies in one unit of
+  allocation of the secondary with one of the extents.
+
+## How long requests are
+
+At most 256 KiB, and no longer than the OPTIMAL TRANSFER LENGTH of either side if that is 64 KiB or more. A
+WRITE is no longer than the target takes in the fewest round trips: what goes out with the command where the
+session allows that (FirstBurstLength with InitialR2T=No), else what the target asks for at a time
+(MaxBurstLength), but 64 KiB in any case. `thinmirror probe` shows what a session has agreed on.
 """
 
 

@@ -45,6 +45,7 @@ static int start_target(void **state)
     tgtd_add_target(&target, 2, "large", "64M", 4096);
     tgtd_add_target(&target, 3, "chap", "1M", 512);
     tgtd_add_target(&target, 4, "both", "1M", 512);
+    tgtd_add_target(&target, 5, "bursts", "64M", 512);
     for (size_t i = 0; i < sizeof(chap) / sizeof(chap[0]); i++)
         tgtd_admin(&target, chap[i]);
     return 0;
@@ -184,6 +185,42 @@ static void data_and_map_of_4096_byte_blocks(void **state)
 static void note_result(struct endpoint_request *request)
 {
     *(int *)request->opaque = request->result;
+}
+
+static void a_session_tells_the_bursts_it_has_agreed_on(void **state)
+{
+    static const char *const shorter[] = {
+        "--lld iscsi --op update --mode target --tid 5 --name MaxBurstLength --value 131072",
+        "--lld iscsi --op update --mode target --tid 5 --name FirstBurstLength --value 98304",
+    };
+    static const char unsolicited[] =
+        "--lld iscsi --op update --mode target --tid 5 --name InitialR2T --value No";
+    struct endpoint *endpoint;
+
+    (void)state;
+    if (!available)
+        skip_because("there is no tgtd that may run here");
+    endpoint = open_with("plain", 0, NULL);
+    assert_int_equal(endpoint->info.max_burst_bytes, 262144); /* the most that libiscsi offers */
+    assert_int_equal(endpoint->info.unsolicited_bytes, 0);
+    endpoint_close(endpoint);
+    for (size_t i = 0; i < sizeof(shorter) / sizeof(shorter[0]); i++)
+        tgtd_admin(&target, shorter[i]);
+    endpoint = open_with("bursts", 0, NULL);
+    assert_int_equal(endpoint->info.max_burst_bytes, 131072);
+    assert_int_equal(endpoint->info.unsolicited_bytes, 0);
+    endpoint_close(endpoint);
+    tgtd_admin(&target, unsolicited);
+    endpoint = open_with("bursts", 0, NULL);
+    assert_int_equal(endpoint->info.unsolicited_bytes, 98304);
+    endpoint_close(endpoint);
+    check_data("bursts", 512, "D2048 M128 D128 M1792 D126976");
+    /* Its log is the user's then. */
+    setenv("LIBISCSI_DEBUG", "1", 1);
+    endpoint = open_with("bursts", 0, NULL);
+    unsetenv("LIBISCSI_DEBUG");
+    assert_int_equal(endpoint->info.max_burst_bytes, 0);
+    endpoint_close(endpoint);
 }
 
 /* What one session wrote the others read; closing ends what is in flight. */
@@ -534,6 +571,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(data_and_map_of_512_byte_blocks),
         cmocka_unit_test(data_and_map_of_4096_byte_blocks),
+        cmocka_unit_test(a_session_tells_the_bursts_it_has_agreed_on),
         cmocka_unit_test(sessions_share_a_lun),
         cmocka_unit_test(several_luns_open_at_once),
         cmocka_unit_test(many_are_in_flight_at_once),

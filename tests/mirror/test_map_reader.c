@@ -183,6 +183,30 @@ static void an_optimum_is_a_limit_unless_it_makes_no_sense(void **state)
     assert_int_equal(buffers_limit_blocks(&info), 1024);
 }
 
+static void writes_take_the_fewest_round_trips(void **state)
+{
+    struct endpoint_info info = {.block_size = 512, .max_transfer_blocks = 1024};
+
+    (void)state;
+    assert_int_equal(buffers_write_limit_blocks(&info), 1024);
+    info.max_burst_bytes = 131072;
+    assert_int_equal(buffers_write_limit_blocks(&info), 256);
+    info.unsolicited_bytes = 65536;
+    assert_int_equal(buffers_write_limit_blocks(&info), 128);
+    info.unsolicited_bytes = 65535; /* a request of its own for each is no bargain */
+    assert_int_equal(buffers_write_limit_blocks(&info), 256);
+    info.max_burst_bytes = 8192;
+    assert_int_equal(buffers_write_limit_blocks(&info), 128);
+    info.max_burst_bytes = 1 << 20;
+    assert_int_equal(buffers_write_limit_blocks(&info), 1024);
+    info.optimal_transfer_blocks = 512;
+    assert_int_equal(buffers_write_limit_blocks(&info), 512);
+    info.max_burst_bytes = 131072;
+    info.block_size = 1 << 20;
+    assert_int_equal(buffers_write_limit_blocks(&info), 1);
+    assert_int_equal(buffers_limit_blocks(&info), 512); /* reads have no bursts to keep to */
+}
+
 static unsigned most_in_flight(struct fake_endpoint *fake)
 {
     return fake->high_water[ENDPOINT_MAP];
@@ -362,6 +386,7 @@ int main(void)
         cmocka_unit_test(pieces_end_on_boundaries),
         cmocka_unit_test(chunks_keep_to_every_limit),
         cmocka_unit_test(an_optimum_is_a_limit_unless_it_makes_no_sense),
+        cmocka_unit_test(writes_take_the_fewest_round_trips),
         cmocka_unit_test(one_extent_a_reply_is_asked_for_side_by_side),
         cmocka_unit_test(regions_grow_where_extents_are_long),
         cmocka_unit_test(replies_of_many_extents_are_asked_for_one_by_one),

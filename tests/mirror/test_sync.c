@@ -182,6 +182,31 @@ static void pieces_end_where_both_sides_like_to_transfer(void **state)
     assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
 }
 
+static void writes_are_as_long_as_a_burst_of_the_secondary(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint32_t wanted[][3] = {{131072, 0, 256}, {131072, 98304, 192}, {131072, 8192, 256}};
+
+    fake_fill(fixture->primary, 0, 3072, 1);
+    fixture->primary->base.info.max_transfer_blocks = 1024;
+    fixture->secondary->base.info.max_transfer_blocks = 1024;
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        fixture->secondary->base.info.max_burst_bytes = wanted[i][0];
+        fixture->secondary->base.info.unsolicited_bytes = wanted[i][1];
+        fixture->primary->base.info.max_burst_bytes = 65536; /* READs are not asked for */
+        fixture->secondary->log_count = 0;
+        assert_int_equal(run(fixture), 0);
+        for (size_t at = 0; at < fixture->secondary->log_count; at++) {
+            const struct fake_io *io = &fixture->secondary->log[at];
+
+            if (io->op == ENDPOINT_WRITE)
+                assert_int_equal(io->blocks, wanted[i][2]);
+        }
+        assert_int_equal(fake_count(fixture->secondary, ENDPOINT_WRITE), 3072 / wanted[i][2]);
+    }
+    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+}
+
 static void unmapping_is_cut_where_the_secondary_can_give_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -450,6 +475,7 @@ int main(void)
         TEST(a_dry_run_only_asks),
         TEST(pieces_fit_the_smaller_limit_and_end_on_its_multiples),
         TEST(pieces_end_where_both_sides_like_to_transfer),
+        TEST(writes_are_as_long_as_a_burst_of_the_secondary),
         TEST(unmapping_is_cut_where_the_secondary_can_give_back),
         TEST(the_queue_is_kept_full_but_not_fuller),
         TEST(writes_and_unmaps_share_a_budget),

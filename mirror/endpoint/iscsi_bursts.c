@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "iscsi_bursts.h"
+
+#include <iscsi/iscsi.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The level at which libiscsi 1.19 tells them, and its words: "TargetLoginReply: KEY=VALUE [IQN]".
+ */
+#define REPLIES_LEVEL     6
+#define REPLY_WORDS       "TargetLoginReply: "
+
+#define LEAST_BURST_BYTES 512
+#define MOST_BURST_BYTES  ((1U << 24) - 1)
+
+/* The log function gets nothing to tell contexts apart by, but each is served by one thread. */
+static _Thread_local struct iscsi_bursts *listening;
+
+static const char *value_of(const char *pair, const char *key)
+{
+    size_t length = strlen(key);
+
+    return strncmp(pair, key, length) == 0 && pair[length] == '=' ? pair + length + 1 : NULL;
+}
+
+/* A numerical value, decimal or with 0x (RFC 7143 6.1). 0 when it is none, or not allowed. */
+static uint32_t burst_bytes(const char *value)
+{
+    bool hex = value[0] == '0' && (value[1] == 'x' || value[1] == 'X');
+    char *end;
+    unsigned long bytes;
+
+    if (value[0] < '0' || value[0] > '9')
+        return 0;
+    bytes = strtoul(value, &end, hex ? 16 : 10);
+    if ((*end != '\0' && *end != ' ') || bytes < LEAST_BURST_BYTES || bytes > MOST_BURST_BYTES)
+        return 0;
+    return (uint32_t)bytes;
+}
+
+void iscsi_bursts_hear(struct iscsi_bursts *bursts, const char *line)
+{
+    const char *pair, *value;
+
+    if (strncmp(line, REPLY_WORDS, strlen(REPLY_WORDS)) != 0)
+        return;
+    pair = line + strlen(REPLY_WORDS);
+    if ((value = value_of(pair, "MaxBurstLength")))
+        bursts->max_bytes = burst_bytes(value);
+    else if ((value = value_of(pair, "FirstBurstLength")))
+        bursts->first_bytes = burst_bytes(value);
+    else if ((value = value_of(pair, "InitialR2T")))
+        bursts->unsolicited = strncmp(value, "No", 2) == 0 && (value[2] == '\0' || value[2] == ' ');
+}
+
+static void hear(int level, const char *line)
+{
+    if (level == REPLIES_LEVEL && listening)
+        iscsi_bursts_hear(listening, line);
+}
+
+void iscsi_bursts_listen(struct iscsi_bursts *bursts, struct iscsi_context *context)
+{
+    *bursts = (struct iscsi_bursts){0};
+    if (getenv("LIBISCSI_DEBUG"))
+        return;
+    listening = bursts;
+    iscsi_set_log_fn(context, hear);
+    iscsi_set_log_level(context, REPLIES_LEVEL);
+}
+
+void iscsi_bursts_unlisten(struct iscsi_context *context)
+{
+    if (!listening)
+        return;
+    listening = NULL;
+    iscsi_set_log_level(context, 0);
+}

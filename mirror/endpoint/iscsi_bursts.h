@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_ISCSI_BURSTS_H
+#define THINMIRROR_ISCSI_BURSTS_H
+
+/* What a session has agreed on about the data of a WRITE. libiscsi keeps that to itself; but of a
+ * login it tells a log function the keys of the target's replies, one at a time. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct iscsi_context;
+
+struct iscsi_bursts {
+    uint32_t
+        max_bytes; /* MaxBurstLength (RFC 7143 13.13), the most one R2T asks for; 0: not told */
+    uint32_t first_bytes; /* FirstBurstLength (13.14), the most that goes before it; 0: not told */
+    /* InitialR2T=No (13.10): a WRITE of up to first_bytes needs no R2T at all. */
+    bool unsolicited;
+};
+
+/* Forgets what bursts held, and notes there what this thread hears of the context's login until
+ * iscsi_bursts_unlisten. Nothing is heard when the user wants libiscsi's log for himself
+ * (LIBISCSI_DEBUG). */
+void iscsi_bursts_listen(struct iscsi_bursts *bursts, struct iscsi_context *context);
+void iscsi_bursts_unlisten(struct iscsi_context *context);
+
+/* Notes one line of the log, which may be any text. Values that RFC 7143 does not allow are as
+ * good as not told. */
+void iscsi_bursts_hear(struct iscsi_bursts *bursts, const char *line);
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What is heard of a login about bursts, whatever the target replies. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "iscsi_bursts.h"
+
+#define REPLY(pair) "TargetLoginReply: " pair " [iqn.2026-11.org.example:a]"
+
+static void a_login_tells_both_lengths_and_whether_to_wait(void **state)
+{
+    struct iscsi_bursts bursts = {0};
+
+    (void)state;
+    iscsi_bursts_hear(&bursts, REPLY("InitialR2T=No"));
+    iscsi_bursts_hear(&bursts, REPLY("MaxBurstLength=131072"));
+    iscsi_bursts_hear(&bursts, REPLY("FirstBurstLength=0x8000"));
+    assert_int_equal(bursts.max_bytes, 131072);
+    assert_int_equal(bursts.first_bytes, 32768);
+    assert_true(bursts.unsolicited);
+    iscsi_bursts_hear(&bursts, REPLY("InitialR2T=Yes"));
+    iscsi_bursts_hear(&bursts, "TargetLoginReply: MaxBurstLength=512");
+    assert_false(bursts.unsolicited);
+    assert_int_equal(bursts.max_bytes, 512);
+}
+
+static void everything_else_is_passed_over(void **state)
+{
+    static const char *const lines[] = {
+        "",
+        "TargetLoginReply: ",
+        "TargetLoginReply",
+        "MaxBurstLength=4096",
+        REPLY("MaxBurst=4096"),
+        REPLY("MaxBurstLength"),
+        REPLY("MaxBurstLengths=4096"),
+        REPLY("XMaxBurstLength=4096"),
+        "login successful [MaxBurstLength=4096]",
+    };
+    struct iscsi_bursts bursts = {1024, 2048, true};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        iscsi_bursts_hear(&bursts, lines[i]);
+        assert_int_equal(bursts.max_bytes, 1024);
+        assert_int_equal(bursts.first_bytes, 2048);
+        assert_true(bursts.unsolicited);
+    }
+}
+
+static void a_value_that_is_not_allowed_is_as_good_as_not_told(void **state)
+{
+    static const char *const values[] = {
+        REPLY("MaxBurstLength="),
+        REPLY("MaxBurstLength=511"),
+        REPLY("MaxBurstLength=16777216"),
+        REPLY("MaxBurstLength=-512"),
+        REPLY("MaxBurstLength=+512"),
+        REPLY("MaxBurstLength=4096x"),
+        REPLY("MaxBurstLength=0x"),
+        REPLY("MaxBurstLength=Reject"),
+        REPLY("MaxBurstLength=99999999999999999999999999999999"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        struct iscsi_bursts bursts = {.max_bytes = 1024};
+
+        iscsi_bursts_hear(&bursts, values[i]);
+        assert_int_equal(bursts.max_bytes, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_login_tells_both_lengths_and_whether_to_wait),
+        cmocka_unit_test(everything_else_is_passed_over),
+        cmocka_unit_test(a_value_that_is_not_allowed_is_as_good_as_not_told),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
