@@ -30,6 +30,7 @@
 
 #include "checked.h"
 #include "iscsi_session.h"
+#include "iscsi_task.h"
 #include "log.h"
 #include "monotonic.h"
 #include "target_url.h"
@@ -88,40 +89,6 @@ static void unlink_command(struct iscsi_transport *transport, struct iscsi_comma
 {
     *(command->previous ? &command->previous->next : &transport->first) = command->next;
     *(command->next ? &command->next->previous : &transport->last) = command->previous;
-}
-
-/* libiscsi hands sense data over as it came: two bytes of length, then the data (RFC 7143 11.4.7).
- */
-static void take_sense(const struct scsi_task *task, struct transport_request *request)
-{
-    const unsigned char *data = task->datain.data;
-    size_t length;
-
-    if (!data || task->datain.size < 2)
-        return;
-    length = (size_t)data[0] << 8 | data[1];
-    if (length > (size_t)task->datain.size - 2)
-        length = (size_t)task->datain.size - 2;
-    if (length > sizeof(request->sense))
-        length = sizeof(request->sense);
-    memcpy(request->sense, data + 2, length);
-    request->sense_length = length;
-}
-
-static void take_result(const struct iscsi_command *command, int status)
-{
-    struct transport_request *request = command->request;
-    const struct scsi_task *task = command->task;
-    size_t expected = (size_t)task->expxferlen;
-
-    request->status = (uint8_t)status;
-    request->transferred = expected;
-    if (task->residual_status == SCSI_RESIDUAL_UNDERFLOW)
-        request->transferred = task->residual < expected ? expected - task->residual : 0;
-    if (status == SCSI_STATUS_CHECK_CONDITION) {
-        request->transferred = 0;
-        take_sense(task, request);
-    }
 }
 
 /* libiscsi 1.19 ends a healthy session when the target pings (NOP-In) while Data-Out PDUs wait to
@@ -184,7 +151,7 @@ static void command_done(struct iscsi_context *context, int status, void *data, 
     }
     if (status >= 0 && status <= UCHAR_MAX) {
         transport->silent_since_ms = monotonic_ms();
-        take_result(command, status);
+        iscsi_task_result(command->task, status, request);
     } else {
         /* Cancelled, or a reply that cannot be understood: nothing is certain any more. */
         if (!transport->dead)
@@ -198,43 +165,15 @@ static void command_done(struct iscsi_context *context, int status, void *data, 
     transport_complete(&transport->base, request);
 }
 
-static int transfer_direction(enum transport_direction direction)
-{
-    switch (direction) {
-    case TRANSPORT_DATA_IN:
-        return SCSI_XFER_READ;
-    case TRANSPORT_DATA_OUT:
-        return SCSI_XFER_WRITE;
-    case TRANSPORT_NO_DATA:
-        break;
-    }
-    return SCSI_XFER_NONE;
-}
-
-/* struct scsi_iovec is a struct iovec by contract. While a task runs libiscsi changes an entry for
- * the time of a system call, so no two requests in flight may share an array. */
-static void attach_buffers(struct scsi_task *task, struct transport_request *request)
-{
-    struct scsi_iovec *iov = (struct scsi_iovec *)request->iov;
-
-    if (request->direction == TRANSPORT_DATA_IN)
-        scsi_task_set_iov_in(task, iov, request->iov_count);
-    else if (request->direction == TRANSPORT_DATA_OUT)
-        scsi_task_set_iov_out(task, iov, request->iov_count);
-}
-
 /* -ENOTCONN when libiscsi does not take it. */
 static int send_command(struct iscsi_command *command)
 {
     struct iscsi_transport *transport = command->transport;
     struct transport_request *request = command->request;
 
-    command->task = scsi_create_task((int)request->cdb_length, request->cdb,
-                                     transfer_direction(request->direction),
-                                     (int)transport_data_bytes(request));
+    command->task = iscsi_task_new(request);
     if (!command->task)
         return -ENOMEM;
-    attach_buffers(command->task, request);
     link_command(transport, command);
     if (iscsi_scsi_command_async(transport->context, transport->lun, command->task, command_done,
                                  NULL, command) == 0)
@@ -333,8 +272,15 @@ static int try_login(struct iscsi_transport *transport)
     return r;
 }
 
+/* Without a context: the first login is due in a moment. */
+static void wait_for_login(struct iscsi_transport *transport)
+{
+    transport->login_wait_ms = FIRST_LOGIN_MS;
+    transport->next_login_ms = monotonic_ms() + FIRST_LOGIN_MS;
+}
+
 /* Logs in anew in place of a session that libiscsi broke. Every request that was in flight ends
- * with -ERESTART, or with -ENOTCONN when nobody lets us in. */
+ * with -ERESTART. When nobody lets us in the connection is down, like one that was lost. */
 static void replace_session(struct iscsi_transport *transport)
 {
     struct iscsi_context *old = transport->context;
@@ -347,6 +293,11 @@ static void replace_session(struct iscsi_transport *transport)
     r = try_login(transport);
     transport->replacing = false;
     transport->replaced_ms = transport->moved_ms = monotonic_ms();
+    if (r < 0 && may_return(transport)) {
+        transport->down = -ENOTCONN;
+        wait_for_login(transport);
+        return;
+    }
     if (r < 0)
         transport->dead = -ENOTCONN;
     complete_held(transport, r < 0 ? -ENOTCONN : -ERESTART);
@@ -375,8 +326,7 @@ static void go_down(struct iscsi_transport *transport)
                 transport->text, (int)strcspn(why, "\n"), why, transport->base.reconnect_ms / 1000);
     transport->context = NULL;
     iscsi_destroy_context(context);
-    transport->login_wait_ms = FIRST_LOGIN_MS;
-    transport->next_login_ms = monotonic_ms() + FIRST_LOGIN_MS;
+    wait_for_login(transport);
 }
 
 /* The end of the state down, one way or the other, when its time has come. */

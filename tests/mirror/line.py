@@ -4,6 +4,7 @@ takes no new ones."""
 
 import socket
 import threading
+import time
 
 
 class Line:
@@ -13,6 +14,7 @@ class Line:
         self.target_port, self.change = target_port, change
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
+        self.deaf_until = 0  # new connections are ended at once before this time
         self.connections = []  # both ends of each, in the order they came
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -26,6 +28,9 @@ class Line:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            if time.monotonic() < self.deaf_until:
+                client.close()
+                continue
             try:
                 target = socket.create_connection(("127.0.0.1", self.target_port))
             except OSError:
@@ -66,3 +71,38 @@ class Line:
             self._end(*ends)
             for one in ends:
                 one.close()
+
+
+class PingingLine(Line):
+    """Pings the initiator (NOP-In, RFC 7143 11.19) behind the target's R2T of this number, and
+    behind all that follow in the first connection; takes no new one for so many seconds then."""
+
+    R2T, NOP_IN = 0x31, 0x20
+
+    def __init__(self, target_port, number, deaf_seconds=0):
+        self.left, self.deaf_seconds = number, deaf_seconds
+        super().__init__(target_port)
+
+    def _carry(self, source, sink, to_target):
+        if to_target:
+            super()._carry(source, sink, to_target)
+            return
+        try:
+            with source.makefile("rb") as stream:
+                while header := stream.read(48):
+                    length = int.from_bytes(header[5:8]) + 3 & ~3
+                    sink.sendall(header + stream.read(4 * header[4] + length))
+                    if header[0] & 0x3F == self.R2T and source is self.connections[0][1]:
+                        self._ping_behind(header, sink)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def _ping_behind(self, r2t, sink):
+        self.left -= 1
+        if self.left > 0:
+            return
+        self.deaf_until = time.monotonic() + self.deaf_seconds
+        no_task, tag = b"\xff" * 4, bytes(4)
+        sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + r2t[8:16] + no_task + tag +
+                     r2t[24:36] + bytes(12))

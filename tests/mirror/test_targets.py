@@ -12,7 +12,7 @@ from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, USAGE
 from targets import SIZE, Targets, tgt
 
 import proxy
-from line import Line
+from line import Line, PingingLine
 
 
 class NotThin(Targets):
@@ -223,6 +223,32 @@ class Gone(Targets):
 
     def test_one_session_of_the_secondary_that_stays_away_ends_the_copy_resumably(self):
         self.lose_one_of_three_sessions(1)
+
+    def ping_during_copy(self, status, deaf_seconds):
+        """libiscsi ends a healthy session when a ping comes while data wait to be sent."""
+        source, primary = self.serve(0, SIZE, [(0, SIZE)])
+        path, secondary = self.serve(1)
+        line = PingingLine(self.tgtd[1].port, 10, deaf_seconds)
+        self.addCleanup(line.close)
+        self.environment["THINMIRROR_RECONNECT_SECONDS"] = "3"
+        result = self.expect(status, "sync", "--json", primary, line.url(self.tgtd[1]))
+        self.assertLessEqual(line.left, 0, "there was no ping")
+        if status == DONE:
+            self.assertEqual(rig.digest(source), rig.digest(path))
+            self.assertGreater(result.json["reconnects"], 0, str(result))
+        else:
+            self.expect(DONE, "sync", "--resume", primary, secondary)
+            self.assertEqual(rig.digest(source), rig.digest(path))
+        return result.err
+
+    def test_a_session_that_breaks_without_a_fault_is_replaced_and_nobody_told(self):
+        self.assertEqual(self.ping_during_copy(DONE, 0), "")
+
+    def test_nobody_lets_us_in_at_that_moment(self):
+        self.assertIn("connected again", self.ping_during_copy(DONE, 1.5))
+
+    def test_nobody_lets_us_in_any_more(self):
+        self.assertIn("the connection to the target is lost", self.ping_during_copy(FAILED, 60))
 
     def test_an_interrupt_ends_the_wait_for_a_primary(self):
         self.interrupt_while_away(0)
