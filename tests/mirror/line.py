@@ -73,36 +73,69 @@ class Line:
                 one.close()
 
 
-class PingingLine(Line):
-    """Pings the initiator (NOP-In, RFC 7143 11.19) behind the target's R2T of this number, and
-    behind all that follow in the first connection; takes no new one for so many seconds then."""
+class PduLine(Line):
+    """A line that looks at each PDU of the target (RFC 7143 11.2), of a session without digests."""
 
-    R2T, NOP_IN = 0x31, 0x20
+    SCSI_RESPONSE, DATA_IN, R2T, NOP_IN = 0x21, 0x25, 0x31, 0x20
 
-    def __init__(self, target_port, number, deaf_seconds=0):
-        self.left, self.deaf_seconds = number, deaf_seconds
-        super().__init__(target_port)
+    def pass_on(self, header, data, sink, first):
+        """first: it came by the first of all connections."""
+        raise NotImplementedError
 
     def _carry(self, source, sink, to_target):
         if to_target:
             super()._carry(source, sink, to_target)
             return
+        first = source is self.connections[0][1]
         try:
             with source.makefile("rb") as stream:
                 while header := stream.read(48):
                     length = int.from_bytes(header[5:8]) + 3 & ~3
-                    sink.sendall(header + stream.read(4 * header[4] + length))
-                    if header[0] & 0x3F == self.R2T and source is self.connections[0][1]:
-                        self._ping_behind(header, sink)
+                    self.pass_on(header, stream.read(4 * header[4] + length), sink, first)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass
 
-    def _ping_behind(self, r2t, sink):
+
+class PingingLine(PduLine):
+    """Pings the initiator (NOP-In, RFC 7143 11.19) behind the target's R2T of this number, and
+    behind all that follow in the first connection; takes no new one for so many seconds then."""
+
+    def __init__(self, target_port, number, deaf_seconds=0):
+        self.left, self.deaf_seconds = number, deaf_seconds
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        sink.sendall(header + data)
+        if header[0] & 0x3F != self.R2T or not first:
+            return
         self.left -= 1
         if self.left > 0:
             return
         self.deaf_until = time.monotonic() + self.deaf_seconds
         no_task, tag = b"\xff" * 4, bytes(4)
-        sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + r2t[8:16] + no_task + tag +
-                     r2t[24:36] + bytes(12))
+        sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + header[8:16] + no_task + tag +
+                     header[24:36] + bytes(12))
+
+
+class RefusingLine(PduLine):
+    """Answers in the target's place: of so many commands one gets this status and these sense data,
+    though it has gone well; what it has read is lost."""
+
+    def __init__(self, target_port, each, status, sense=b""):
+        self.each, self.status, self.sense = each, status, sense
+        self.refused = 0
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        kind, flags, status, tag = header[0] & 0x3F, header[1], header[3], header[16:20]
+        answers = kind == self.SCSI_RESPONSE or kind == self.DATA_IN and flags & 1
+        if (kind not in (self.SCSI_RESPONSE, self.DATA_IN) or answers and status
+                or int.from_bytes(tag) % self.each != 0):
+            sink.sendall(header + data)
+        elif answers:
+            self.refused += 1
+            sense = len(self.sense).to_bytes(2) + self.sense if self.sense else b""
+            sink.sendall(bytes([self.SCSI_RESPONSE, 0x80, 0, self.status, 0]) +
+                         len(sense).to_bytes(3) + bytes(8) + tag + bytes(4) + header[24:36] +
+                         bytes(12) + sense + bytes(-len(sense) % 4))

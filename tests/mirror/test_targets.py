@@ -12,7 +12,7 @@ from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, USAGE
 from targets import SIZE, Targets, tgt
 
 import proxy
-from line import Line, PingingLine
+from line import Line, PingingLine, RefusingLine
 
 
 class NotThin(Targets):
@@ -331,6 +331,40 @@ class Gone(Targets):
 
     def test_a_secondary_that_is_killed(self):
         self.kill_during_copy(1)
+
+
+class Refusing(Targets):
+    """Statuses that want a command to be sent again, from either side, of every fifth command."""
+
+    def sync_though(self, status, sense=b"", *more):
+        source, primary = self.serve(0, SIZE, rig.random_pieces(SIZE, 60))
+        path, secondary = self.serve(1, SIZE, rig.random_pieces(SIZE, 60))
+        lines = [RefusingLine(self.tgtd[i].port, 5, status, sense) for i in range(2)]
+        for line in lines:
+            self.addCleanup(line.close)
+        self.expect(DONE, "sync", "--overwrite", "--verify", *more,
+                    *(line.url(self.tgtd[i]) for i, line in enumerate(lines)))
+        self.assertEqual(rig.digest(source), rig.digest(path))
+        self.assertEqual(rig.data_grains(source), rig.data_grains(path))
+        for line in lines:
+            self.assertGreater(line.refused, 5)
+
+    def test_busy(self):
+        self.sync_though(0x08)
+
+    def test_task_set_full(self):
+        self.sync_though(0x28, b"", "--sessions=2")
+
+    def test_task_aborted(self):
+        self.sync_though(0x40)
+
+    def test_aborted_command(self):
+        self.sync_though(0x02, bytes([0x70, 0, 0x0B, 0, 0, 0, 0, 10]) + bytes(10))
+
+    def test_a_unit_attention_that_means_nothing_to_a_copy(self):
+        # 2A/01 MODE PARAMETERS CHANGED
+        self.sync_though(0x02, bytes([0x70, 0, 0x06, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x2A, 1]) +
+                         bytes(4))
 
 
 class Far(Targets):
