@@ -12,6 +12,7 @@
 #include "cleanup.h"
 
 #define ROOT_FOLDER "/var/lib/thinmirror"
+#define MOST_LINKS  40 /* as Linux follows */
 
 int ledger_default_path(const char *identity, char ret[static PATH_MAX], struct errmsg *err)
 {
@@ -122,6 +123,26 @@ static int sync_folder_of(const char *path)
     return 0;
 }
 
+/* Where a symbolic link leads, though nothing may be there yet: the link is to stay. */
+static int follow_links(const char *path, char to[PATH_MAX])
+{
+    if (snprintf(to, PATH_MAX, "%s", path) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    for (int i = 0; i < MOST_LINKS; i++) {
+        char link[PATH_MAX], folder[PATH_MAX];
+        ssize_t length = readlink(to, link, sizeof(link) - 1);
+
+        if (length < 0)
+            return errno == EINVAL || errno == ENOENT ? 0 : -errno;
+        link[length] = '\0';
+        strcpy(folder, to);
+        if (snprintf(to, PATH_MAX, "%s%s%s", link[0] == '/' ? "" : dirname(folder),
+                     link[0] == '/' ? "" : "/", link) >= PATH_MAX)
+            return -ENAMETOOLONG;
+    }
+    return -ELOOP;
+}
+
 static int replace(const char *path, const char *text)
 {
     char temporary[PATH_MAX];
@@ -150,11 +171,14 @@ int ledger_file_write(const char *path, const struct ledger *ledger, bool make_f
                       struct errmsg *err)
 {
     CLEANUP_FREE char *text = NULL;
+    char real[PATH_MAX];
     int r = make_folders ? make_parents(path) : 0;
 
     if (r == 0)
+        r = follow_links(path, real);
+    if (r == 0)
         r = ledger_encode(ledger, &text);
     if (r == 0)
-        r = replace(path, text);
+        r = replace(real, text);
     return r < 0 ? errmsg_set(err, r, "cannot write the ledger %s: %s", path, strerror(-r)) : 0;
 }

@@ -152,6 +152,8 @@ const char *scsi_outcome_describe(const struct outcome *outcome,
         snprintf(buffer, size, "the connection to the target is lost (during %s)", command);
     else if (request->result == -ETIMEDOUT)
         snprintf(buffer, size, "the target has not answered in time, %s is given up", command);
+    else if (request->result == -ENOENT)
+        snprintf(buffer, size, "somebody has deleted the file");
     else if (request->result < 0)
         snprintf(buffer, size, "%s failed: %s", command, strerror(-request->result));
     else if (outcome->has_sense && outcome->sense.deferred)

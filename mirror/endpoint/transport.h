@@ -38,8 +38,9 @@ struct transport_request {
     unsigned timeout_ms; /* 0: the transport's default of 30 s; a local LUN has none */
 
     /* Filled before done(): 0 when the target answered; otherwise -errno: -ENOTCONN or -ECONNRESET
-     * when the connection is gone, -ERESTART when it is a new one, or the unit may be another one,
-     * and the request is to be sent again (it may have been carried out), -ETIMEDOUT, -EIO. */
+     * when the connection is gone, -ENOENT when what is written has no name any more, -ERESTART
+     * when it is a new one, or the unit may be another one, and the request is to be sent again (it
+     * may have been carried out), -ETIMEDOUT, -EIO. */
     int result;
     uint8_t status;     /* as in SAM-5 5.3.1 */
     size_t transferred; /* bytes of data that really moved */

@@ -5,8 +5,11 @@
  * a pool of threads. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lun.h"
 #include "volume.h"
@@ -17,6 +20,7 @@
 struct local_transport {
     struct transport base;
     struct lun *lun;
+    int kept; /* the volume's file, to see whether it still has a name; -1: nothing is written */
     struct workpool *pool;
 };
 
@@ -49,6 +53,20 @@ static void run(struct work *work)
     }
 }
 
+/* What is written to a file that somebody deletes meanwhile is gone with it, so it counts as
+ * failed: every copy ends with a command that is no read. */
+static int check_kept(const struct local_transport *transport,
+                      const struct transport_request *request)
+{
+    struct stat st;
+
+    if (transport->kept < 0 || request->direction == TRANSPORT_DATA_IN)
+        return 0;
+    if (fstat(transport->kept, &st) < 0)
+        return -errno;
+    return st.st_nlink == 0 ? -ENOENT : 0;
+}
+
 static void finished(struct work *work)
 {
     struct local_work *item = (struct local_work *)work;
@@ -56,6 +74,7 @@ static void finished(struct work *work)
     struct transport_request *request = item->request;
 
     free(item);
+    request->result = check_kept(transport, request);
     transport_complete(&transport->base, request);
 }
 
@@ -94,6 +113,8 @@ static void local_close(struct transport *base)
 
     workpool_destroy(transport->pool);
     lun_close(transport->lun);
+    if (transport->kept >= 0)
+        close(transport->kept);
     free(transport);
 }
 
@@ -115,12 +136,17 @@ int transport_local_open(const char *path, bool writable, struct transport **ret
     if (!transport)
         return errmsg_set(err, -ENOMEM, "thin:%s: out of memory", path);
     transport->base.ops = &local_ops;
+    transport->kept = -1;
     r = volume_open(path, !writable, &volume, err);
     if (r < 0) {
         free(transport);
         return r;
     }
     r = lun_open(volume, &transport->lun);
+    if (r == 0 && writable) {
+        transport->kept = open(path, O_PATH | O_CLOEXEC);
+        r = transport->kept < 0 ? -errno : 0;
+    }
     if (r == 0)
         r = workpool_create(LOCAL_THREADS, &transport->pool);
     if (r < 0) {

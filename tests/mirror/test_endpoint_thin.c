@@ -201,6 +201,27 @@ static void what_is_no_volume_is_told(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_512, teardown)
 
+static void what_is_written_to_a_deleted_volume_is_not_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint *written = open_ok(fixture->name, ENDPOINT_WRITABLE);
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+    char data[4096];
+    struct iovec iov = {data, sizeof(data)};
+    struct endpoint_request one = {.op = ENDPOINT_READ,
+                                   .blocks = sizeof(data) / written->info.block_size,
+                                   .iov = &iov,
+                                   .iov_count = 1};
+
+    assert_int_equal(endpoint_run(written, &flush), 0);
+    assert_int_equal(unlink(fixture->path), 0);
+    assert_int_equal(endpoint_run(written, &one), 0);
+    assert_int_equal(endpoint_run(written, &flush), -ENOENT);
+    assert_non_null(strstr(flush.error.text, fixture->name));
+    assert_non_null(strstr(flush.error.text, "somebody has deleted the file"));
+    endpoint_close(written);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +230,7 @@ int main(void)
         TEST(identity_stays),
         TEST(one_writer_or_many_readers),
         TEST(what_is_no_volume_is_told),
+        TEST(what_is_written_to_a_deleted_volume_is_not_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

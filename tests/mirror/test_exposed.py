@@ -147,6 +147,21 @@ class LedgerFile(rig.Case):
         self.fails(FAILED, self.folder, "Is a directory")
         self.fails(FAILED, self.folder / ("l" * 300), "too long")
 
+    def test_a_symbolic_link_stays_one(self):
+        real, link, relative = (self.folder / name for name in ["real", "link", "relative"])
+        link.symlink_to(real)
+        relative.symlink_to("link")
+        loop = self.folder / "loop"
+        loop.symlink_to("loop")
+        self.fails(FAILED, loop, "Too many levels")
+        for name in [relative, link]:
+            self.expect(DONE, "sync", "--overwrite", f"--ledger={name}", self.primary,
+                        self.secondary)
+            self.assertEqual(json.loads(real.read_text())["state"], "complete")
+            self.assertTrue(link.is_symlink() and relative.is_symlink())
+            self.assertFalse(real.is_symlink())
+            real.unlink()
+
     def test_what_is_no_ledger_is_refused_and_kept(self):
         pipe, large, text = self.folder / "pipe", self.folder / "large", self.folder / "text"
         os.mkfifo(pipe)
