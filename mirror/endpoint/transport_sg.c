@@ -16,7 +16,8 @@
  *
  * Where the kernel replaces a lost session by a new one (iSCSI, Fibre Channel) it sends the writes
  * in flight again to whatever answers then. Nothing is to be sent to a unit that isn't known: there
- * SG_IO does the writing, which the kernel does not repeat.
+ * SG_IO does the writing, which the kernel does not repeat. A new session of open-iscsi's
+ * (kernel_session.h) is an interruption, too, as its target may have been restarted.
  *
  * A writable /dev/sdX is opened with O_EXCL, which the kernel refuses while the disk, or a
  * partition of it, is mounted or held, and which keeps others out afterwards. A /dev/sgN has no
@@ -40,6 +41,7 @@
 #include "checked.h"
 #include "device.h"
 #include "error_count.h"
+#include "kernel_session.h"
 #include "log.h"
 #include "sg_device.h"
 #include "workpool.h"
@@ -62,6 +64,7 @@ struct sg_transport {
     int fd;
     int disk_fd; /* of the block device, when that is another node; -1: none */
     bool writable;
+    struct kernel_session session;
 
     struct block_ring *ring; /* NULL: SG_IO moves the data, too */
     int direct_fd;           /* the ring's */
@@ -70,9 +73,9 @@ struct sg_transport {
     struct error_count errors;
     bool counts;         /* the ring was used: commands that go well are held against the count */
     bool in_doubt;       /* what is in the ring was there when the count moved; nothing is added */
-    unsigned generation; /* goes up with each of these moments */
+    unsigned generation; /* goes up with each of these moments, and with each new session */
     bool ring_ends;      /* nothing more goes to the ring */
-    unsigned ring_in_flight, ring_failures;
+    unsigned ring_in_flight, ring_interruptions, ring_failures;
 };
 
 struct sg_work {
@@ -192,16 +195,31 @@ static void leave_ring(struct sg_transport *transport, const char *why)
     transport->ring_ends = true;
 }
 
-/* Whether there was an error that nobody was told of; if so, all that is in flight is in doubt. */
-static bool is_interrupted(struct sg_transport *transport)
+/* Whether there was an error that nobody was told of. */
+static bool has_hidden_error(struct sg_transport *transport)
 {
     if (!transport->counts || !error_count_moved(&transport->errors))
         return false;
     log_info("%s: the kernel met an error of the unit and kept it to itself", transport->name);
+    if (++transport->ring_interruptions == RING_INTERRUPTIONS)
+        leave_ring(transport, "the kernel goes on past its errors and unit attentions");
+    return true;
+}
+
+/* Whether another unit may answer now, or the same one with what was not flushed lost; if so, all
+ * that is in flight is in doubt. */
+static bool is_interrupted(struct sg_transport *transport)
+{
+    bool hidden = has_hidden_error(transport);
+    bool replaced = kernel_session_replaced(&transport->session);
+
+    if (!hidden && !replaced)
+        return false;
+    if (replaced)
+        log_info("%s: the kernel has replaced its session", transport->name);
     transport->in_doubt = transport->ring_in_flight > 0;
     transport->base.interruptions++;
-    if (++transport->generation == RING_INTERRUPTIONS)
-        leave_ring(transport, "the kernel goes on past its errors and unit attentions");
+    transport->generation++;
     return true;
 }
 
@@ -360,6 +378,7 @@ static void sg_close(struct transport *base)
     workpool_destroy(transport->pool);
     block_ring_destroy(transport->ring);
     error_count_close(&transport->errors);
+    kernel_session_close(&transport->session);
     if (transport->direct_fd >= 0)
         close(transport->direct_fd);
     if (transport->fd >= 0 && transport->writable)
@@ -448,6 +467,16 @@ static int open_direct(struct sg_transport *transport, const char *path)
     return 0;
 }
 
+static void watch_session(struct sg_transport *transport)
+{
+    struct stat st;
+    int r = fstat(transport->fd, &st) < 0 ? -errno
+                                          : kernel_session_open(&transport->session, "/sys", &st);
+
+    if (r < 0 && r != -ENOENT)
+        log_info("%s: its session is not watched: %s", transport->name, strerror(-r));
+}
+
 /* Without one SG_IO moves the data: that is no error, and shown by probe. */
 static int open_ring(struct sg_transport *transport, const char *path,
                      const struct sg_device *device)
@@ -478,6 +507,7 @@ static int open_all(struct sg_transport *transport, const char *path,
     transport->name = strdup(path);
     if (!transport->name)
         return errmsg_set(err, -ENOMEM, "%s: out of memory", path);
+    watch_session(transport);
     r = open_ring(transport, path, device);
     if (r < 0)
         log_info("%s: no io_uring: %s", path, strerror(-r));
@@ -498,7 +528,7 @@ int transport_sg_open(const char *path, bool writable, struct transport **ret, s
         return errmsg_set(err, -ENOMEM, "%s: out of memory", path);
     transport->base.ops = &sg_ops;
     transport->fd = transport->disk_fd = transport->direct_fd = -1;
-    transport->errors.errors_fd = transport->errors.timeouts_fd = -1;
+    transport->errors.errors_fd = transport->errors.timeouts_fd = transport->session.port_fd = -1;
     transport->writable = writable;
     sg_device_look_up("/sys", path, &device);
     r = open_all(transport, path, &device, err);

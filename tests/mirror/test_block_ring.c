@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* io_uring on a file, as it is on a disk, and the kernel's count of a disk's errors. */
+/* io_uring on a file, as it is on a disk, the kernel's count of a disk's errors, and its session.
+ */
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,6 +21,7 @@
 #include "block_ring.h"
 #include "error_count.h"
 #include "event.h"
+#include "kernel_session.h"
 #include "skip.h"
 
 #define BLOCK  4096
@@ -278,6 +280,82 @@ static void timeouts_count_too(void **state)
     remove_counter(&counter);
 }
 
+/* A session of open-iscsi's, in a folder that looks like sysfs; port: NULL: it has no connection.
+ */
+static void show_port(const struct counter *sysfs, const char *port)
+{
+    char path[128];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/class/iscsi_connection/connection7:0/local_port",
+             sysfs->folder);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    if (port)
+        fprintf(file, "%s\n", port);
+    fclose(file);
+}
+
+static void make_session(struct counter *sysfs, const struct stat *node)
+{
+    char command[512];
+
+    strcpy(sysfs->folder, "/tmp/thinmirror-XXXXXX");
+    assert_non_null(mkdtemp(sysfs->folder));
+    assert_int_equal(node->st_rdev, 0);
+    snprintf(command, sizeof(command),
+             "cd %s && mkdir -p dev/char/0:0 devices/host2/session7/target2:0:0/2:0:0:5 "
+             "class/iscsi_connection/connection7:0 && "
+             "ln -s ../../../devices/host2/session7/target2:0:0/2:0:0:5 dev/char/0:0/device",
+             sysfs->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_new_connection_of_the_kernels_session_shows(void **state)
+{
+    struct fixture *fixture = *state;
+    struct counter sysfs;
+    struct kernel_session session;
+    struct stat node;
+
+    assert_int_equal(fstat(fixture->fd, &node), 0);
+    make_session(&sysfs, &node);
+    assert_int_equal(kernel_session_open(&session, sysfs.folder, &node), -ENOENT);
+    assert_false(kernel_session_replaced(&session));
+    show_port(&sysfs, "40001");
+    assert_int_equal(kernel_session_open(&session, sysfs.folder, &node), 0);
+    assert_false(kernel_session_replaced(&session));
+    show_port(&sysfs, NULL);
+    assert_false(kernel_session_replaced(&session));
+    show_port(&sysfs, "40002");
+    assert_true(kernel_session_replaced(&session));
+    assert_false(kernel_session_replaced(&session));
+    kernel_session_close(&session);
+
+    show_port(&sysfs, NULL);
+    assert_int_equal(kernel_session_open(&session, sysfs.folder, &node), 0);
+    show_port(&sysfs, "40003");
+    assert_true(kernel_session_replaced(&session));
+    kernel_session_close(&session);
+    remove_counter(&sysfs);
+}
+
+static void a_disk_that_did_not_come_by_open_iscsi_has_no_session(void **state)
+{
+    struct fixture *fixture = *state;
+    struct counter counter;
+    struct kernel_session session;
+    struct stat node;
+
+    make_counter(&counter, fixture->fd);
+    assert_int_equal(fstat(fixture->fd, &node), 0);
+    node.st_mode = S_IFBLK;
+    assert_int_equal(kernel_session_open(&session, counter.folder, &node), -ENOENT);
+    assert_false(kernel_session_replaced(&session));
+    kernel_session_close(&session);
+    remove_counter(&counter);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +370,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_expected_and_not_counted_hides_nothing_later,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(timeouts_count_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_connection_of_the_kernels_session_shows, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_disk_that_did_not_come_by_open_iscsi_has_no_session,
+                                        setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

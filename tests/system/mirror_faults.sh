@@ -143,6 +143,19 @@ check "the copy is exact" same "$primary" "$copy"
 dd if=/dev/urandom of="$copy" bs=1M count=12 conv=notrunc status=none
 interrupted_sync "the secondary" "$copy" "$disk"
 check "the disk is exact" same "$copy" "$volume"
+# Slowly: the connection is most probably cut while nothing is in flight, as nobody waits for what is
+# lost then.
+dd if=/dev/urandom of="$copy" bs=1M count=12 conv=notrunc status=none
+begin_sync --rate=1M --overwrite "$copy" "$disk"
+sleep 2
+check "a connection is cut" ss --kill --no-header dst 127.0.0.1 dport = :3260
+check_end "the copy goes on" 0
+if (($(result reconnects) > 0)); then
+  ok "and knows of it"
+else
+  not_ok "and knows of it" "$(</run/sync.json)"
+fi
+check "the disk is exact once more" same "$copy" "$volume"
 check "the volume is as it was" thinmirror sync --overwrite --progress=none "$primary" "$disk"
 iscsi_logout "$iqn"
 rm "$copy"
