@@ -90,7 +90,7 @@ watch_queue() {
   echo 'module target_core_user format "no data space" +p' >/sys/kernel/debug/dynamic_debug/control
 }
 queue_was_full() {
-  dmesg | grep -q "no data space"
+  grep -q "no data space" <(dmesg)
 }
 check "a target with a short queue" narrow_queue
 check "what it is short of is logged" watch_queue

@@ -135,7 +135,8 @@ tells_no_space() { # DISK
 replies_with_its_own_data() { # DISK
   write_pattern "$1" F 0 64
   holds "$1" F 0 64
-  ! sg_raw --request=4096 --outfile=/dev/stdout "$1" 12 00 00 10 00 00 2>/dev/null | grep -q FFFFFFFF
+  sg_raw --request=4096 --outfile=/run/inquiry "$1" 12 00 00 10 00 00 2>/dev/null &&
+    ! grep -q FFFFFFFF /run/inquiry
 }
 
 # --- the LUNs ---

@@ -30,7 +30,7 @@ checksums() {
 
 copy_files() {
   mkdir /mnt/demo/files
-  find /usr/bin /usr/lib/python3 -xdev -type f -size -2000k -size +40k | sort | head -n 240 |
+  find /usr/bin /usr/lib/python3 -xdev -type f -size -2000k -size +40k | sort | sed -n 1,240p |
     xargs cp -t /mnt/demo/files --backup=numbered
 }
 

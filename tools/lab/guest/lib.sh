@@ -136,8 +136,8 @@ start_dbus() {
 }
 
 runner_answers() {
-  dbus-send --system --print-reply --dest=org.freedesktop.DBus / \
-    org.freedesktop.DBus.NameHasOwner string:org.kernel.TCMUService1 2>/dev/null | grep -q 'boolean true'
+  [[ $(dbus-send --system --print-reply --dest=org.freedesktop.DBus / \
+    org.freedesktop.DBus.NameHasOwner string:org.kernel.TCMUService1 2>/dev/null) == *'boolean true'* ]]
 }
 
 # A handler built with AddressSanitizer needs its runtime loaded before all else.
