@@ -2,8 +2,8 @@
 #ifndef THINMIRROR_ENDPOINT_OPENING_H
 #define THINMIRROR_ENDPOINT_OPENING_H
 
-/* Opens several endpoints at the same time. To open a LUN is to ask a dozen questions one after the
- * other, which takes a dozen round trips: far away that is as long as copying 100 MB. */
+/* Opens several endpoints at the same time. To open a LUN takes half a dozen round trips, half of
+ * them for the login. */
 
 #include "endpoint.h"
 

@@ -3,7 +3,7 @@
 #define THINMIRROR_ENDPOINT_SCSI_H
 
 /* What the files of the SCSI endpoint share:
- *   endpoint_scsi_open.c   asks the logical unit who and what it is
+ *   endpoint_scsi_open.c   asks the logical unit who and what it is (by scsi_question.c)
  *   endpoint_scsi.c        requests: READ, WRITE, MAP, FLUSH
  *   endpoint_scsi_zero.c   ENDPOINT_ZERO and the ways to do it
  *   endpoint_scsi_unmap.c  one of them: UNMAP, several requests in a command

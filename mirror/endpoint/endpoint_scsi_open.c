@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "endpoint_scsi.h"
 
-/* Asks the logical unit who and what it is. All of this is synchronous. */
+/* Asks the logical unit who and what it is. All of this is synchronous, but the questions that do
+ * not depend on each other go out together: three round trips, however much there is to ask. A unit
+ * attention makes them all be asked again. */
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,13 +15,12 @@
 #include "endpoint_kinds.h"
 #include "inquiry.h"
 #include "lba_status.h"
-#include "monotonic.h"
 #include "patience.h"
 #include "scsi_defs.h"
+#include "scsi_question.h"
 #include "vpd.h"
 
 #define RETRY_FOR_MS       30000 /* a target that is busy or becoming ready */
-#define PROBE_PAUSE_MS     100
 #define MAX_ATTENTIONS     16
 #define MAX_TRANSFER_BYTES (UINT64_C(16) << 20)
 #define MAP_LENGTH         (LBA_STATUS_HEADER_BYTES + 4095 * LBA_STATUS_DESCRIPTOR_BYTES)
@@ -30,38 +30,47 @@
 #define MODE_WP            0x80 /* in the DEVICE-SPECIFIC PARAMETER (SBC-4 6.5.1) */
 #define NO_UNIT_HERE       0x3  /* PERIPHERAL QUALIFIER (SPC-4 6.6.2) */
 
-/* A command of the probe and what came of it. */
+/* What does not depend on anything else is asked first, all of it at once; then what the answers
+ * give reason to ask. */
+enum { ASK_READY, ASK_INQUIRY, ASK_PAGES, ASK_CAPACITY, ASK_MODE, FIRST_QUESTIONS };
+
+enum {
+    ASK_IDENTITY,
+    ASK_SERIAL,
+    ASK_LIMITS,
+    ASK_PROVISIONING,
+    ASK_BITMAP,
+    ASK_MAP,
+    SECOND_QUESTIONS
+};
+
 struct probe {
     struct scsi_endpoint *endpoint;
     struct errmsg *err;
-    struct transport_request request;
-    struct outcome outcome;
-    uint8_t data[SCSI_VPD_BYTES];
+    /* Not NULL: this one met a unit attention. */
+    const struct scsi_question *attention;
+    struct scsi_question first[FIRST_QUESTIONS];
+    struct scsi_question second[SECOND_QUESTIONS];
+    struct scsi_question after; /* one that is asked alone */
+    uint8_t map[MAP_LENGTH];
 };
 
-/* Runs the CDB in probe->request, of cdb_length bytes, reading length bytes to data. Sent again
- * after unit attentions and while the target is busy. The verdict. */
-static enum verdict run(struct probe *probe, size_t cdb_length, void *data, size_t length)
+/* -EAGAIN when one of them met a unit attention: what was answered before may be out of date. */
+static int ask(struct probe *probe, struct scsi_question questions[], size_t count)
 {
-    struct iovec iov = {data, length};
-    uint64_t end = monotonic_ms() + RETRY_FOR_MS;
-    unsigned attentions = 0;
+    scsi_ask(probe->endpoint->transport, questions, count, RETRY_FOR_MS);
+    for (size_t i = 0; i < count; i++)
+        if (questions[i].outcome.verdict == VERDICT_ATTENTION) {
+            probe->attention = &questions[i];
+            return -EAGAIN;
+        }
+    return 0;
+}
 
-    probe->request.cdb_length = cdb_length;
-    probe->request.direction = length ? TRANSPORT_DATA_IN : TRANSPORT_NO_DATA;
-    probe->request.iov = &iov;
-    probe->request.iov_count = length ? 1 : 0;
-    for (;;) {
-        if (length)
-            memset(data, 0, length);
-        transport_run(probe->endpoint->transport, &probe->request);
-        probe->outcome = scsi_outcome(&probe->request);
-        if (probe->outcome.verdict == VERDICT_ATTENTION && ++attentions < MAX_ATTENTIONS)
-            continue;
-        if (probe->outcome.verdict != VERDICT_BUSY || monotonic_ms() >= end)
-            return probe->outcome.verdict;
-        poll(NULL, 0, PROBE_PAUSE_MS);
-    }
+/* The length of the answer, 0 when there is none of use. */
+static size_t answer_bytes(const struct scsi_question *question)
+{
+    return question->outcome.verdict == VERDICT_GOOD ? question->request.transferred : 0;
 }
 
 static int no_such_lun(struct probe *probe)
@@ -70,29 +79,51 @@ static int no_such_lun(struct probe *probe)
 }
 
 /* The sentence for a command that cannot be done without. */
-static int probe_failed(struct probe *probe)
+static int probe_failed(struct probe *probe, const struct scsi_question *question)
 {
     char text[512];
 
-    if (probe->outcome.error == -ENODEV)
+    if (question->outcome.error == -ENODEV)
         return no_such_lun(probe);
-    return errmsg_set(probe->err, probe->outcome.error, "%s: %s", probe->endpoint->name,
-                      scsi_outcome_describe(&probe->outcome, &probe->request, text, sizeof(text)));
+    return errmsg_set(probe->err, question->outcome.error, "%s: %s", probe->endpoint->name,
+                      scsi_outcome_describe(&question->outcome, &question->request, text,
+                                            sizeof(text)));
 }
 
-static int probe_ready(struct probe *probe)
+static int probe_ready(struct probe *probe, const struct scsi_question *question)
 {
-    if (run(probe, cdb_test_unit_ready(probe->request.cdb), NULL, 0) != VERDICT_GOOD)
-        return probe_failed(probe);
-    return 0;
+    return question->outcome.verdict == VERDICT_GOOD ? 0 : probe_failed(probe, question);
+}
+
+static int ask_first(struct probe *probe)
+{
+    struct scsi_question *first = probe->first;
+
+    memset(first, 0, sizeof(probe->first));
+    scsi_question_set(&first[ASK_READY], cdb_test_unit_ready(first[ASK_READY].request.cdb), 0);
+    scsi_question_set(&first[ASK_INQUIRY],
+                      cdb_inquiry(first[ASK_INQUIRY].request.cdb, INQUIRY_BYTES), INQUIRY_BYTES);
+    scsi_question_set(&first[ASK_PAGES],
+                      cdb_inquiry_vpd(first[ASK_PAGES].request.cdb, VPD_SUPPORTED_PAGES,
+                                      SCSI_QUESTION_BYTES),
+                      SCSI_QUESTION_BYTES);
+    scsi_question_set(&first[ASK_CAPACITY],
+                      cdb_read_capacity_16(first[ASK_CAPACITY].request.cdb, READ_CAPACITY_16_BYTES),
+                      READ_CAPACITY_16_BYTES);
+    if (probe->endpoint->base.info.writable)
+        scsi_question_set(&first[ASK_MODE],
+                          cdb_mode_sense_6(first[ASK_MODE].request.cdb, MODE_PAGE_ALL, MODE_BYTES),
+                          MODE_BYTES);
+    return ask(probe, first, FIRST_QUESTIONS);
 }
 
 static int probe_inquiry(struct probe *probe, struct inquiry *ret)
 {
-    if (run(probe, cdb_inquiry(probe->request.cdb, INQUIRY_BYTES), probe->data, INQUIRY_BYTES) !=
-        VERDICT_GOOD)
-        return probe_failed(probe);
-    if (inquiry_decode(probe->data, probe->request.transferred, ret) < 0)
+    const struct scsi_question *question = &probe->first[ASK_INQUIRY];
+
+    if (question->outcome.verdict != VERDICT_GOOD)
+        return probe_failed(probe, question);
+    if (inquiry_decode(question->own, answer_bytes(question), ret) < 0)
         return errmsg_set(probe->err, -EIO, "%s: its INQUIRY data cannot be understood",
                           probe->endpoint->name);
     if (ret->peripheral_qualifier == NO_UNIT_HERE)
@@ -107,79 +138,25 @@ static int probe_inquiry(struct probe *probe, struct inquiry *ret)
     return 0;
 }
 
-/* A VPD page into probe->data; its length, 0 when there is none. */
-static size_t probe_vpd(struct probe *probe, uint8_t page)
-{
-    size_t length = cdb_inquiry_vpd(probe->request.cdb, page, SCSI_VPD_BYTES);
-
-    if (run(probe, length, probe->data, SCSI_VPD_BYTES) != VERDICT_GOOD)
-        return 0;
-    return probe->request.transferred;
-}
-
-struct pages {
-    bool serial, identification, limits, provisioning, bitmap;
-};
-
-/* Which pages to ask for. A unit without a list may have the first two. */
-static struct pages probe_pages(struct probe *probe)
-{
-    size_t length = probe_vpd(probe, VPD_SUPPORTED_PAGES);
-    const uint8_t *data = probe->data;
-
-    if (length == 0)
-        return (struct pages){.serial = true, .identification = true};
-    return (struct pages){
-        .serial = vpd_supports(data, length, VPD_UNIT_SERIAL_NUMBER),
-        .identification = vpd_supports(data, length, VPD_DEVICE_IDENTIFICATION),
-        .limits = vpd_supports(data, length, VPD_BLOCK_LIMITS),
-        .provisioning = vpd_supports(data, length, VPD_LOGICAL_BLOCK_PROVISIONING),
-        .bitmap = vpd_supports(data, length, VPD_ALLOCATION_BITMAP),
-    };
-}
-
-static void probe_identity(struct probe *probe, const struct pages *pages,
-                           const struct inquiry *inquiry)
-{
-    struct scsi_endpoint *endpoint = probe->endpoint;
-    struct scsi_unit *unit = &endpoint->unit;
-    struct endpoint_info *info = &endpoint->base.info;
-    size_t length;
-
-    strcpy(info->vendor, inquiry->vendor);
-    strcpy(info->product, inquiry->product);
-    length = pages->identification ? probe_vpd(probe, VPD_DEVICE_IDENTIFICATION) : 0;
-    if (length && scsi_identity_key(VPD_DEVICE_IDENTIFICATION, probe->data, length,
-                                    unit->identity_key, sizeof(unit->identity_key)))
-        unit->identity_page = VPD_DEVICE_IDENTIFICATION;
-    length = pages->serial ? probe_vpd(probe, VPD_UNIT_SERIAL_NUMBER) : 0;
-    if (length && !scsi_identity_key(VPD_UNIT_SERIAL_NUMBER, probe->data, length, info->serial,
-                                     sizeof(info->serial)))
-        info->serial[0] = '\0';
-    if (unit->identity_page == 0 && info->serial[0]) {
-        unit->identity_page = VPD_UNIT_SERIAL_NUMBER;
-        strcpy(unit->identity_key, info->serial);
-    }
-    scsi_identity_text(unit, info->serial, inquiry, endpoint->transport->target, info->identity,
-                       sizeof(info->identity));
-}
-
 static int probe_capacity(struct probe *probe, struct capacity *ret)
 {
     struct scsi_unit *unit = &probe->endpoint->unit;
-    enum verdict verdict =
-        run(probe, cdb_read_capacity_16(probe->request.cdb, READ_CAPACITY_16_BYTES), probe->data,
-            READ_CAPACITY_16_BYTES);
+    struct scsi_question *question = &probe->first[ASK_CAPACITY];
     int r;
 
-    unit->capacity_10 = verdict == VERDICT_UNSUPPORTED;
-    if (unit->capacity_10)
-        verdict = run(probe, cdb_read_capacity_10(probe->request.cdb), probe->data,
-                      READ_CAPACITY_10_BYTES);
-    if (verdict != VERDICT_GOOD)
-        return probe_failed(probe);
-    r = unit->capacity_10 ? capacity_decode_10(probe->data, probe->request.transferred, ret)
-                          : capacity_decode_16(probe->data, probe->request.transferred, ret);
+    unit->capacity_10 = question->outcome.verdict == VERDICT_UNSUPPORTED;
+    if (unit->capacity_10) {
+        question = &probe->after;
+        scsi_question_set(question, cdb_read_capacity_10(question->request.cdb),
+                          READ_CAPACITY_10_BYTES);
+        r = ask(probe, question, 1);
+        if (r < 0)
+            return r;
+    }
+    if (question->outcome.verdict != VERDICT_GOOD)
+        return probe_failed(probe, question);
+    r = unit->capacity_10 ? capacity_decode_10(question->own, answer_bytes(question), ret)
+                          : capacity_decode_16(question->own, answer_bytes(question), ret);
     if (r < 0)
         return errmsg_set(probe->err, -EIO, "%s: its capacity cannot be understood",
                           probe->endpoint->name);
@@ -190,35 +167,114 @@ static int probe_capacity(struct probe *probe, struct capacity *ret)
 
 static int probe_write_protection(struct probe *probe)
 {
-    size_t length = cdb_mode_sense_6(probe->request.cdb, MODE_PAGE_ALL, MODE_BYTES);
+    const struct scsi_question *question = &probe->first[ASK_MODE];
 
     /* A unit without mode pages says so at the first write. */
-    if (run(probe, length, probe->data, MODE_BYTES) != VERDICT_GOOD ||
-        probe->request.transferred < 4 || !(probe->data[2] & MODE_WP))
+    if (answer_bytes(question) < 4 || !(question->own[2] & MODE_WP))
         return 0;
     return errmsg_set(probe->err, -EROFS, "%s: it is write protected", probe->endpoint->name);
 }
 
-/* Whether it answers a GET LBA STATUS, and how much it may be asked for at once. */
+/* Which pages to ask for. A unit without a list may have the first two. */
+static void set_page_questions(struct probe *probe)
+{
+    static const struct {
+        uint8_t page;
+        bool without_list;
+    } pages[] = {
+        [ASK_IDENTITY] = {VPD_DEVICE_IDENTIFICATION, true},
+        [ASK_SERIAL] = {VPD_UNIT_SERIAL_NUMBER, true},
+        [ASK_LIMITS] = {VPD_BLOCK_LIMITS, false},
+        [ASK_PROVISIONING] = {VPD_LOGICAL_BLOCK_PROVISIONING, false},
+        [ASK_BITMAP] = {VPD_ALLOCATION_BITMAP, false},
+    };
+    const struct scsi_question *list = &probe->first[ASK_PAGES];
+    size_t length = answer_bytes(list);
+
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        struct scsi_question *question = &probe->second[i];
+
+        if (length ? vpd_supports(list->own, length, pages[i].page) : pages[i].without_list)
+            scsi_question_set(question,
+                              cdb_inquiry_vpd(question->request.cdb, pages[i].page,
+                                              SCSI_QUESTION_BYTES),
+                              SCSI_QUESTION_BYTES);
+    }
+}
+
+static void set_map_question(struct probe *probe, struct scsi_question *question, uint32_t length)
+{
+    scsi_question_set(question, cdb_get_lba_status_16(question->request.cdb, 0, length), 0);
+    question->reply = probe->map;
+    question->reply_bytes = length;
+}
+
+static int ask_second(struct probe *probe, const struct capacity *capacity)
+{
+    memset(probe->second, 0, sizeof(probe->second));
+    set_page_questions(probe);
+    /* Without LBPME every block is mapped (SBC-4 4.7.2). */
+    if (capacity->lbpme)
+        set_map_question(probe, &probe->second[ASK_MAP], MAP_LENGTH);
+    return ask(probe, probe->second, SECOND_QUESTIONS);
+}
+
+/* What went wrong in between shows here at the latest: a lost connection is no missing page. */
+static int ask_still_ready(struct probe *probe)
+{
+    struct scsi_question *question = &probe->after;
+    int r;
+
+    scsi_question_set(question, cdb_test_unit_ready(question->request.cdb), 0);
+    r = ask(probe, question, 1);
+    return r == 0 ? probe_ready(probe, question) : r;
+}
+
+static void probe_identity(struct probe *probe, const struct inquiry *inquiry)
+{
+    struct scsi_endpoint *endpoint = probe->endpoint;
+    struct scsi_unit *unit = &endpoint->unit;
+    struct endpoint_info *info = &endpoint->base.info;
+    const struct scsi_question *page = &probe->second[ASK_IDENTITY];
+    size_t length = answer_bytes(page);
+
+    strcpy(info->vendor, inquiry->vendor);
+    strcpy(info->product, inquiry->product);
+    unit->identity_page = 0;
+    if (length && scsi_identity_key(VPD_DEVICE_IDENTIFICATION, page->own, length,
+                                    unit->identity_key, sizeof(unit->identity_key)))
+        unit->identity_page = VPD_DEVICE_IDENTIFICATION;
+    page = &probe->second[ASK_SERIAL];
+    length = answer_bytes(page);
+    if (!length || !scsi_identity_key(VPD_UNIT_SERIAL_NUMBER, page->own, length, info->serial,
+                                      sizeof(info->serial)))
+        info->serial[0] = '\0';
+    if (unit->identity_page == 0 && info->serial[0]) {
+        unit->identity_page = VPD_UNIT_SERIAL_NUMBER;
+        strcpy(unit->identity_key, info->serial);
+    }
+    scsi_identity_text(unit, info->serial, inquiry, endpoint->transport->target, info->identity,
+                       sizeof(info->identity));
+}
+
+/* Whether it has answered a GET LBA STATUS, and how much it may be asked for at once. */
 static int probe_map(struct probe *probe)
 {
-    static const uint32_t lengths[] = {MAP_LENGTH, MAP_LENGTH_SMALL};
+    static const size_t least = LBA_STATUS_HEADER_BYTES + LBA_STATUS_DESCRIPTOR_BYTES;
     struct scsi_endpoint *endpoint = probe->endpoint;
-    uint8_t *reply = malloc(MAP_LENGTH);
+    struct scsi_question *question = &probe->second[ASK_MAP];
+    bool asked = question->request.cdb_length > 0;
+    int r = 0;
 
-    if (!reply)
-        return errmsg_set(probe->err, -ENOMEM, "%s: out of memory", endpoint->name);
-    for (size_t i = 0; i < 2 && !endpoint->base.info.can_map; i++) {
-        size_t length = cdb_get_lba_status_16(probe->request.cdb, 0, lengths[i]);
-
-        if (run(probe, length, reply, lengths[i]) != VERDICT_GOOD ||
-            probe->request.transferred < LBA_STATUS_HEADER_BYTES + LBA_STATUS_DESCRIPTOR_BYTES)
-            continue;
-        endpoint->map_allocation_length = lengths[i];
-        endpoint->base.info.can_map = true;
+    if (asked && answer_bytes(question) < least) {
+        question = &probe->after;
+        set_map_question(probe, question, MAP_LENGTH_SMALL);
+        r = ask(probe, question, 1);
     }
-    free(reply);
-    return 0;
+    endpoint->base.info.can_map = asked && answer_bytes(question) >= least;
+    if (endpoint->base.info.can_map)
+        endpoint->map_allocation_length = (uint32_t)question->reply_bytes;
+    return r;
 }
 
 static void set_limits(struct scsi_endpoint *endpoint, const struct vpd_block_limits *limits)
@@ -242,32 +298,27 @@ static void set_limits(struct scsi_endpoint *endpoint, const struct vpd_block_li
 }
 
 /* Thin provisioning, its limits and what they mean for zeroing. */
-static int probe_provisioning(struct probe *probe, const struct pages *pages,
-                              const struct capacity *capacity)
+static int probe_provisioning(struct probe *probe, const struct capacity *capacity)
 {
     struct scsi_endpoint *endpoint = probe->endpoint;
     struct endpoint_info *info = &endpoint->base.info;
     struct vpd_block_limits limits = {0};
     struct vpd_provisioning provisioning = {0};
-    size_t length = pages->limits ? probe_vpd(probe, VPD_BLOCK_LIMITS) : 0;
-    int r = 0;
+    const struct scsi_question *page = &probe->second[ASK_LIMITS];
 
-    if (length && vpd_decode_block_limits(probe->data, length, &limits) < 0)
+    if (vpd_decode_block_limits(page->own, answer_bytes(page), &limits) < 0)
         limits = (struct vpd_block_limits){0};
-    length = pages->provisioning ? probe_vpd(probe, VPD_LOGICAL_BLOCK_PROVISIONING) : 0;
-    if (length && vpd_decode_provisioning(probe->data, length, &provisioning) < 0)
+    page = &probe->second[ASK_PROVISIONING];
+    if (vpd_decode_provisioning(page->own, answer_bytes(page), &provisioning) < 0)
         provisioning = (struct vpd_provisioning){0};
     info->blocks = capacity->blocks;
     info->block_size = capacity->block_size;
     info->thin = capacity->lbpme;
     info->unmapped_reads_zeros = capacity->lbpme && capacity->lbprz;
     set_limits(endpoint, &limits);
-    /* Without LBPME every block is mapped (SBC-4 4.7.2). */
-    if (capacity->lbpme)
-        r = probe_map(probe);
-    if (r == 0 && scsi_zero_setup(endpoint, info->unmapped_reads_zeros, &provisioning, &limits) < 0)
-        r = errmsg_set(probe->err, -ENOMEM, "%s: out of memory", endpoint->name);
-    return r;
+    if (scsi_zero_setup(endpoint, info->unmapped_reads_zeros, &provisioning, &limits) < 0)
+        return errmsg_set(probe->err, -ENOMEM, "%s: out of memory", endpoint->name);
+    return 0;
 }
 
 /* A page of that code may be another vendor's, and mean anything. */
@@ -275,37 +326,56 @@ static void probe_bitmap(struct probe *probe)
 {
     struct scsi_endpoint *endpoint = probe->endpoint;
     struct bitmap_geometry *bitmap = &endpoint->bitmap;
-    size_t length = probe_vpd(probe, VPD_ALLOCATION_BITMAP);
+    const struct scsi_question *page = &probe->second[ASK_BITMAP];
 
-    if (length == 0 || bitmap_page_decode(probe->data, length, &bitmap->page) < 0)
+    endpoint->base.info.can_bitmap = false;
+    if (bitmap_page_decode(page->own, answer_bytes(page), &bitmap->page) < 0)
         return;
     bitmap->block_size = endpoint->unit.block_size;
     bitmap->blocks = endpoint->unit.blocks;
     endpoint->base.info.can_bitmap = bitmap_geometry_is_sound(bitmap);
 }
 
-static int probe_unit(struct probe *probe)
+/* Asks for everything once. */
+static int probe_once(struct probe *probe)
 {
     struct inquiry inquiry;
     struct capacity capacity = {0};
-    struct pages pages;
-    int r = probe_ready(probe);
+    int r = ask_first(probe);
 
     if (r == 0)
+        r = probe_ready(probe, &probe->first[ASK_READY]);
+    if (r == 0)
         r = probe_inquiry(probe, &inquiry);
-    if (r < 0)
-        return r;
-    pages = probe_pages(probe);
-    probe_identity(probe, &pages, &inquiry);
-    r = probe_capacity(probe, &capacity);
-    if (r == 0 && probe->endpoint->base.info.writable)
+    if (r == 0)
+        r = probe_capacity(probe, &capacity);
+    if (r == 0)
         r = probe_write_protection(probe);
     if (r == 0)
-        r = probe_provisioning(probe, &pages, &capacity);
-    if (r == 0 && pages.bitmap)
-        probe_bitmap(probe);
-    /* What went wrong in between shows here at the latest: a lost connection is no missing page. */
-    return r == 0 ? probe_ready(probe) : r;
+        r = ask_second(probe, &capacity);
+    if (r == 0)
+        r = probe_map(probe);
+    if (r == 0)
+        r = ask_still_ready(probe);
+    if (r < 0)
+        return r;
+    probe_identity(probe, &inquiry);
+    probe_bitmap(probe);
+    return probe_provisioning(probe, &capacity);
+}
+
+/* The answers are of one state of the unit: it had nothing to tell between the first and the last.
+ */
+static int probe_unit(struct probe *probe)
+{
+    unsigned attentions = 0;
+    int r;
+
+    do {
+        probe->attention = NULL;
+        r = probe_once(probe);
+    } while (probe->attention && ++attentions < MAX_ATTENTIONS);
+    return probe->attention ? probe_failed(probe, probe->attention) : r;
 }
 
 int endpoint_scsi_open(const char *name, const char *kind, struct transport *transport,

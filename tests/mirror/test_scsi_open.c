@@ -57,7 +57,7 @@ static void a_thin_unit_is_asked_once_for_everything(void **state)
     struct endpoint *endpoint = open_ok(unit, 0);
     const struct endpoint_info *info = &endpoint->info;
 
-    assert_string_equal(unit->log, "TUR INQ VPD00 VPD83 VPD80 RC16 VPDB0 VPDB2 MAP 0:65528 TUR");
+    assert_string_equal(unit->log, "TUR INQ VPD00 RC16 VPD83 VPD80 VPDB0 VPDB2 MAP 0:65528 TUR");
     assert_string_equal(info->name, "lun-a");
     assert_string_equal(info->kind, "sg");
     assert_int_equal(info->blocks, 1024);
@@ -130,6 +130,16 @@ static void the_transport_limits_transfers_too(void **state)
     endpoint_close(endpoint);
 }
 
+static void what_a_unit_is_asked_takes_three_round_trips(void **state)
+{
+    struct fake_unit *unit = *state;
+
+    endpoint_close(open_ok(unit, ENDPOINT_WRITABLE));
+    assert_int_equal(unit->rounds, 3);
+}
+
+#define ASKED_FIRST "TUR INQ VPD00 RC16 "
+
 static void unit_attentions_are_passed_over(void **state)
 {
     struct fake_unit *unit = *state;
@@ -139,12 +149,37 @@ static void unit_attentions_are_passed_over(void **state)
                                               .key = SENSE_UNIT_ATTENTION,
                                               .asc_ascq = ASC_POWER_ON_RESET});
     fake_unit_fault(unit, (struct fake_fault){.word = "RC16",
+                                              .skip = 1,
                                               .times = 1,
                                               .key = SENSE_UNIT_ATTENTION,
                                               .asc_ascq = ASC_REPORTED_LUNS_DATA_CHANGED});
     endpoint_close(open_ok(unit, 0));
-    assert_string_equal(unit->log,
-                        "TUR TUR TUR INQ VPD00 VPD83 VPD80 RC16 RC16 VPDB0 VPDB2 MAP 0:65528 TUR");
+    assert_string_equal(unit->log, ASKED_FIRST ASKED_FIRST ASKED_FIRST
+                        "VPD83 VPD80 VPDB0 VPDB2 MAP 0:65528 TUR");
+}
+
+/* Shrinks while it is asked, and says so to the question for the map. */
+static size_t shrink(struct fake_unit *unit, uint64_t lba, uint8_t *reply, size_t size)
+{
+    (void)lba, (void)reply, (void)size;
+    unit->blocks = 512;
+    unit->lie = NULL;
+    return 0;
+}
+
+static void a_unit_that_changes_while_it_is_asked_is_asked_anew(void **state)
+{
+    struct fake_unit *unit = *state;
+    struct endpoint *endpoint;
+
+    unit->lie = shrink;
+    fake_unit_fault(unit, (struct fake_fault){.word = "MAP",
+                                              .times = 1,
+                                              .key = SENSE_UNIT_ATTENTION,
+                                              .asc_ascq = ASC_CAPACITY_DATA_CHANGED});
+    endpoint = open_ok(unit, 0);
+    assert_int_equal(endpoint->info.blocks, 512);
+    endpoint_close(endpoint);
 }
 
 static void unit_attentions_without_end_are_not(void **state)
@@ -165,7 +200,7 @@ static void a_busy_unit_is_waited_for(void **state)
     fake_unit_fault(unit,
                     (struct fake_fault){.word = "INQ", .times = 2, .status = SCSI_STATUS_BUSY});
     endpoint_close(open_ok(unit, 0));
-    assert_non_null(strstr(unit->log, "TUR INQ INQ INQ VPD00"));
+    assert_non_null(strstr(unit->log, ASKED_FIRST "INQ INQ VPD83"));
 }
 
 static void what_is_not_there_is_told(void **state)
@@ -211,7 +246,7 @@ static void capacity_by_10_when_16_is_unknown(void **state)
 
     unit->unknown = "RC16";
     endpoint = open_ok(unit, 0);
-    assert_string_equal(unit->log, "TUR INQ VPD00 VPD83 VPD80 RC16 RC10 VPDB0 VPDB2 TUR");
+    assert_string_equal(unit->log, "TUR INQ VPD00 RC16 RC10 VPD83 VPD80 VPDB0 VPDB2 TUR");
     assert_int_equal(endpoint->info.blocks, 1024);
     assert_false(endpoint->info.thin || endpoint->info.can_map || endpoint->info.can_unmap);
     endpoint_close(endpoint);
@@ -351,7 +386,9 @@ int main(void)
         TEST(a_unit_without_mode_pages_may_be_written),
         TEST(limits_are_kept),
         TEST(the_transport_limits_transfers_too),
+        TEST(what_a_unit_is_asked_takes_three_round_trips),
         TEST(unit_attentions_are_passed_over),
+        TEST(a_unit_that_changes_while_it_is_asked_is_asked_anew),
         TEST(unit_attentions_without_end_are_not),
         TEST(a_busy_unit_is_waited_for),
         TEST(what_is_not_there_is_told),

@@ -466,6 +466,7 @@ static int fake_service(struct transport *transport, short revents)
     size_t count = unit->queued;
 
     (void)revents;
+    unit->rounds += count > 0;
     memcpy(now, unit->queue, count * sizeof(now[0]));
     unit->queued = 0;
     for (size_t i = 0; i < count; i++)

@@ -75,7 +75,8 @@ struct fake_unit {
     struct fake_fault faults[4];
     struct transport_request *queue[512];
     size_t queued;
-    int dead; /* -errno: the transport is of no more use */
+    unsigned rounds; /* so often something was waiting to be answered */
+    int dead;        /* -errno: the transport is of no more use */
 };
 
 /* The memory is given back when the transport is closed, but for the log. */
