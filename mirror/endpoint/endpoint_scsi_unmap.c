@@ -153,8 +153,9 @@ void scsi_unmap_send(struct scsi_endpoint *endpoint)
     endpoint->batch = (struct unmap_batch){0};
     if (!leader)
         return;
-    /* Without memory for the list each goes alone. */
-    while (leader->next && !scsi_command_reply(leader, length)) {
+    /* Each goes alone when the target has refused lists meanwhile, or without memory for one. */
+    while (leader->next &&
+           (endpoint->unmap_descriptors == 1 || !scsi_command_reply(leader, length))) {
         struct scsi_command *alone = leader;
 
         leader = leader->next;
@@ -170,7 +171,8 @@ static void join_batch(struct scsi_command *command)
     struct unmap_batch *batch = &endpoint->batch;
     uint64_t blocks = command->check_end - command->check_lba;
 
-    if (batch->count == endpoint->unmap_descriptors ||
+    /* It may have become less than what has gathered. */
+    if (batch->count >= endpoint->unmap_descriptors ||
         (batch->count > 0 && batch->blocks + blocks > endpoint->unmap_blocks))
         scsi_unmap_send(endpoint);
     command->next = NULL;

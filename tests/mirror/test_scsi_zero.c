@@ -240,7 +240,7 @@ static void an_unmap_list_refused_leads_to_the_next_way(void **state)
 }
 
 struct several {
-    struct endpoint_request requests[8];
+    struct endpoint_request requests[200];
     int left;
 };
 
@@ -337,6 +337,29 @@ static void ranges_refused_together_are_unmapped_alone(void **state)
     several_are_zeroed(fixture, 3, 0, "UN 0+8,16+8,32+8 UN 0+8 UN 16+8 UN 32+8");
     several_are_zeroed(fixture, 2, 0, "UN 0+8 UN 16+8");
     assert_true(fixture->endpoint->info.can_unmap);
+}
+
+/* While the first command is under way the next one gathers. */
+static void a_batch_that_gathered_before_a_refusal_is_no_longer_sent_as_one(void **state)
+{
+    struct fixture *fixture = *state;
+    static struct several several;
+
+    fixture->unit->lbpws = false;
+    fixture->unit->blocks = 200 * 16;
+    fake_unit_format(fixture->unit);
+    fixture->unit->max_unmap_descriptors = SCSI_UNMAP_DESCRIPTORS;
+    open_unit(fixture);
+    fixture->unit->max_unmap_descriptors = 1;
+    submit_several(fixture, &several, 200);
+    while (several.left > 0)
+        endpoint_wait(&fixture->endpoint, 1, -1);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(several.requests[i].result, 0);
+    for (uint64_t lba = 0; lba < fixture->unit->blocks; lba++)
+        assert_true(fixture->unit->mapped[lba] == (lba % 16 >= 8));
+    /* The one that was refused, and one for each. */
+    assert_int_equal(fixture->endpoint->counters.zeros, 1 + 200);
 }
 
 static void ranges_together_are_sent_again_together(void **state)
@@ -461,6 +484,7 @@ int main(void)
         TEST(ranges_are_unmapped_together),
         TEST(ranges_together_keep_to_the_limit),
         TEST(ranges_refused_together_are_unmapped_alone),
+        TEST(a_batch_that_gathered_before_a_refusal_is_no_longer_sent_as_one),
         TEST(ranges_together_are_sent_again_together),
         TEST(ranges_together_fail_together),
         TEST(what_was_not_sent_ends_with_the_endpoint),

@@ -24,7 +24,7 @@ static const uint8_t default_naa[16] = {0x60, 0x01, 0x40, 0x50, 1, 2,  3,  4,
 struct turn {
     struct fake_unit *unit;
     struct transport_request *request;
-    char words[512];
+    char words[2048];
     uint8_t reply[65536];
     size_t reply_length;
 };

@@ -15,7 +15,7 @@
 
 #include "transport.h"
 
-#define FAKE_LOG_BYTES 8192
+#define FAKE_LOG_BYTES 16384
 
 struct fake_fault {
     const char *word; /* of the log: the first word of the CDBs it is about */
