@@ -88,7 +88,6 @@ static int submit_transfer(struct scsi_endpoint *endpoint, struct endpoint_reque
         command->request.direction = TRANSPORT_DATA_OUT;
         command->request.cdb_length = cdb_write_16(cdb, user->lba, (uint32_t)user->blocks, false);
         command->counter = &endpoint->base.counters.writes;
-        endpoint->unflushed_writes = true;
     }
     return scsi_command_begin(command);
 }
@@ -294,8 +293,7 @@ static void flush_done(struct scsi_command *command, const struct outcome *outco
                                   "was flushed; some of that may be lost",
                                   endpoint->name);
     endpoint->lost_writes = false;
-    if (endpoint->transport->in_flight == 0)
-        endpoint->unflushed_writes = false;
+    endpoint->changes_flushed = command->covers;
     scsi_command_finish(command);
 }
 
@@ -305,6 +303,10 @@ static int submit_flush(struct scsi_endpoint *endpoint, struct endpoint_request 
 
     if (!command)
         return out_of_memory(endpoint, user);
+    /* A change that is not at its end may reach the medium after the flush. */
+    command->covers = endpoint->changes_begun == endpoint->changes_ended
+                          ? endpoint->changes_begun
+                          : endpoint->changes_flushed;
     flush_cdb(command);
     return scsi_command_begin(command);
 }

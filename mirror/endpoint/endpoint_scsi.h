@@ -60,6 +60,8 @@ struct scsi_command {
     /* UNMAP: those whose ranges are in the same command; they end with it. */
     struct scsi_command *followers;
 
+    uint64_t covers; /* FLUSH: changes_flushed when it has gone well */
+
     /* ZERO: what is left to do; UNMAP: the range unmapped last whose check is not complete */
     uint64_t zero_lba, zero_end;
     uint64_t check_lba, check_end;
@@ -114,7 +116,9 @@ struct scsi_endpoint {
     struct scsi_command *waiting; /* to be sent again, in no order */
     unsigned retry_for_ms;        /* how long a busy target is asked again */
     bool rechecking;              /* what is submitted meanwhile waits */
-    bool unflushed_writes;
+    /* WRITE and ZERO requests, those that wait or are in a batch included: begun, at their end, and
+     * begun when a flush that went well found all of them at their end. */
+    uint64_t changes_begun, changes_ended, changes_flushed;
     bool lost_writes; /* the unit was reset with writes not flushed: a flush cannot promise them */
     unsigned interruptions; /* of the transport, as far as they were dealt with */
 

@@ -26,6 +26,16 @@ static void command_done(struct transport_request *request);
 static void start_recheck(struct scsi_endpoint *endpoint);
 static void ask_capacity(struct scsi_command *command);
 
+static bool is_change(const struct endpoint_request *user)
+{
+    return user && (user->op == ENDPOINT_WRITE || user->op == ENDPOINT_ZERO);
+}
+
+static bool has_unflushed(const struct scsi_endpoint *endpoint)
+{
+    return endpoint->changes_begun != endpoint->changes_flushed;
+}
+
 struct scsi_command *scsi_command_new(struct scsi_endpoint *endpoint, struct endpoint_request *user)
 {
     struct scsi_command *command = calloc(1, sizeof(*command));
@@ -37,11 +47,13 @@ struct scsi_command *scsi_command_new(struct scsi_endpoint *endpoint, struct end
     command->request.done = command_done;
     command->request.opaque = command;
     command->request.iov = command->iov;
+    endpoint->changes_begun += is_change(user);
     return command;
 }
 
 void scsi_command_free(struct scsi_command *command)
 {
+    command->endpoint->changes_ended += is_change(command->user);
     free(command->reply);
     free(command);
 }
@@ -250,7 +262,7 @@ static void note_attention(struct scsi_endpoint *endpoint, const struct sense *s
 {
     log_info("%s: unit attention %02X/%02X", endpoint->name, sense->asc_ascq >> 8,
              sense->asc_ascq & 0xFF);
-    if (sense->asc_ascq >> 8 == ASC_POWER_ON && endpoint->unflushed_writes)
+    if (sense->asc_ascq >> 8 == ASC_POWER_ON && has_unflushed(endpoint))
         endpoint->lost_writes = true;
     if (!endpoint->rechecking)
         start_recheck(endpoint);
@@ -263,7 +275,7 @@ static void note_interruption(struct scsi_endpoint *endpoint)
         return;
     endpoint->interruptions = endpoint->transport->interruptions;
     endpoint->base.counters.reconnects++;
-    if (endpoint->unflushed_writes)
+    if (has_unflushed(endpoint))
         endpoint->lost_writes = true;
     endpoint->reservation.renew = true;
     if (!endpoint->rechecking)

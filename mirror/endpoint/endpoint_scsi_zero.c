@@ -192,7 +192,6 @@ int scsi_zero_submit(struct scsi_endpoint *endpoint, struct endpoint_request *us
 
     if (!command)
         return errmsg_set(&user->error, -ENOMEM, "%s: out of memory", endpoint->name);
-    endpoint->unflushed_writes = true;
     command->request.timeout_ms = SCSI_ZERO_TIMEOUT_MS;
     command->zero_lba = user->lba;
     command->zero_end = user->lba + user->blocks;

@@ -229,6 +229,54 @@ static void a_reset_after_a_flush_has_lost_nothing(void **state)
     assert_int_equal(flush(fixture, &err), 0);
 }
 
+/* A flush covers what was answered before it was sent, and nothing else. */
+static void a_write_that_waited_during_a_flush_is_not_covered_by_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint_request request = {.op = ENDPOINT_FLUSH,
+                                       .done = note_done,
+                                       .opaque = &fixture->done};
+    struct errmsg err;
+
+    fake_unit_fault(fixture->unit,
+                    (struct fake_fault){.word = "W", .times = 1, .status = SCSI_STATUS_BUSY});
+    assert_int_equal(submit(fixture, 0), 0);
+    assert_int_equal(endpoint_submit(fixture->endpoint, &request), 0);
+    while (fixture->done < 2)
+        assert_int_equal(endpoint_wait(&fixture->endpoint, 1, -1), 0);
+    assert_string_equal(fixture->unit->log, "W 0+1 SC16 W 0+1");
+    attention(fixture, "SC16", ASC_POWER_ON_RESET);
+    assert_int_equal(flush(fixture, &err), -ESTALE);
+    assert_int_equal(flush(fixture, &err), 0);
+}
+
+static void an_unmap_that_was_gathered_during_a_flush_is_not_covered_by_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint_request requests[2] = {
+        {.op = ENDPOINT_FLUSH, .done = note_done, .opaque = &fixture->done},
+        {.op = ENDPOINT_ZERO, .blocks = 8, .done = note_done, .opaque = &fixture->done},
+    };
+    struct errmsg err;
+
+    endpoint_close(fixture->endpoint);
+    fake_unit_free(fixture->unit);
+    fixture->unit = fake_unit_new();
+    fixture->unit->lbpws = false;
+    assert_int_equal(endpoint_scsi_open("lun-a", "iscsi", &fixture->unit->transport,
+                                        ENDPOINT_WRITABLE, &fixture->endpoint, &err),
+                     0);
+    fixture->unit->log[0] = '\0';
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(endpoint_submit(fixture->endpoint, &requests[i]), 0);
+    while (fixture->done < 2)
+        assert_int_equal(endpoint_wait(&fixture->endpoint, 1, -1), 0);
+    assert_non_null(strstr(fixture->unit->log, "SC16 UN 0+8"));
+    attention(fixture, "SC16", ASC_POWER_ON_RESET);
+    assert_int_equal(flush(fixture, &err), -ESTALE);
+    assert_int_equal(flush(fixture, &err), 0);
+}
+
 static void a_lost_connection_fails_everything(void **state)
 {
     struct fixture *fixture = *state;
@@ -366,6 +414,8 @@ int main(void)
         TEST(a_unit_that_lost_its_name_is_another_unit),
         TEST(a_reset_may_have_lost_what_was_not_flushed),
         TEST(a_reset_after_a_flush_has_lost_nothing),
+        TEST(a_write_that_waited_during_a_flush_is_not_covered_by_it),
+        TEST(an_unmap_that_was_gathered_during_a_flush_is_not_covered_by_it),
         TEST(a_lost_connection_fails_everything),
         TEST(on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again),
         TEST(a_lost_connection_may_have_lost_what_was_not_flushed),
