@@ -26,6 +26,7 @@ struct walk {
     const struct allocation *allocation; /* says why; NULL: nobody does */
     void (*take)(void *opaque, const struct extent *piece, const char *why);
     void *opaque;
+    struct errmsg *doubt; /* gets what was not told soundly, if nothing is there yet */
 };
 
 /* Prints extents as they become known. */
@@ -150,7 +151,8 @@ static int walk_map(const struct walk *walk, struct errmsg *err)
         if (map_reader_busy(&reader) && r == 0)
             continue;
         if (reader.error || reader.gave_up)
-            return errmsg_set(err, reader.error ? reader.error : -EIO, "%s", reader.message.text);
+            return errmsg_set(err, reader.error ? reader.error : -EIO, "%s",
+                              reader.error ? reader.message.text : reader.doubt.text);
         if (r < 0 || (ferror(stdout) && !copy_stopped(&walk->control)))
             return r;
         taken += take_known(walk, &reader);
@@ -158,6 +160,8 @@ static int walk_map(const struct walk *walk, struct errmsg *err)
     if (taken < end)
         return errmsg_set(err, -EINTR, "interrupted: the map of %s is not complete",
                           walk->endpoint->info.name);
+    if (!walk->doubt->text[0])
+        *walk->doubt = reader.doubt;
     return 0;
 }
 
@@ -169,9 +173,11 @@ static struct walk walk_of(struct session *session, size_t side)
     if (side > 0)
         return (struct walk){.endpoint = session->secondary,
                              .control = session_control(session),
+                             .doubt = &session->doubt,
                              .ask = session->secondary->info.can_map};
     return (struct walk){.endpoint = session->primary,
                          .control = session_control(session),
+                         .doubt = &session->doubt,
                          .ask = source->ask,
                          .limit = source_map_allocated(source),
                          .allocation = source->analysed ? &source->analysis.allocation : NULL};
@@ -318,6 +324,11 @@ enum exit_status command_map(const struct options *options)
         r = show_map(&session);
     if (r < 0)
         status = session_status(r);
+    if (status == STATUS_DONE && session.doubt.text[0]) {
+        errmsg_set(&session.error, 0, "%s; what it does not tell soundly is shown as mapped",
+                   session.doubt.text);
+        status = STATUS_FAILED;
+    }
     if (status != STATUS_DONE)
         message_error(&session.notes, session.error.text);
     session_close(&session);

@@ -157,9 +157,8 @@ static enum exit_status copy(struct session *session, const struct sync_params *
     }
     if (r == -EBADMSG && ret->differences.blocks > 0)
         return STATUS_DIFFERENT;
-    if (ret->map_gave_up && r == 0)
-        message_note(&session->notes, "%s; the blocks after that were copied as if mapped",
-                     ret->note.text);
+    if (r == 0)
+        session_note_doubt(session, &ret->primary_doubt, &ret->secondary_doubt);
     if (session_gave_up(r)) {
         ret->interrupted = true;
         tell_gave_up(session, book);

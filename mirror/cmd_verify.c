@@ -26,9 +26,7 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
         r = verify_run(&params, ret_result, &session->error);
     if (r < 0)
         return session_status(r);
-    if (ret_result->map_gave_up)
-        message_note(&session->notes, "%s; the blocks after that were compared as if mapped",
-                     ret_result->note.text);
+    session_note_doubt(session, &ret_result->primary_doubt, &ret_result->secondary_doubt);
     if (ret_result->differences.blocks > 0) {
         errmsg_set(&session->error, 0,
                    "%s differs from %s in %" PRIu64 " block%s, first at block %" PRIu64 "%s",

@@ -70,6 +70,17 @@ static void catch_signals(void)
     sigaction(SIGUSR1, &show, NULL);
 }
 
+void session_note_doubt(struct session *session, const struct errmsg *primary,
+                        const struct errmsg *secondary)
+{
+    if (primary->text[0])
+        message_note(&session->notes, "%s; what it does not tell soundly is taken as mapped",
+                     primary->text);
+    if (secondary->text[0])
+        message_note(&session->notes, "%s; what it does not tell soundly is taken as mapped",
+                     secondary->text);
+}
+
 bool session_gave_up(int error)
 {
     return stop_requested && (error == -ENOTCONN || error == -ETIMEDOUT);

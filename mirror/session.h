@@ -25,6 +25,7 @@ struct session {
     uint64_t rate_bytes; /* as --rate=@FILE says now */
     double rate_read;    /* when that was looked at, in seconds of copy_now */
     struct notes notes;
+    struct errmsg doubt; /* map: what was not told soundly; empty: nothing */
     struct errmsg error; /* why it did not end with STATUS_DONE */
 };
 
@@ -47,6 +48,10 @@ struct verify_result;
  * looked at. STATUS_DONE: they are equal. */
 enum exit_status session_verify(struct session *session, bool only_mapped,
                                 struct verify_result *ret_result);
+
+/* Notes what a side's map did not tell soundly; an empty sentence: nothing. */
+void session_note_doubt(struct session *session, const struct errmsg *primary,
+                        const struct errmsg *secondary);
 
 /* An error that came of a target that is away, and a signal that told not to wait for it. */
 bool session_gave_up(int error);

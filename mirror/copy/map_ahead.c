@@ -71,6 +71,8 @@ static void asker_done(struct endpoint_request *request)
 
     asker->busy = false;
     asker->ahead->in_flight--;
+    if (request->unsound && !asker->doubt.text[0])
+        asker->doubt = request->error;
     if (request->result < 0) {
         asker->result = request->result;
         asker->message = request->error;

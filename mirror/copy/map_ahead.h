@@ -34,6 +34,7 @@ struct map_asker {
     bool busy;
     int result;            /* -errno: it goes no further than covered */
     struct errmsg message; /* with result */
+    struct errmsg doubt;   /* the first answer that was not sound; empty: none */
 };
 
 struct map_ahead {

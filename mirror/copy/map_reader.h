@@ -4,11 +4,13 @@
 
 /* Reads a side's map page by page, ahead of its user, in bounded memory.
  *
- * What is known is list, which covers [.., covered). One question is in flight at most, until the
- * endpoint turns out to answer with one extent each time: then many are (map_ahead.h). A reply
- * that breaks the rules (a gap, a step back, an empty one), or an error that the target itself
- * reports, ends the asking: from there on every block counts as mapped (gave_up). A lost
- * connection is an error instead. */
+ * What is known is list, which covers [.., covered). What the endpoint has told beyond that waits
+ * in told, up to told_end: an extent of it may become very many where a limit cuts it.
+ *
+ * One question is in flight at most, until the endpoint turns out to answer with one extent each
+ * time: then many are (map_ahead.h). A reply that breaks the rules (a gap, a step back, an empty
+ * one), or an error that the target itself reports, ends the asking: from there on every block
+ * counts as mapped (gave_up). A lost connection is an error instead. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,16 +26,18 @@ enum map_source {
     MAP_ALL_ZEROS,  /* known to read as zeros by other means: deallocated */
 };
 
-/* How many extents are kept known ahead; one reply more may be held. */
+/* How many extents are kept known ahead; as many as one reply has may wait in told. */
 #define MAP_READER_EXTENTS 8192
 
 struct map_reader {
     struct endpoint *endpoint;
     const struct block_set *limit; /* see map_reader_limit; NULL: none */
-    bool all_mapped;               /* nothing is asked */
     uint64_t end;                  /* the first LBA that is of no interest */
     uint64_t covered;              /* list reaches up to here */
     struct extent_list list;
+    uint64_t told_end; /* told, behind list, reaches up to here */
+    struct extent_list told;
+    size_t told_first;        /* the first of told that is not in list as a whole */
     struct extent_list reply; /* the endpoint's while busy */
     struct endpoint_request request;
     bool busy;               /* request is in flight */
@@ -41,8 +45,11 @@ struct map_reader {
     struct map_ahead *ahead; /* asks from then on; otherwise NULL */
     bool gave_up;
     uint64_t gave_up_lba;
+    /* What counts as mapped without having been told soundly: why it gave up, or else the first
+     * such answer. Empty: there was none. */
+    struct errmsg doubt;
     int error;             /* -errno: the target is gone */
-    struct errmsg message; /* with error or gave_up */
+    struct errmsg message; /* with error */
 };
 
 /* reader stays at its address until map_reader_free. */

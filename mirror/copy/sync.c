@@ -114,8 +114,8 @@ static void take_errors(struct sync *sync)
         fail(sync, sync->maps.primary.error, sync->maps.primary.message.text);
     if (sync->maps.secondary.error)
         fail(sync, sync->maps.secondary.error, sync->maps.secondary.message.text);
-    if (sync->maps.primary.gave_up && sync->params->need_map)
-        fail(sync, -EOPNOTSUPP, sync->maps.primary.message.text);
+    if (sync->maps.primary.doubt.text[0] && sync->params->need_map)
+        fail(sync, -EOPNOTSUPP, sync->maps.primary.doubt.text);
 }
 
 static bool moved_all(const struct sync *sync)
@@ -234,8 +234,8 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
         .resumed_bytes = sync->resumed_blocks * block_size,
         .to_copy_bytes = sync->copy_blocks * block_size,
         .to_empty_bytes = sync->empty_blocks * block_size,
-        .map_gave_up = sync->maps.primary.gave_up,
-        .note = sync->maps.primary.message,
+        .primary_doubt = sync->maps.primary.doubt,
+        .secondary_doubt = sync->maps.secondary.doubt,
         .seconds = copy_now() - sync->started,
     };
 }

@@ -25,8 +25,8 @@ struct sync_params {
      * map says. NULL: no such limit. */
     const struct block_set *allocated;
     bool keep_free; /* what is not copied is left alone on the secondary, not emptied */
-    /* An error of the primary's map is an error of the sync. Otherwise what comes after it is
-     * copied as if it were mapped. */
+    /* A primary's map that is not sound, or breaks off, is an error of the sync. Otherwise what it
+     * does not tell is copied as if it were mapped. */
     bool need_map;
     bool secondary_is_zero; /* it was read, and there is nothing but zeros on it */
     bool dry_run;           /* plan only; nothing is read or written */
@@ -62,8 +62,8 @@ struct sync_result {
     uint64_t bad_blocks;     /* that the primary could not read; they are zeros on the secondary */
     uint64_t first_bad;      /* the lowest of them */
     unsigned rollbacks;      /* so often some of what was written was lost and written again */
-    bool map_gave_up;        /* the primary's map ended early: note says why */
-    struct errmsg note;
+    /* What was taken as mapped as its map was not sound or broke off, and why; empty: nothing. */
+    struct errmsg primary_doubt, secondary_doubt;
     double seconds;
 };
 

@@ -72,8 +72,8 @@ static void pump(struct verify *verify)
         fail(verify, verify->maps.primary.error, verify->maps.primary.message.text);
     if (verify->maps.secondary.error)
         fail(verify, verify->maps.secondary.error, verify->maps.secondary.message.text);
-    if (verify->maps.primary.gave_up && verify->params->need_map)
-        fail(verify, -EOPNOTSUPP, verify->maps.primary.message.text);
+    if (verify->maps.primary.doubt.text[0] && verify->params->need_map)
+        fail(verify, -EOPNOTSUPP, verify->maps.primary.doubt.text);
 }
 
 static bool compared_all(const struct verify *verify)
@@ -148,8 +148,8 @@ int verify_run(const struct verify_params *params, struct verify_result *ret, st
         .compared_bytes = verify.comparer.done_blocks * verify.block_size,
         .read_bytes = verify.comparer.read_blocks * verify.block_size,
         .differences = verify.comparer.differences,
-        .map_gave_up = verify.maps.primary.gave_up,
-        .note = verify.maps.primary.message,
+        .primary_doubt = verify.maps.primary.doubt,
+        .secondary_doubt = verify.maps.secondary.doubt,
         .seconds = copy_now() - verify.started,
     };
     job_list_free(&verify.jobs);

@@ -24,7 +24,7 @@ struct verify_params {
      * reads there as not defined. NULL: no such limit. */
     const struct block_set *allocated;
     bool only_mapped; /* what is not mapped on the primary is not looked at */
-    bool need_map;    /* an error of the primary's map is an error */
+    bool need_map;    /* as in struct sync_params */
     struct copy_control control;
 };
 
@@ -34,8 +34,7 @@ struct verify_result {
     uint64_t compared_bytes; /* of the LUN, by reading */
     uint64_t read_bytes;     /* of both sides together */
     struct differences differences;
-    bool map_gave_up;
-    struct errmsg note;
+    struct errmsg primary_doubt, secondary_doubt; /* as in struct sync_result */
     double seconds;
 };
 

@@ -240,6 +240,7 @@ int endpoint_submit(struct endpoint *endpoint, struct endpoint_request *request)
     request->result = 0;
     request->deallocated = false;
     request->unreadable = false;
+    request->unsound = false;
     request->error_lba = request->lba;
     request->error.text[0] = '\0';
     return endpoint->ops->submit(endpoint, request);

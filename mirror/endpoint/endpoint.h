@@ -103,6 +103,9 @@ struct endpoint_request {
     bool deallocated; /* ZERO: the whole range was deallocated, nothing had to be written */
     uint64_t error_lba;
     bool unreadable; /* READ failed as the medium does not give it, for no other reason */
+    /* MAP went well, but the target has not told all of it soundly: error says why, and what it did
+     * not tell counts as mapped. */
+    bool unsound;
     struct errmsg error;
 
     void (*done)(struct endpoint_request *request);

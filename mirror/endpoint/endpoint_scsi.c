@@ -4,6 +4,7 @@
 /* READ, WRITE, MAP and FLUSH of a logical unit. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,6 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "lba_status.h"
-#include "log.h"
 #include "scsi_defs.h"
 
 /* So much counts as mapped when a reply says nothing of use; then the target is asked again. */
@@ -113,14 +113,25 @@ static int append_clipped(struct extent_list *list, const struct extent *extent,
                               extent->status);
 }
 
-static void tell_defect(struct scsi_endpoint *endpoint, enum lba_status_defect defect, uint64_t lba)
+/* What the target has not told soundly about lba counts as mapped, as what says. */
+static void mark_unsound(const struct scsi_command *command, uint64_t lba, const char *what)
 {
-    if (endpoint->map_defect_told)
+    struct endpoint_request *user = command->user;
+
+    if (user->unsound)
         return;
-    endpoint->map_defect_told = true;
-    log_warning("%s: GET LBA STATUS at LBA %llu answered with %s; what it does not tell soundly "
-                "counts as mapped",
-                endpoint->name, (unsigned long long)lba, lba_status_defect_text(defect));
+    user->unsound = true;
+    errmsg_set(&user->error, 0, "%s: GET LBA STATUS at LBA %llu %s", command->endpoint->name,
+               (unsigned long long)lba, what);
+}
+
+static void mark_defect(const struct scsi_command *command, enum lba_status_defect defect,
+                        uint64_t lba)
+{
+    char what[128];
+
+    snprintf(what, sizeof(what), "is answered with %s", lba_status_defect_text(defect));
+    mark_unsound(command, lba, what);
 }
 
 int scsi_command_map_decode(struct scsi_command *command, uint64_t lba, uint64_t limit,
@@ -138,7 +149,7 @@ int scsi_command_map_decode(struct scsi_command *command, uint64_t lba, uint64_t
     if (r < 0)
         return r;
     if (defect != LBA_STATUS_SOUND)
-        tell_defect(endpoint, defect, lba);
+        mark_defect(command, defect, lba);
     if (next == lba) {
         uint64_t stretch = UNKNOWN_STRETCH_BYTES / endpoint->unit.block_size;
 
@@ -157,7 +168,7 @@ static void map_done(struct scsi_command *command, const struct outcome *outcome
 
     if (outcome->verdict == VERDICT_UNSUPPORTED) {
         /* It did answer at open; what it does not want to tell counts as mapped. */
-        tell_defect(endpoint, LBA_STATUS_SHORT, user->lba);
+        mark_unsound(command, user->lba, "is refused, though it was answered before");
         user->result = extent_list_append(user->map, user->lba, user->blocks, EXTENT_MAPPED);
     } else if (outcome->verdict != VERDICT_GOOD) {
         scsi_command_fail(command, outcome);
@@ -177,11 +188,9 @@ static int without_bitmap(struct scsi_endpoint *endpoint, struct endpoint_reques
 {
     uint64_t stretch = UNKNOWN_STRETCH_BYTES / endpoint->unit.block_size;
 
-    if (!endpoint->map_defect_told)
-        log_warning("%s: READ BUFFER did not give the bitmap of LBA %llu on; what it does not tell "
-                    "counts as mapped",
-                    endpoint->name, (unsigned long long)user->lba);
-    endpoint->map_defect_told = true;
+    user->unsound = true;
+    errmsg_set(&user->error, 0, "%s: READ BUFFER does not give the bitmap of LBA %llu on",
+               endpoint->name, (unsigned long long)user->lba);
     return extent_list_append(user->map, user->lba, min_u64(user->blocks, stretch), EXTENT_MAPPED);
 }
 

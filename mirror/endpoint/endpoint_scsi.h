@@ -123,7 +123,6 @@ struct scsi_endpoint {
     unsigned interruptions; /* of the transport, as far as they were dealt with */
 
     uint32_t map_allocation_length;
-    bool map_defect_told;
     struct bitmap_geometry bitmap; /* with info.can_bitmap */
     bool flush_by_10;
     struct scsi_reservation reservation;
@@ -175,7 +174,8 @@ bool scsi_command_reply(struct scsi_command *command, size_t length);
 /* Sends GET LBA STATUS(16) for lba, answered in command->reply. */
 int scsi_command_map_cdb(struct scsi_command *command, uint64_t lba);
 /* Decodes the reply into list; ret_end: the first LBA not covered, past lba in any case: a reply
- * without use makes a stretch of limit - lba blocks, at most, mapped. 0 or -ENOMEM. */
+ * without use makes a stretch of limit - lba blocks, at most, mapped. Marks the user's request as
+ * unsound where the reply is. 0 or -ENOMEM. */
 int scsi_command_map_decode(struct scsi_command *command, uint64_t lba, uint64_t limit,
                             struct extent_list *list, uint64_t *ret_end);
 

@@ -221,6 +221,7 @@ static void copy_outcome(struct endpoint_request *to, const struct endpoint_requ
     to->deallocated = from->deallocated;
     to->error_lba = from->error_lba;
     to->unreadable = from->unreadable;
+    to->unsound = from->unsound;
     to->error = from->error;
 }
 

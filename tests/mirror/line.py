@@ -139,3 +139,20 @@ class RefusingLine(PduLine):
             sink.sendall(bytes([self.SCSI_RESPONSE, 0x80, 0, self.status, 0]) +
                          len(sense).to_bytes(3) + bytes(8) + tag + bytes(4) + header[24:36] +
                          bytes(12) + sense + bytes(-len(sense) % 4))
+
+
+class LyingLine(PduLine):
+    """Changes the answers to GET LBA STATUS (SBC-4 5.9.2): the second descriptor begins one block
+    late."""
+
+    def __init__(self, target_port):
+        self.lies = 0
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        told = int.from_bytes(data[:4]) + 4
+        if header[0] & 0x3F == self.DATA_IN and 40 <= told <= len(data) and told % 16 == 8:
+            self.lies += 1
+            late = int.from_bytes(data[24:32]) + 1
+            data = data[:24] + late.to_bytes(8) + data[32:]
+        sink.sendall(header + data)

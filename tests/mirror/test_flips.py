@@ -3,11 +3,13 @@
 """A line that changes what it carries: TCP's checksum is right and nobody reports an error, so only
 reading back finds it."""
 
+import json
+
 import rig
-from rig import DIFFERENT, DONE, MIB
+from rig import DIFFERENT, DONE, FAILED, MIB
 from targets import SIZE, Targets
 
-from line import Line
+from line import Line, LyingLine
 
 GOOD, BAD = b"sixteen bytes...", b"sixteen bites..."
 SPOILT = 9 * MIB  # where the bytes lie that change on their way
@@ -71,6 +73,55 @@ class Flips(Targets):
         self.check_told(self.expect(DIFFERENT, "sync", "--json", "--verify=inline", primary, url))
         self.assertGreater(spoiler.spoilt, 0)
         self.assertEqual(rig.digest(primary), rig.digest(path))
+
+
+class Lies(Targets):
+    """A target whose map is not sound: what it does not tell soundly is taken as mapped, and that is
+    said, on stderr and in the JSON."""
+
+    PIECES = [(2 * MIB * i, MIB) for i in range(12)]
+    DOUBT = "GET LBA STATUS at LBA 0 is answered with"
+
+    def through_a_line(self, number, pieces):
+        path, _ = self.serve(number, SIZE, pieces)
+        line = LyingLine(self.tgtd[number].port)
+        self.addCleanup(line.close)
+        return path, line.url(self.tgtd[number]), line
+
+    def check_said(self, result, url):
+        self.assertTrue(any(url in note and self.DOUBT in note for note in result.json["notes"]),
+                        result.json["notes"])
+        self.assertIn(self.DOUBT, result.err)
+
+    def test_of_the_primary(self):
+        source, primary, line = self.through_a_line(0, self.PIECES)
+        path, secondary = self.serve(1)
+        result = self.expect(DONE, "sync", "--json", primary, secondary)
+        self.assertGreater(line.lies, 0)
+        self.check_said(result, primary)
+        self.assertEqual(rig.digest(source), rig.digest(path))
+        self.check_said(self.expect(DONE, "verify", "--json", primary, secondary), primary)
+
+    def test_of_a_primary_whose_map_was_asked_for(self):
+        source, primary, _ = self.through_a_line(0, self.PIECES)
+        path, secondary = self.serve(1)
+        for command in ("sync", "verify"):
+            self.expect(FAILED, command, "--source-map=lba-status", primary, secondary,
+                        says=[self.DOUBT])
+
+    def test_of_the_secondary(self):
+        source, primary = self.serve(0, SIZE, self.PIECES)
+        path, secondary, line = self.through_a_line(1, [(MIB, 8 * MIB), (10 * MIB, MIB)])
+        result = self.expect(DONE, "sync", "--json", "--overwrite", primary, secondary)
+        self.assertGreater(line.lies, 0)
+        self.check_said(result, secondary)
+        self.assertEqual(rig.digest(source), rig.digest(path))
+
+    def test_in_the_list_it_is_mapped_and_the_list_is_a_failure(self):
+        _, primary, _ = self.through_a_line(0, self.PIECES)
+        result = self.expect(FAILED, "map", "--json", primary, says=[self.DOUBT, "shown as mapped"])
+        blocks = sum(piece["blocks"] for piece in json.loads(result.out))
+        self.assertEqual(blocks, SIZE // 512)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ static void what_a_broken_map_leaves_open_is_copied(void **state)
         fake_fill(fixture->primary, 1000, 8, 1);
         assert_int_equal(run(fixture), 0);
         expect_ranges(fixture->primary, ENDPOINT_READ, "8+8 1000+3096");
-        assert_true(fixture->result.map_gave_up);
-        assert_non_null(strstr(fixture->result.note.text, "primary"));
+        assert_non_null(strstr(fixture->result.primary_doubt.text, "primary"));
+        assert_string_equal(fixture->result.secondary_doubt.text, "");
         assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
         fixture->primary->log_count = 0;
     }
@@ -41,7 +41,7 @@ static void a_refused_map_question_means_mapped(void **state)
     fake_fill(fixture->primary, 0, 8, 1);
     assert_int_equal(run(fixture), 0);
     expect_ranges(fixture->primary, ENDPOINT_READ, "0+4096");
-    assert_true(fixture->result.map_gave_up);
+    assert_non_null(strstr(fixture->result.primary_doubt.text, "primary"));
 }
 
 static void a_refused_map_question_is_an_error_when_the_map_is_needed(void **state)
@@ -54,6 +54,38 @@ static void a_refused_map_question_is_an_error_when_the_map_is_needed(void **sta
     fake_fill(fixture->primary, 0, 8, 1);
     assert_true(run(fixture) < 0);
     assert_int_equal(fake_count(fixture->secondary, ENDPOINT_FLUSH), 0);
+}
+
+static void what_is_not_told_soundly_is_told_of_either_side(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->extents_per_map = fixture->secondary->extents_per_map = 1;
+    fake_fill(fixture->primary, 8, 8, 1);
+    fake_fill(fixture->secondary, 8, 8, 2);
+    assert_int_equal(run(fixture), 0);
+    assert_string_equal(fixture->result.primary_doubt.text, "");
+    assert_string_equal(fixture->result.secondary_doubt.text, "");
+    fixture->primary->defect = fixture->secondary->defect = FAKE_MAP_UNSOUND;
+    assert_int_equal(run(fixture), 0);
+    assert_string_equal(fixture->result.primary_doubt.text, "primary: about block 0");
+    assert_string_equal(fixture->result.secondary_doubt.text, "secondary: about block 0");
+}
+
+/* Also by one of many that are asked side by side. */
+static void a_map_that_is_not_sound_is_an_error_when_the_map_is_needed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->params.need_map = true;
+    fixture->primary->extents_per_map = 1;
+    for (uint64_t lba = 0; lba < BLOCKS; lba += 16)
+        fake_fill(fixture->primary, lba, 8, 1);
+    assert_int_equal(run(fixture), 0);
+    fixture->primary->defect = FAKE_MAP_UNSOUND;
+    fixture->primary->defect_lba = BLOCKS / 2;
+    assert_true(run(fixture) < 0);
+    assert_non_null(strstr(fixture->error.text, "primary: about block"));
 }
 
 static void what_a_broken_map_of_the_secondary_leaves_open_is_emptied(void **state)
@@ -263,6 +295,8 @@ int main(void)
         TEST(what_a_broken_map_leaves_open_is_copied),
         TEST(a_refused_map_question_means_mapped),
         TEST(a_refused_map_question_is_an_error_when_the_map_is_needed),
+        TEST(what_is_not_told_soundly_is_told_of_either_side),
+        TEST(a_map_that_is_not_sound_is_an_error_when_the_map_is_needed),
         TEST(what_a_broken_map_of_the_secondary_leaves_open_is_emptied),
         TEST(a_read_error_ends_it),
         TEST(bad_blocks_are_passed_over_up_to_the_number_allowed),

@@ -53,7 +53,10 @@ static int answer_map(struct fake_endpoint *fake, struct endpoint_request *reque
 
     if (!fake->base.info.can_map)
         return extent_list_append(request->map, lba, request->blocks, EXTENT_MAPPED);
-    if (fake->defect && end > fake->defect_lba) {
+    if (fake->defect == FAKE_MAP_UNSOUND && end > fake->defect_lba) {
+        request->unsound = true;
+        errmsg_set(&request->error, 0, "%s: about block %" PRIu64, fake->base.info.name, lba);
+    } else if (fake->defect && end > fake->defect_lba) {
         if (lba >= fake->defect_lba && fake->defect == FAKE_MAP_EMPTY)
             return 0;
         if (lba >= fake->defect_lba)

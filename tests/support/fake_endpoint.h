@@ -19,8 +19,9 @@ struct fake_io {
 
 enum fake_map_defect {
     FAKE_MAP_SOUND,
-    FAKE_MAP_GAP,   /* the reply begins one block late */
-    FAKE_MAP_EMPTY, /* success, and no extent */
+    FAKE_MAP_GAP,     /* the reply begins one block late */
+    FAKE_MAP_EMPTY,   /* success, and no extent */
+    FAKE_MAP_UNSOUND, /* success, and a sentence about what was not told soundly */
 };
 
 struct fake_fault {
