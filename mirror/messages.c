@@ -7,16 +7,9 @@
 
 #include "progress.h"
 
-static void say(const struct notes *notes, const char *kind, const char *sentence)
-{
-    if (notes->progress)
-        progress_clear(notes->progress);
-    fprintf(stderr, "thinmirror: %s%s\n", kind, sentence);
-}
-
 void message_error(const struct notes *notes, const char *sentence)
 {
-    say(notes, "", sentence);
+    progress_say(notes->progress, "", sentence);
 }
 
 void message_note(struct notes *notes, const char *format, ...)
@@ -30,7 +23,7 @@ void message_note(struct notes *notes, const char *format, ...)
     va_end(args);
     if (!text)
         return;
-    say(notes, "note: ", text);
+    progress_say(notes->progress, "note: ", text);
     if (notes->count < NOTES_MAX)
         notes->texts[notes->count++] = text;
     else

@@ -3,10 +3,13 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "cleanup.h"
 
 #define DEFAULT_COLUMNS 80
 #define SHORTEST_BAR    5
@@ -24,6 +27,10 @@ static const char *const phase_words[] = {[PHASE_LOOK] = "looking",
 static const char *const phase_names[] = {
     [PHASE_LOOK] = "look", [PHASE_PLAN] = "plan", [PHASE_SYNC] = "sync", [PHASE_VERIFY] = "verify"};
 static const char line_prefix[] = "thinmirror: ";
+
+/* Guards the terminal and every struct progress: the threads of sessions have messages, too. The
+ * last of all locks to be taken. */
+static pthread_mutex_t terminal_lock = PTHREAD_MUTEX_INITIALIZER;
 
 void progress_init(struct progress *progress, enum progress_mode wanted)
 {
@@ -222,6 +229,16 @@ static size_t line_columns(void)
     return columns < SHORTEST_LINE_COLUMNS + prefix ? SHORTEST_LINE_COLUMNS : columns - prefix;
 }
 
+/* Wipes the bar off. */
+static void wipe(struct progress *progress)
+{
+    if (!progress->drawn)
+        return;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+    progress->drawn = false;
+}
+
 /* A line of its own that stays, for whoever sent the signal. */
 static void show_line(struct progress *progress, const struct copy_status *status, double left)
 {
@@ -232,7 +249,7 @@ static void show_line(struct progress *progress, const struct copy_status *statu
         show_json(progress, status, left, true);
         return;
     }
-    progress_clear(progress);
+    wipe(progress);
     progress_line(status, share_of(status), progress->rate, left, line_columns(), line);
     fprintf(stderr, "%s%s\n", line_prefix, line);
 }
@@ -243,6 +260,7 @@ void progress_show(void *opaque, const struct copy_status *status)
     char line[PROGRESS_LINE_BYTES];
     double left;
 
+    SCOPED_LOCK(&terminal_lock);
     if (status->phase != progress->phase || status->seconds < progress->rate_seconds)
         *progress = (struct progress){.mode = progress->mode,
                                       .drawn = progress->drawn,
@@ -268,9 +286,14 @@ void progress_show(void *opaque, const struct copy_status *status)
 
 void progress_clear(struct progress *progress)
 {
-    if (!progress->drawn)
-        return;
-    fputs("\r\033[K", stderr);
-    fflush(stderr);
-    progress->drawn = false;
+    SCOPED_LOCK(&terminal_lock);
+    wipe(progress);
+}
+
+void progress_say(struct progress *progress, const char *kind, const char *sentence)
+{
+    SCOPED_LOCK(&terminal_lock);
+    if (progress)
+        wipe(progress);
+    fprintf(stderr, "thinmirror: %s%s\n", kind, sentence);
 }

@@ -3,7 +3,8 @@
 #define THINMIRROR_PROGRESS_H
 
 /* Shows on stderr how far a run has come. The bar is one line that is drawn over in place, as wide
- * as the terminal is at that moment; JSON is one object a line, once a second. */
+ * as the terminal is at that moment; JSON is one object a line, once a second. What is shown here
+ * and said here never mixes, whatever threads it comes from. */
 
 #include <signal.h>
 #include <stdbool.h>
@@ -14,7 +15,7 @@
 
 struct progress {
     enum progress_mode mode; /* never PROGRESS_AUTO */
-    _Atomic bool drawn; /* there is a bar to wipe off; others' messages may come from threads */
+    bool drawn;              /* there is a bar to wipe off */
     enum copy_phase phase;
     double share; /* shown last in this phase; never goes back */
     /* For a rate that forgets: bytes per second, and where it was last looked at. */
@@ -34,6 +35,9 @@ void progress_show(void *opaque, const struct copy_status *status);
 
 /* Wipes the bar off, so that the next message has the line to itself. */
 void progress_clear(struct progress *progress);
+
+/* "thinmirror: KIND" and a sentence on a line of their own; progress may be NULL. */
+void progress_say(struct progress *progress, const char *kind, const char *sentence);
 
 /* What all that is mapped will come to: what was found so far, and as much again per byte for the
  * part of the LUN that no map has told about yet. */

@@ -2,7 +2,6 @@
 #include "session.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,16 +119,11 @@ static bool is_same_file(const char *a, const char *b)
 }
 
 /* The messages of what is below: they get a line of their own, and say whose they are. */
-static struct progress *shown_progress;
-/* Guards what is on the terminal: the threads of sessions have messages, too. */
-static pthread_mutex_t shown_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct progress *_Atomic shown_progress;
 
 static void log_line(enum log_level level, const char *message)
 {
-    SCOPED_LOCK(&shown_lock);
-    if (shown_progress)
-        progress_clear(shown_progress);
-    fprintf(stderr, "thinmirror: %s%s\n", level <= LOG_LEVEL_WARNING ? "warning: " : "", message);
+    progress_say(shown_progress, level <= LOG_LEVEL_WARNING ? "warning: " : "", message);
 }
 
 static bool is_far(const char *name)
@@ -242,7 +236,6 @@ static void show_progress(void *opaque, const struct copy_status *status)
 
     if (session->options->rate_file && copy_now() - session->rate_read >= RATE_READ_SECONDS)
         read_rate(session);
-    SCOPED_LOCK(&shown_lock);
     progress_show(&session->progress, status);
 }
 
