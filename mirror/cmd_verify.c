@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "commands.h"
 #include "report.h"
@@ -8,6 +10,16 @@
 #include "session.h"
 #include "track_view.h"
 #include "verify.h"
+
+/* What one comparison does not look at another one may. */
+static uint64_t new_seed(void)
+{
+    uint64_t seed = 0;
+
+    if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+        seed = (uint64_t)time(NULL);
+    return seed | 1;
+}
 
 enum exit_status session_verify(struct session *session, bool only_mapped,
                                 struct verify_result *ret_result)
@@ -18,6 +30,7 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
                                          .allocated = source_map_allocated(&session->source),
                                          .only_mapped = only_mapped,
                                          .need_map = session->source.ask && session->source.chosen,
+                                         .seed = new_seed(),
                                          .control = session_control(session)};
 
     int r = endpoint_forget(session->secondary, &session->error);

@@ -79,6 +79,7 @@ static void add_differences(struct json_object *object, const struct report *rep
     if (!report->compared)
         return;
     json_add_number(object, "compared_bytes", report->verify.compared_bytes);
+    json_add_number(object, "spot_bytes", report->verify.spot_bytes);
     json_add_number(object, "different_blocks", differences->blocks);
     array = json_add_array(object, "first_differences");
     for (size_t i = 0; i < differences->count; i++) {
@@ -286,6 +287,8 @@ void report_verify(const struct report *report)
         return;
     row("LUN", report->verify.lun_bytes, "");
     row("compared", report->verify.compared_bytes, rest_of(report));
+    if (report->verify.spot_bytes > 0)
+        row("spot checks", report->verify.spot_bytes, "  (of that rest)");
     speed_row("time", report->verify.seconds, report->verify.compared_bytes);
     for (size_t i = 0; i < report->checks.count; i++)
         printf("%-12s %12s  (%s)\n", report->checks.items[i].checker,

@@ -4,16 +4,20 @@
 #include <errno.h>
 #include <string.h>
 
+#include "checked.h"
 #include "cleanup.h"
 #include "copy_wait.h"
 #include "map_reader.h"
 #include "plan.h"
+#include "spots.h"
 
 struct verify {
     const struct verify_params *params;
     struct map_pair maps;
     struct comparer comparer;
-    struct job_list jobs; /* of one window */
+    struct job_list needed; /* of one window */
+    struct job_list jobs;   /* the same with spots of the rest */
+    struct spots spots;
     uint64_t block_size;
     uint64_t todo_blocks; /* planned */
     double started;
@@ -28,6 +32,25 @@ static void fail(struct verify *verify, int error, const char *message)
         verify->error = errmsg_set(verify->err, error, "%s", message);
 }
 
+/* From needed to jobs. */
+static int add_spots(struct verify *verify, uint64_t start, uint64_t end)
+{
+    bool spots = verify->params->seed != 0 && !verify->params->only_mapped;
+    int r = 0;
+
+    verify->jobs.count = 0;
+    for (size_t i = 0; i < verify->needed.count && r == 0; i++) {
+        const struct job *job = &verify->needed.items[i];
+
+        if (spots)
+            r = spots_add(&verify->spots, start, job->lba, &verify->jobs);
+        if (r == 0)
+            r = job_list_append(&verify->jobs, job->kind, job->lba, job->blocks);
+        start = job->lba + job->blocks;
+    }
+    return r == 0 && spots ? spots_add(&verify->spots, start, end, &verify->jobs) : r;
+}
+
 static int plan_next(struct verify *verify, uint64_t end)
 {
     const struct plan_params params = {
@@ -38,9 +61,11 @@ static int plan_next(struct verify *verify, uint64_t end)
     };
     int r;
 
-    verify->jobs.count = 0;
+    verify->needed.count = 0;
     r = plan_verify(&verify->maps.primary.list, &verify->maps.secondary.list, verify->maps.planned,
-                    end, &params, &verify->jobs);
+                    end, &params, &verify->needed);
+    if (r == 0)
+        r = add_spots(verify, verify->maps.planned, end);
     if (r < 0)
         return r;
     for (size_t i = 0; i < verify->jobs.count; i++)
@@ -118,6 +143,23 @@ static void report(struct verify *verify, bool force)
     copy_report(&verify->params->control, &status, force, &verify->reported);
 }
 
+static void fill_result(const struct verify *verify, struct verify_result *ret)
+{
+    uint64_t read = verify->comparer.done_blocks, spots = min_u64(verify->spots.blocks, read);
+
+    *ret = (struct verify_result){
+        .interrupted = copy_stopped(&verify->params->control) && !compared_all(verify),
+        .lun_bytes = verify->maps.end * verify->block_size,
+        .compared_bytes = (read - spots) * verify->block_size,
+        .spot_bytes = spots * verify->block_size,
+        .read_bytes = verify->comparer.read_blocks * verify->block_size,
+        .differences = verify->comparer.differences,
+        .primary_doubt = verify->maps.primary.doubt,
+        .secondary_doubt = verify->maps.secondary.doubt,
+        .seconds = copy_now() - verify->started,
+    };
+}
+
 int verify_run(const struct verify_params *params, struct verify_result *ret, struct errmsg *err)
 {
     struct verify verify = {.params = params,
@@ -137,21 +179,14 @@ int verify_run(const struct verify_params *params, struct verify_result *ret, st
         return errmsg_set(err, r, "%s", strerror(-r));
     }
     map_reader_limit(&verify.maps.primary, params->allocated);
+    spots_init(&verify.spots, verify.maps.end, params->primary->info.block_size, params->seed);
     for (pump(&verify); !finished(&verify); pump(&verify)) {
         report(&verify, false);
         wait_for_progress(&verify);
     }
     report(&verify, true);
-    *ret = (struct verify_result){
-        .interrupted = copy_stopped(&params->control) && !compared_all(&verify),
-        .lun_bytes = verify.maps.end * verify.block_size,
-        .compared_bytes = verify.comparer.done_blocks * verify.block_size,
-        .read_bytes = verify.comparer.read_blocks * verify.block_size,
-        .differences = verify.comparer.differences,
-        .primary_doubt = verify.maps.primary.doubt,
-        .secondary_doubt = verify.maps.secondary.doubt,
-        .seconds = copy_now() - verify.started,
-    };
+    fill_result(&verify, ret);
+    job_list_free(&verify.needed);
     job_list_free(&verify.jobs);
     map_pair_free(&verify.maps);
     comparer_free(&verify.comparer);

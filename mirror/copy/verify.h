@@ -5,7 +5,7 @@
 /* Proves, or disproves, that the secondary reads as the primary reads. Everything that either side
  * has mapped is read on both sides. Blocks that are unmapped on the primary must read as zeros on
  * the secondary: they are read there, unless its own map calls them unmapped and it promises zeros
- * for that. */
+ * for that; then spots of them are (spots.h). */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,6 +25,7 @@ struct verify_params {
     const struct block_set *allocated;
     bool only_mapped; /* what is not mapped on the primary is not looked at */
     bool need_map;    /* as in struct sync_params */
+    uint64_t seed;    /* of the spots: another one looks elsewhere. 0: there are none */
     struct copy_control control;
 };
 
@@ -32,6 +33,7 @@ struct verify_result {
     bool interrupted;
     uint64_t lun_bytes;
     uint64_t compared_bytes; /* of the LUN, by reading */
+    uint64_t spot_bytes;     /* read besides, of what is unmapped on both sides */
     uint64_t read_bytes;     /* of both sides together */
     struct differences differences;
     struct errmsg primary_doubt, secondary_doubt; /* as in struct sync_result */

@@ -7,8 +7,7 @@
 #include "checked.h"
 #include "join.h"
 
-/* Appends a job, joined to the last one when it follows on and is of the same kind. */
-static int job_list_append(struct job_list *jobs, enum job_kind kind, uint64_t lba, uint64_t blocks)
+int job_list_append(struct job_list *jobs, enum job_kind kind, uint64_t lba, uint64_t blocks)
 {
     if (jobs->count > 0) {
         struct job *last = &jobs->items[jobs->count - 1];

@@ -70,6 +70,8 @@ int plan_verify(const struct extent_list *primary, const struct extent_list *sec
                 uint64_t start, uint64_t end, const struct plan_params *params,
                 struct job_list *jobs);
 
+/* Appends a job, joined to the last one when it follows on and is of the same kind. -ENOMEM. */
+int job_list_append(struct job_list *jobs, enum job_kind kind, uint64_t lba, uint64_t blocks);
 void job_list_free(struct job_list *jobs);
 
 #endif

@@ -315,7 +315,30 @@ static void what_only_claims_to_be_unmapped_is_seen(void **state)
     expect_unmapped_in_vain(*state);
 }
 
-/* A map that lies as well is believed, unless everything is to be read. */
+/* A map that lies as well is met with spot checks: this LUN is so small that they are all of it. */
+static void a_map_that_claims_it_too_is_seen_by_spot_checks(void **state)
+{
+    struct fixture *fixture = *state;
+
+    unmap_in_vain(fixture, false);
+    fixture->params.seed = 1;
+    expect_unmapped_in_vain(fixture);
+    assert_int_equal(fixture->result.compared_bytes, 8 * 512);
+    assert_int_equal(fixture->result.spot_bytes, (BLOCKS - 8) * 512);
+}
+
+static void what_is_not_to_be_looked_at_has_no_spots(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fill_both(fixture, 100, 50);
+    fixture->params.seed = 1;
+    fixture->params.only_mapped = true;
+    assert_int_equal(run(fixture), 0);
+    expect_reads(fixture, "100+50", "100+50");
+}
+
+/* And it is seen for certain when everything is to be read. */
 static void a_map_that_claims_it_too_is_seen_by_a_full_comparison(void **state)
 {
     struct fixture *fixture = *state;
@@ -378,6 +401,8 @@ int main(void)
         TEST(more_in_flight_take_no_more_memory),
         TEST(a_deep_queue_reads_small_pieces),
         TEST(what_only_claims_to_be_unmapped_is_seen),
+        TEST(a_map_that_claims_it_too_is_seen_by_spot_checks),
+        TEST(what_is_not_to_be_looked_at_has_no_spots),
         TEST(a_map_that_claims_it_too_is_seen_by_a_full_comparison),
         TEST(data_is_found_where_it_begins),
         TEST(looking_for_data_can_fail_and_be_stopped),
