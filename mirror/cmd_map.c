@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "checked.h"
@@ -14,8 +13,6 @@
 #include "map_reader.h"
 #include "session.h"
 #include "size.h"
-
-#define DEFAULT_COLUMNS 80
 
 /* One side's map on its way to who prints or draws it. */
 struct walk {
@@ -247,19 +244,11 @@ static int draw_side(struct session *session, size_t side, uint64_t scale_bytes,
     return walk_map(&walk, &session->error);
 }
 
-static size_t terminal_columns(void)
-{
-    struct winsize size;
-
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col
-                                                                           : DEFAULT_COLUMNS;
-}
-
 static int draw_maps(struct session *session, bool svg)
 {
     const struct endpoint *ends[2] = {session->primary, session->secondary};
     struct map_picture pictures[2] = {{0}};
-    size_t sides = session->secondary ? 2 : 1, columns = terminal_columns();
+    size_t sides = session->secondary ? 2 : 1, columns = terminal_columns(STDOUT_FILENO);
     size_t cells = svg ? map_svg_cells(sides) : map_text_cells(columns, sides);
     uint64_t scale = 0;
     int r = 0;

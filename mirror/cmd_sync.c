@@ -190,6 +190,7 @@ static void add_result(struct sync_result *sum, const struct sync_result *more)
     sum->bad_blocks += more->bad_blocks;
     sum->seconds += more->seconds;
     sum->interrupted = more->interrupted;
+    sum->complete = sum->complete && more->complete;
 }
 
 static void note_in_use(struct session *session, uint64_t added_blocks)

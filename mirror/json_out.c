@@ -33,7 +33,7 @@ struct json_object *json_text(const char *text)
     return value;
 }
 
-void json_add_object(struct json_object *object, const char *key, struct json_object *value)
+static void json_add_object(struct json_object *object, const char *key, struct json_object *value)
 {
     if (json_object_object_add(object, key, checked(value)) != 0)
         checked(NULL);

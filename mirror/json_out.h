@@ -16,7 +16,6 @@ void json_add_number(struct json_object *object, const char *key, uint64_t numbe
 void json_add_seconds(struct json_object *object, const char *key, double seconds);
 void json_add_null(struct json_object *object, const char *key);
 void json_add_flag(struct json_object *object, const char *key, bool flag);
-void json_add_object(struct json_object *object, const char *key, struct json_object *value);
 struct json_object *json_add_array(struct json_object *object, const char *key);
 void json_append(struct json_object *array, struct json_object *value);
 struct json_object *json_text(const char *text);

@@ -191,13 +191,11 @@ void progress_line(const struct copy_status *status, double share, double rate, 
         to[columns > 0 ? columns - 1 : 0] = '\0'; /* cut: narrower than anything worth showing */
 }
 
-static size_t terminal_columns(void)
+size_t terminal_columns(int fd)
 {
     struct winsize size;
 
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-        return DEFAULT_COLUMNS;
-    return size.ws_col;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : DEFAULT_COLUMNS;
 }
 
 /* Once a second, when it is asked for, and when all is done: what comes then (a flush) may last. */
@@ -223,7 +221,7 @@ static void show_json(struct progress *progress, const struct copy_status *statu
 
 static size_t line_columns(void)
 {
-    size_t columns = isatty(STDERR_FILENO) ? terminal_columns() : LINE_COLUMNS;
+    size_t columns = isatty(STDERR_FILENO) ? terminal_columns(STDERR_FILENO) : LINE_COLUMNS;
     const size_t prefix = strlen(line_prefix);
 
     return columns < SHORTEST_LINE_COLUMNS + prefix ? SHORTEST_LINE_COLUMNS : columns - prefix;
@@ -277,7 +275,8 @@ void progress_show(void *opaque, const struct copy_status *status)
         return;
     }
     progress->share = fmax(progress->share, share_of(status));
-    progress_line(status, progress->share, progress->rate, left, terminal_columns(), line);
+    progress_line(status, progress->share, progress->rate, left, terminal_columns(STDERR_FILENO),
+                  line);
     /* In one write, and only the rest of the line is wiped: no flicker. */
     fprintf(stderr, "\r%s\033[K", line);
     fflush(stderr);

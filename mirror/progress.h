@@ -43,6 +43,9 @@ void progress_say(struct progress *progress, const char *kind, const char *sente
  * part of the LUN that no map has told about yet. */
 uint64_t progress_expected_bytes(const struct copy_status *status);
 
+/* How wide the terminal at the descriptor is; 80 when it is none. */
+size_t terminal_columns(int fd);
+
 #define PROGRESS_TIME_BYTES 32
 
 /* Six characters at most: "0:07", "59:59", "12h34m", "3d04h"; "-:--" for what is not known,

@@ -201,12 +201,23 @@ static void estimate_row(const struct report *report)
                (by_secondary ? secondary : primary)->info.name, rate, secondary->info.name);
 }
 
+static void bad_row(const struct report *report)
+{
+    uint64_t blocks = report->sync.bad_blocks;
+    char text[64];
+
+    snprintf(text, sizeof(text), "  (%" PRIu64 " block%s, zeros in %s place)", blocks,
+             blocks == 1 ? "" : "s", blocks == 1 ? "its" : "their");
+    row("not read", blocks * report->session->primary->info.block_size, text);
+}
+
 static void sync_table(const struct report *report)
 {
     const struct sync_result *sync = &report->sync;
 
-    /* What failed has no result; the error stands on stderr. */
-    if (!report->synced || report->status == STATUS_FAILED || report->status == STATUS_REFUSED)
+    /* What failed has no result, unless it is but for some blocks; the error stands on stderr. */
+    if (!report->synced || report->status == STATUS_REFUSED ||
+        (report->status == STATUS_FAILED && !(sync->complete && sync->bad_blocks > 0)))
         return;
     row("LUN", sync->lun_bytes, "");
     mapped_row(sync);
@@ -223,6 +234,8 @@ static void sync_table(const struct report *report)
     row("unmapped", sync->unmapped_bytes, "");
     if (sync->zeroed_bytes > 0)
         row("zeroed", sync->zeroed_bytes, "");
+    if (sync->bad_blocks > 0)
+        bad_row(report);
     if (report->session->options->verify_inline)
         row("read back", sync->read_back_bytes, "");
     speed_row("time", sync->seconds, sync->written_bytes);

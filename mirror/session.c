@@ -14,6 +14,7 @@
 #include "endpoint_opening.h"
 #include "log.h"
 #include "size.h"
+#include "target_url.h"
 
 #define RATE_READ_SECONDS 0.5
 
@@ -98,7 +99,7 @@ static enum exit_status open_status(const char *name, int r)
 {
     if (r == -EBUSY || r == -EROFS || r == -EBADE)
         return STATUS_REFUSED;
-    if (r == -EINVAL && strncmp(name, "iscsi://", strlen("iscsi://")) == 0)
+    if (r == -EINVAL && target_url_is(name))
         return STATUS_USAGE;
     return STATUS_FAILED;
 }
@@ -126,17 +127,13 @@ static void log_line(enum log_level level, const char *message)
     progress_say(shown_progress, level <= LOG_LEVEL_WARNING ? "warning: " : "", message);
 }
 
-static bool is_far(const char *name)
-{
-    return strncmp(name, "iscsi://", strlen("iscsi://")) == 0;
-}
-
 /* Both at a time when both are far away; what is here is opened in turn, as it is locked by that.
  */
 static enum exit_status open_sides(struct session *session, struct endpoint_opening sides[2],
                                    size_t count)
 {
-    size_t together = count == 2 && is_far(sides[0].name) && is_far(sides[1].name) ? 2 : 1;
+    size_t together =
+        count == 2 && target_url_is(sides[0].name) && target_url_is(sides[1].name) ? 2 : 1;
 
     for (size_t i = 0; i < count; i += together)
         if (endpoint_open_together(sides + i, together) < 0)

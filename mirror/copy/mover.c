@@ -12,6 +12,7 @@
 #include "join.h"
 #include "log.h"
 #include "readback.h"
+#include "zeros.h"
 
 /* So many bad blocks are told one by one. */
 #define BAD_TOLD 16
@@ -380,17 +381,10 @@ static struct piece *take_first(struct piece **list)
     return piece;
 }
 
-static bool is_zero(const struct iovec *iov)
-{
-    const uint8_t *bytes = iov->iov_base;
-
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, iov->iov_len - 1) == 0;
-}
-
 static enum endpoint_op how_to_write(const struct mover *mover, const struct piece *piece)
 {
     if (mover->control->detect_zeroes && piece->blocks <= mover->secondary->info.max_zero_blocks &&
-        is_zero(&piece->iov))
+        bytes_are_zero(piece->iov.iov_base, piece->iov.iov_len))
         return ENDPOINT_ZERO;
     return ENDPOINT_WRITE;
 }

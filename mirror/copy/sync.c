@@ -214,10 +214,11 @@ static void finish(struct sync *sync)
 static void fill_result(struct sync *sync, struct sync_result *ret)
 {
     uint64_t block_size = sync->block_size;
+    bool at_the_end = moved_all(sync) && readback_done(&sync->readback);
 
     *ret = (struct sync_result){
-        .interrupted = copy_stopped(&sync->params->control) &&
-                       !(moved_all(sync) && readback_done(&sync->readback)),
+        .interrupted = copy_stopped(&sync->params->control) && !at_the_end,
+        .complete = at_the_end && !sync->error,
         .lun_bytes = sync->maps.end * block_size,
         .mapped_bytes = sync->maps.mapped_blocks * block_size,
         .extents = sync->maps.extents,

@@ -45,6 +45,7 @@ struct sync_params {
 
 struct sync_result {
     bool interrupted; /* control.stop was seen before the end */
+    bool complete;    /* nothing is left to do; bad_blocks of it could not be copied */
     uint64_t lun_bytes;
     uint64_t mapped_bytes; /* on the primary; of what was scanned, when it did not get to the end */
     uint64_t extents;      /* mapped ones on the primary */

@@ -63,7 +63,7 @@ static int open_local(const char *name, unsigned flags, struct endpoint **ret, s
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
                   struct endpoint **ret, struct errmsg *err)
 {
-    if (strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) == 0)
+    if (target_url_is(name))
         return open_iscsi(name, flags, auth, ret, err);
     if (strncmp(name, LOCAL_PREFIX, strlen(LOCAL_PREFIX)) == 0)
         return open_local(name, flags, ret, err);
@@ -90,7 +90,7 @@ static int open_sessions(const char *name, unsigned flags, const struct auth_tab
 
     if (sessions == 0 || sessions > ENDPOINT_SESSIONS_MAX)
         return errmsg_set(err, -EINVAL, "%s: 1 to %d sessions", name, ENDPOINT_SESSIONS_MAX);
-    if (sessions == 1 || strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) != 0)
+    if (sessions == 1 || !target_url_is(name))
         return endpoint_open(name, flags, auth, ret, err);
     for (unsigned i = 0; i < sessions; i++)
         openings[i] =

@@ -5,8 +5,9 @@
 /* One side of a copy: a LUN, block device or file, as the engine sees it. Everything is in logical
  * blocks. Requests are asynchronous and any number may be in flight; one thread uses an endpoint.
  *
- * Implementations: endpoint_scsi.c (the SCSI logic, once, over transport.h) and endpoint_file.c
- * (raw sparse file, block device that is no SCSI device). */
+ * Implementations: endpoint_scsi.c (the SCSI logic, once, over transport.h), endpoint_file.c (raw
+ * sparse file, block device that is no SCSI device), endpoint_sessions.c (several of one LUN), and
+ * outside of this folder track_view.c (one as another one is to be copied). */
 
 #include <poll.h>
 #include <signal.h>

@@ -28,7 +28,9 @@
 #define MODE_PAGE_ALL      0x3F
 #define MODE_BYTES         192
 #define MODE_WP            0x80 /* in the DEVICE-SPECIFIC PARAMETER (SBC-4 6.5.1) */
-#define NO_UNIT_HERE       0x3  /* PERIPHERAL QUALIFIER (SPC-4 6.6.2) */
+/* Memory is set aside by the block. */
+#define LARGEST_BLOCK_BYTES (1024 * 1024)
+#define NO_UNIT_HERE        0x3 /* PERIPHERAL QUALIFIER (SPC-4 6.6.2) */
 
 /* What does not depend on anything else is asked first, all of it at once; then what the answers
  * give reason to ask. */
@@ -160,6 +162,11 @@ static int probe_capacity(struct probe *probe, struct capacity *ret)
     if (r < 0)
         return errmsg_set(probe->err, -EIO, "%s: its capacity cannot be understood",
                           probe->endpoint->name);
+    if (ret->block_size > LARGEST_BLOCK_BYTES)
+        return errmsg_set(probe->err, -EOPNOTSUPP,
+                          "%s: it says that its blocks are of %u bytes; more than 1 MiB is not "
+                          "supported",
+                          probe->endpoint->name, ret->block_size);
     unit->blocks = ret->blocks;
     unit->block_size = ret->block_size;
     return 0;

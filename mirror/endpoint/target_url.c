@@ -31,7 +31,7 @@ void target_url_without_secret(const char *text, char *to, size_t size)
     size_t prefix = strlen(TARGET_URL_PREFIX), shown;
     const char *at = strrchr(text, '@');
 
-    if (strncmp(text, TARGET_URL_PREFIX, prefix) != 0 || !at) {
+    if (!target_url_is(text) || !at) {
         snprintf(to, size, "%s", text);
         return;
     }
@@ -106,7 +106,7 @@ static const char *parse(const char *text, struct target_url *ret)
 {
     const char *at, *slash, *second;
 
-    if (strncmp(text, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) != 0)
+    if (!target_url_is(text))
         return "it does not begin with iscsi://";
     text += strlen(TARGET_URL_PREFIX);
     at = strrchr(text, '@'); /* the last: a secret may hold one, host and target cannot */

@@ -5,7 +5,9 @@
 /* iscsi://[user@]host[:port][,host[:port]]... /target-iqn/lun (no space), with an IPv6 address in
  * brackets. More than one portal: they are tried in turn. */
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "errmsg.h"
 
@@ -30,6 +32,11 @@ struct target_url {
     char target[ISCSI_NAME_BYTES];
     unsigned lun;
 };
+
+static inline bool target_url_is(const char *name)
+{
+    return strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) == 0;
+}
 
 /* -EINVAL with a sentence that says what is wrong and never repeats a secret: a URL that holds one
  * (user%secret@ or user:secret@) is refused. */

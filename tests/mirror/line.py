@@ -82,6 +82,18 @@ class PduLine(Line):
         """first: it came by the first of all connections."""
         raise NotImplementedError
 
+    def is_answer(self, header):
+        """Whether it ends a command."""
+        kind = header[0] & 0x3F
+        return kind == self.SCSI_RESPONSE or kind == self.DATA_IN and header[1] & 1
+
+    def answer_instead(self, header, sink, status, sense):
+        """In place of a PDU that ends a command."""
+        sense = len(sense).to_bytes(2) + sense if sense else b""
+        sink.sendall(bytes([self.SCSI_RESPONSE, 0x80, 0, status, 0]) + len(sense).to_bytes(3) +
+                     bytes(8) + header[16:20] + bytes(4) + header[24:36] + bytes(12) + sense +
+                     bytes(-len(sense) % 4))
+
     def _carry(self, source, sink, to_target):
         if to_target:
             super()._carry(source, sink, to_target)
@@ -128,17 +140,35 @@ class RefusingLine(PduLine):
         super().__init__(target_port)
 
     def pass_on(self, header, data, sink, first):
-        kind, flags, status, tag = header[0] & 0x3F, header[1], header[3], header[16:20]
-        answers = kind == self.SCSI_RESPONSE or kind == self.DATA_IN and flags & 1
+        kind, status, tag = header[0] & 0x3F, header[3], header[16:20]
+        answers = self.is_answer(header)
         if (kind not in (self.SCSI_RESPONSE, self.DATA_IN) or answers and status
                 or int.from_bytes(tag) % self.each != 0):
             sink.sendall(header + data)
         elif answers:
             self.refused += 1
-            sense = len(self.sense).to_bytes(2) + self.sense if self.sense else b""
-            sink.sendall(bytes([self.SCSI_RESPONSE, 0x80, 0, self.status, 0]) +
-                         len(sense).to_bytes(3) + bytes(8) + tag + bytes(4) + header[24:36] +
-                         bytes(12) + sense + bytes(-len(sense) % 4))
+            self.answer_instead(header, sink, self.status, self.sense)
+
+
+class UnreadableLine(PduLine):
+    """Ends every command that has read these bytes with MEDIUM ERROR, 11/00."""
+
+    SENSE = bytes([0x70, 0, 0x03, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x11, 0]) + bytes(4)
+
+    def __init__(self, target_port, unreadable):
+        self.unreadable = unreadable
+        self.tags = set()
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        tag = header[16:20]
+        if header[0] & 0x3F == self.DATA_IN and self.unreadable in data:
+            self.tags.add(tag)
+        if tag not in self.tags:
+            sink.sendall(header + data)
+        elif self.is_answer(header):
+            self.tags.remove(tag)
+            self.answer_instead(header, sink, 0x02, self.SENSE)
 
 
 class LyingLine(PduLine):

@@ -9,7 +9,7 @@ import rig
 from rig import DIFFERENT, DONE, FAILED, MIB
 from targets import SIZE, Targets
 
-from line import Line, LyingLine
+from line import Line, LyingLine, UnreadableLine
 
 GOOD, BAD = b"sixteen bytes...", b"sixteen bites..."
 SPOILT = 9 * MIB  # where the bytes lie that change on their way
@@ -73,6 +73,43 @@ class Flips(Targets):
         self.check_told(self.expect(DIFFERENT, "sync", "--json", "--verify=inline", primary, url))
         self.assertGreater(spoiler.spoilt, 0)
         self.assertEqual(rig.digest(primary), rig.digest(path))
+
+
+class Unreadable(Targets):
+    """A primary whose medium does not give some of its blocks."""
+
+    LBA = 9 * MIB // 512 + 13
+
+    def setUp(self):
+        super().setUp()
+        path, _ = self.serve(0, SIZE, [(8 * MIB, 4 * MIB)])
+        with open(path, "r+b") as file:
+            file.seek(self.LBA * 512)
+            file.write(GOOD * 64)  # two blocks
+        line = UnreadableLine(self.tgtd[0].port, GOOD)
+        self.addCleanup(line.close)
+        self.primary, self.url = path, line.url(self.tgtd[0])
+        self.secondary = self.file("b", SIZE)
+
+    def test_it_ends_the_copy(self):
+        self.expect(FAILED, "sync", self.url, self.secondary,
+                    says=[self.url, "unrecovered read error"])
+
+    def test_passed_over_they_are_zeros_and_the_rest_is_there(self):
+        result = self.expect(FAILED, "sync", "--skip-bad=2", self.url, self.secondary,
+                             says=[f"block {self.LBA} ", f"block {self.LBA + 1} ",
+                                   f"2 blocks of {self.url} could not be read"])
+        self.assertRegex(result.out, r"copied +4 MiB\n")
+        self.assertRegex(result.out, r"not read +1 KiB  \(2 blocks, zeros in their place\)\n")
+        with open(self.primary, "r+b") as file:
+            file.seek(self.LBA * 512)
+            file.write(bytes(1024))
+        self.assertEqual(rig.digest(self.primary), rig.digest(self.secondary))
+
+    def test_one_more_than_allowed_ends_it(self):
+        result = self.expect(FAILED, "sync", "--skip-bad=1", self.url, self.secondary,
+                             says=["unrecovered read error"])
+        self.assertEqual(result.out, "")
 
 
 class Lies(Targets):

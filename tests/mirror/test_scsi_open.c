@@ -239,6 +239,16 @@ static void a_lost_connection_is_no_missing_page(void **state)
     open_fails(unit, 0, -ENOTCONN, "connection");
 }
 
+static void blocks_of_a_size_that_cannot_be_are_refused(void **state)
+{
+    struct fake_unit *unit = *state;
+
+    unit->blocks = 1;
+    unit->block_size = 2 * 1024 * 1024;
+    fake_unit_format(unit);
+    open_fails(unit, 0, -EOPNOTSUPP, "2097152 bytes");
+}
+
 static void capacity_by_10_when_16_is_unknown(void **state)
 {
     struct fake_unit *unit = *state;
@@ -395,6 +405,7 @@ int main(void)
         TEST(a_peripheral_qualifier_of_3_is_no_lun),
         TEST(only_disks_are_taken),
         TEST(a_lost_connection_is_no_missing_page),
+        TEST(blocks_of_a_size_that_cannot_be_are_refused),
         TEST(capacity_by_10_when_16_is_unknown),
         TEST(a_full_unit_is_not_asked_for_a_map),
         TEST(a_unit_without_map_is_all_mapped),
