@@ -244,10 +244,12 @@ void comparer_pump(struct comparer *comparer)
     while ((job = job_queue_first(&comparer->jobs)) && comparer->free_pieces && !comparer->error &&
            comparer_delay(comparer) == 0) {
         struct pair_piece *piece = comparer->free_pieces;
+        uint64_t most = copy_pacer_blocks(comparer->control, comparer->chunk_blocks,
+                                          comparer->secondary->info.block_size);
 
         comparer->free_pieces = piece->next;
         piece->lba = job->lba;
-        piece->blocks = job_piece_blocks(job, comparer->chunk_blocks, comparer->chunk_blocks, 0);
+        piece->blocks = job_piece_blocks(job, most, most, 0);
         piece->zeros = job->kind == JOB_EXPECT_ZEROS;
         piece->waiting = piece->zeros ? 1 : 2;
         piece->failed = false;

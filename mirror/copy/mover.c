@@ -501,13 +501,14 @@ static struct piece *cut_piece(struct mover *mover, struct span *span, uint64_t 
 /* False: there is no room for it. */
 static bool read_next(struct mover *mover, const struct job *job)
 {
-    size_t block_size = mover->primary->info.block_size;
+    uint32_t block_size = mover->primary->info.block_size;
+    uint64_t most = copy_pacer_blocks(mover->control, mover->chunk_blocks, block_size);
     const struct join_limits limits = {
-        .max_blocks = mover->chunk_blocks,
+        .max_blocks = most,
         .max_gap_blocks = longest_gap_blocks(mover),
         .max_jobs = mover->free_copy_count,
     };
-    uint64_t first = job_piece_blocks(job, mover->chunk_blocks, mover->chunk_blocks, 0), blocks;
+    uint64_t first = job_piece_blocks(job, most, most, 0), blocks;
     size_t count = join_reads(job, mover->copies.count, first, &limits, &blocks);
     struct span *span = take_span(mover, blocks * block_size);
     uint64_t start = job->lba;

@@ -3,7 +3,22 @@
 
 /* Every wait ends a little late, by a millisecond at least as poll(2) counts them: so much of that
  * may be made up for, or a high rate would never be reached. */
-#define CREDIT_SECONDS 0.05
+#define CREDIT_SECONDS    0.05
+
+#define PIECES_PER_SECOND 8
+#define LEAST_BYTES       4096
+
+uint64_t copy_pacer_blocks(const struct copy_control *control, uint64_t most_blocks,
+                           uint32_t block_size)
+{
+    uint64_t rate = copy_rate(control), blocks = most_blocks;
+
+    /* By halves, which leaves pieces on the boundaries of larger blocks. */
+    while (rate > 0 && blocks / 2 * block_size >= LEAST_BYTES &&
+           blocks * block_size > rate / PIECES_PER_SECOND)
+        blocks /= 2;
+    return blocks;
+}
 
 void copy_pacer_spend(struct copy_pacer *pacer, const struct copy_control *control, uint64_t bytes)
 {

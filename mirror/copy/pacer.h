@@ -13,6 +13,10 @@ struct copy_pacer {
     uint64_t rate; /* that next was reckoned with */
 };
 
+/* How many blocks, of most_blocks at most, to read at a time: so few that a low rate is no row of
+ * bursts, but no less than 4 KiB. */
+uint64_t copy_pacer_blocks(const struct copy_control *control, uint64_t most_blocks,
+                           uint32_t block_size);
 /* So many bytes are about to be read. */
 void copy_pacer_spend(struct copy_pacer *pacer, const struct copy_control *control, uint64_t bytes);
 /* Milliseconds to wait; 0: go on. */

@@ -403,6 +403,16 @@ class Sync(rig.Case):
         got = self.sync_json("--rate=4M", primary, self.file("b", 4 * MIB))
         self.assertGreaterEqual(got["seconds"], 0.3)
 
+    def test_a_low_rate_is_no_row_of_bursts(self):
+        primary, secondary = self.file("a", MIB, [(0, 256 * rig.KIB)]), self.file("b", MIB)
+        seen = set()
+        with self.start("sync", "--rate=128K", primary, secondary) as run:
+            while run.poll() is None:
+                seen.add(len(rig.data_grains(secondary)))
+                time.sleep(0.02)
+        self.assertEqual(run.returncode, DONE)
+        self.assertGreater(len(seen), 5)
+
     def test_the_rate_can_be_changed_while_it_runs(self):
         primary, secondary = self.file("a", 32 * MIB, [(0, 32 * MIB)]), self.file("b", 32 * MIB)
         rate = self.folder / "rate"

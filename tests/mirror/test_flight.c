@@ -255,6 +255,24 @@ static void a_rate_is_reached_though_waits_end_late(void **state)
     }
 }
 
+static void a_low_rate_reads_little_at_a_time(void **state)
+{
+    struct copy_control control = {0};
+
+    (void)state;
+    assert_int_equal(copy_pacer_blocks(&control, 512, 512), 512);
+    control.rate_bytes = 2 * MIB;
+    assert_int_equal(copy_pacer_blocks(&control, 512, 512), 512);
+    control.rate_bytes = MIB;
+    assert_int_equal(copy_pacer_blocks(&control, 512, 512), 256);
+    control.rate_bytes = MIB - 1;
+    assert_int_equal(copy_pacer_blocks(&control, 512, 512), 128);
+    control.rate_bytes = 1;
+    assert_int_equal(copy_pacer_blocks(&control, 512, 512), 8);
+    assert_int_equal(copy_pacer_blocks(&control, 64, 4096), 1);
+    assert_int_equal(copy_pacer_blocks(&control, 5, 512), 5);
+}
+
 static void time_without_anything_to_do_is_not_saved_up(void **state)
 {
     const struct copy_control control = {.rate_bytes = MIB};
@@ -283,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_copy_has_as_much_in_flight_as_the_line_is_long),
         TEST(small_extents_fly_in_greater_number),
         cmocka_unit_test(a_rate_is_reached_though_waits_end_late),
+        cmocka_unit_test(a_low_rate_reads_little_at_a_time),
         cmocka_unit_test(time_without_anything_to_do_is_not_saved_up),
     };
 
