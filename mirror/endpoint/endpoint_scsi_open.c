@@ -22,6 +22,7 @@
 
 #define RETRY_FOR_MS       30000 /* a target that is busy or becoming ready */
 #define MAX_ATTENTIONS     16
+#define MAX_ANEW           4
 #define MAX_TRANSFER_BYTES (UINT64_C(16) << 20)
 #define MAP_LENGTH         (LBA_STATUS_HEADER_BYTES + 4095 * LBA_STATUS_DESCRIPTOR_BYTES)
 #define MAP_LENGTH_SMALL   (LBA_STATUS_HEADER_BYTES + LBA_STATUS_DESCRIPTOR_BYTES)
@@ -49,21 +50,22 @@ enum {
 struct probe {
     struct scsi_endpoint *endpoint;
     struct errmsg *err;
-    /* Not NULL: this one met a unit attention. */
-    const struct scsi_question *attention;
+    unsigned anew; /* so often everything may still be asked anew */
     struct scsi_question first[FIRST_QUESTIONS];
     struct scsi_question second[SECOND_QUESTIONS];
     struct scsi_question after; /* one that is asked alone */
     uint8_t map[MAP_LENGTH];
 };
 
-/* -EAGAIN when one of them met a unit attention: what was answered before may be out of date. */
+/* -EAGAIN when one of them met a unit attention: what was answered before may be out of date. When
+ * they don't come to an end, the questions that meet them are asked again alone. */
 static int ask(struct probe *probe, struct scsi_question questions[], size_t count)
 {
-    scsi_ask(probe->endpoint->transport, questions, count, RETRY_FOR_MS);
-    for (size_t i = 0; i < count; i++)
+    scsi_ask(probe->endpoint->transport, questions, count, RETRY_FOR_MS,
+             probe->anew > 0 ? 0 : MAX_ATTENTIONS);
+    for (size_t i = 0; i < count && probe->anew > 0; i++)
         if (questions[i].outcome.verdict == VERDICT_ATTENTION) {
-            probe->attention = &questions[i];
+            probe->anew--;
             return -EAGAIN;
         }
     return 0;
@@ -371,18 +373,19 @@ static int probe_once(struct probe *probe)
     return probe_provisioning(probe, &capacity);
 }
 
-/* The answers are of one state of the unit: it had nothing to tell between the first and the last.
- */
+/* The answers are of one state of the unit: it had nothing to tell between the first and the last,
+ * unless it always has. */
 static int probe_unit(struct probe *probe)
 {
-    unsigned attentions = 0;
+    unsigned before;
     int r;
 
+    probe->anew = MAX_ANEW;
     do {
-        probe->attention = NULL;
+        before = probe->anew;
         r = probe_once(probe);
-    } while (probe->attention && ++attentions < MAX_ATTENTIONS);
-    return probe->attention ? probe_failed(probe, probe->attention) : r;
+    } while (probe->anew < before);
+    return r;
 }
 
 int endpoint_scsi_open(const char *name, const char *kind, struct transport *transport,

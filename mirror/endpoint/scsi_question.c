@@ -50,25 +50,36 @@ static void pass_over(struct scsi_question *question)
     question->state = QUESTION_SETTLED;
 }
 
-static void take_answer(struct scsi_question *question, uint64_t busy_end_ms)
+/* For how long, and how often, a question is sent again. */
+struct patience_left {
+    uint64_t busy_end_ms;
+    unsigned attentions;
+};
+
+static void take_answer(struct scsi_question *question, const struct patience_left *left)
 {
     uint64_t now = monotonic_ms();
 
     question->outcome = scsi_outcome(&question->request);
     question->state = QUESTION_SETTLED;
-    if (question->outcome.verdict == VERDICT_BUSY && now < busy_end_ms) {
+    if (question->outcome.verdict == VERDICT_BUSY && now < left->busy_end_ms) {
         question->state = QUESTION_WAITING;
         question->again_at_ms = now + PAUSE_MS;
+    }
+    if (question->outcome.verdict == VERDICT_ATTENTION &&
+        question->attentions++ < left->attentions) {
+        question->state = QUESTION_WAITING;
+        question->again_at_ms = now;
     }
 }
 
 static void advance(struct transport *transport, struct scsi_question *question,
-                    uint64_t busy_end_ms)
+                    const struct patience_left *left)
 {
+    if (question->state == QUESTION_ANSWERED)
+        take_answer(question, left);
     if (question->state == QUESTION_WAITING && monotonic_ms() >= question->again_at_ms)
         send_question(transport, question);
-    if (question->state == QUESTION_ANSWERED)
-        take_answer(question, busy_end_ms);
 }
 
 /* Until something is answered, or for a pause when one waits. */
@@ -88,24 +99,27 @@ static void wait_for_answers(struct transport *transport, bool one_waits)
 }
 
 void scsi_ask(struct transport *transport, struct scsi_question questions[], size_t count,
-              unsigned busy_ms)
+              unsigned busy_ms, unsigned attentions)
 {
-    uint64_t busy_end_ms = monotonic_ms() + busy_ms;
+    const struct patience_left left = {monotonic_ms() + busy_ms, attentions};
     size_t settled = 0;
 
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        questions[i].attentions = 0;
         if (questions[i].request.cdb_length > 0)
             send_question(transport, &questions[i]);
         else
             pass_over(&questions[i]);
+    }
     for (;;) {
         bool one_waits = false;
 
         settled = 0;
         for (size_t i = 0; i < count; i++) {
-            advance(transport, &questions[i], busy_end_ms);
+            advance(transport, &questions[i], &left);
             settled += questions[i].state == QUESTION_SETTLED;
-            one_waits = one_waits || questions[i].state == QUESTION_WAITING;
+            one_waits = one_waits || questions[i].state == QUESTION_WAITING ||
+                        questions[i].state == QUESTION_ANSWERED;
         }
         if (settled == count)
             return;

@@ -29,6 +29,7 @@ struct scsi_question {
     struct iovec iov;
     enum scsi_question_state state;
     uint64_t again_at_ms; /* while waiting */
+    unsigned attentions;  /* met so far */
 };
 
 /* A question with room for reply_bytes (SCSI_QUESTION_BYTES at most) of its own; the CDB, of
@@ -36,8 +37,9 @@ struct scsi_question {
 void scsi_question_set(struct scsi_question *question, size_t cdb_length, size_t reply_bytes);
 
 /* Sends them in this order, and waits until each has its outcome; while the target is busy a
- * question is sent again, for busy_ms at most. No other request may be in flight. */
+ * question is sent again, for busy_ms at most, and after unit attentions, so many times at most. No
+ * other request may be in flight. */
 void scsi_ask(struct transport *transport, struct scsi_question questions[], size_t count,
-              unsigned busy_ms);
+              unsigned busy_ms, unsigned attentions);
 
 #endif

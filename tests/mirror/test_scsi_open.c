@@ -182,6 +182,18 @@ static void a_unit_that_changes_while_it_is_asked_is_asked_anew(void **state)
     endpoint_close(endpoint);
 }
 
+static void a_unit_that_always_has_something_to_tell_is_taken_all_the_same(void **state)
+{
+    struct fake_unit *unit = *state;
+
+    fake_unit_fault(unit, (struct fake_fault){.word = "RC16",
+                                              .times = 10,
+                                              .key = SENSE_UNIT_ATTENTION,
+                                              .asc_ascq = ASC_REPORTED_LUNS_DATA_CHANGED});
+    endpoint_close(open_ok(unit, 0));
+    assert_non_null(strstr(unit->log, ASKED_FIRST "RC16 RC16 RC16 RC16 RC16 RC16 VPD83"));
+}
+
 static void unit_attentions_without_end_are_not(void **state)
 {
     struct fake_unit *unit = *state;
@@ -399,6 +411,7 @@ int main(void)
         TEST(what_a_unit_is_asked_takes_three_round_trips),
         TEST(unit_attentions_are_passed_over),
         TEST(a_unit_that_changes_while_it_is_asked_is_asked_anew),
+        TEST(a_unit_that_always_has_something_to_tell_is_taken_all_the_same),
         TEST(unit_attentions_without_end_are_not),
         TEST(a_busy_unit_is_waited_for),
         TEST(what_is_not_there_is_told),
