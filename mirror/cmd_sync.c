@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,13 +35,13 @@ static uint64_t reservation_owner(const struct session *session)
 }
 
 /* Before the secondary is looked at, so that it stays as it is seen. What the user wants to be sure
- * of and cannot be had is a refusal. */
+ * of and cannot be had is a refusal, also by a target whose reservations do not work. */
 static enum exit_status reserve(struct session *session)
 {
     int r = endpoint_reserve(session->secondary, reservation_owner(session),
                              session->options->resume, &session->error);
 
-    if (r == -EOPNOTSUPP)
+    if (r == -EOPNOTSUPP || r == -EIO)
         return STATUS_REFUSED;
     session->reserved = r == 0;
     return r < 0 ? session_status(r) : STATUS_DONE;
@@ -79,17 +80,6 @@ static enum exit_status check(struct session *session, struct book *book,
     if (r < 0)
         return session_status(r);
     return ret_data->verdict == SAFETY_OK ? STATUS_DONE : STATUS_REFUSED;
-}
-
-static void note_tail(struct session *session)
-{
-    const struct endpoint_info *from = &session->primary->info, *to = &session->secondary->info;
-    char text[SIZE_TEXT_BYTES];
-
-    if (to->blocks > from->blocks)
-        message_note(&session->notes, "%s is larger than %s; its last %s are left as they are",
-                     to->name, from->name,
-                     size_text((to->blocks - from->blocks) * to->block_size, text, sizeof(text)));
 }
 
 /* How an interrupted copy goes on; without a ledger nobody knows whose data the secondary has. */
@@ -136,25 +126,45 @@ static enum exit_status judge_bad(struct session *session, const struct sync_res
     return STATUS_FAILED;
 }
 
+static void __attribute__((format(printf, 2, 3)))
+add_words(struct errmsg *err, const char *format, ...)
+{
+    size_t used = strlen(err->text);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(err->text + used, sizeof(err->text) - used, format, args);
+    va_end(args);
+}
+
+/* What to do about a copy that failed, behind the sentence that says why. */
+static void add_advice(struct session *session, const struct sync_params *params,
+                       const struct book *book, const struct sync_result *result, int error)
+{
+    bool resumable = book->keep && !params->dry_run;
+
+    if (error == -ENOSPC)
+        add_words(&session->error, "; make room there and run the sync again%s",
+                  resumable ? " with --resume" : "");
+    if (error == -EBADE && params->done && !session->options->reserve)
+        add_words(&session->error, "; if that is left of a sync --reserve that was killed, "
+                                   "--resume --reserve takes it over");
+    if (result->unreadable && session->options->skip_bad > 0)
+        add_words(&session->error, "; that is one more than --skip-bad=%" PRIu64 " passes over",
+                  session->options->skip_bad);
+    else if (result->unreadable)
+        add_words(&session->error, "; --skip-bad=N passes over up to N such blocks");
+    if (resumable &&
+        (error == -EIO || error == -ENOTCONN || error == -ECONNRESET || error == -ETIMEDOUT))
+        add_words(&session->error,
+                  "; with --resume the same sync goes on from the last checkpoint");
+}
+
 static enum exit_status copy(struct session *session, const struct sync_params *params,
                              const struct book *book, struct sync_result *ret)
 {
     int r = sync_run(params, ret, &session->error);
 
-    if (r == -ENOSPC) {
-        size_t used = strlen(session->error.text);
-
-        snprintf(session->error.text + used, sizeof(session->error.text) - used,
-                 "; make room there and run the sync again%s", book->keep ? " with --resume" : "");
-    }
-    if (r == -EBADE && params->done && !session->options->reserve) {
-        size_t used = strlen(session->error.text);
-
-        snprintf(
-            session->error.text + used, sizeof(session->error.text) - used,
-            "; if that is left of a sync --reserve that was killed, --resume --reserve takes it "
-            "over");
-    }
     if (r == -EBADMSG && ret->differences.blocks > 0)
         return STATUS_DIFFERENT;
     if (r == 0)
@@ -164,6 +174,8 @@ static enum exit_status copy(struct session *session, const struct sync_params *
         tell_gave_up(session, book);
         return STATUS_INTERRUPTED;
     }
+    if (r < 0)
+        add_advice(session, params, book, ret, r);
     if (r < 0)
         return session_status(r);
     if (!ret->interrupted)
@@ -266,6 +278,21 @@ static enum exit_status estimate(struct session *session, const struct sync_para
                          &report->estimate);
 }
 
+/* The copy is complete by then, whatever comes of this. */
+static enum exit_status compare(struct session *session, const struct sync_params *params,
+                                struct report *report)
+{
+    enum exit_status status = session_verify(session, params->keep_free, &report->verify);
+
+    report->compared = true;
+    if (status == STATUS_INTERRUPTED)
+        errmsg_set(&session->error, 0,
+                   "interrupted: %s is copied and flushed, but not compared with %s to the end; "
+                   "thinmirror verify does that",
+                   session->secondary->info.name, session->primary->info.name);
+    return status;
+}
+
 static enum exit_status run(struct session *session, struct book *book, struct report *report)
 {
     struct safety_data data;
@@ -286,7 +313,7 @@ static enum exit_status run(struct session *session, struct book *book, struct r
     params.need_map = session->source.ask && session->source.chosen;
     params.keep_free = session->options->keep_free;
     report->source_map = session->source.name;
-    note_tail(session);
+    session_note_tail(session, "are left as they are");
     status = params.dry_run ? book_check_source(book, &session->source)
                             : book_begin(book, &session->source);
     if (status != STATUS_DONE)
@@ -300,10 +327,14 @@ static enum exit_status run(struct session *session, struct book *book, struct r
         status = copy_changed(session, &params, book, &report->sync);
     if (status == STATUS_DONE)
         status = book_complete(book);
-    if (status != STATUS_DONE || !session->options->verify)
+    if (!session->options->verify)
         return status;
-    report->compared = true;
-    return session_verify(session, params.keep_free, &report->verify);
+    if (status == STATUS_DONE)
+        return compare(session, &params, report);
+    if (report->sync.complete && report->sync.bad_blocks > 0)
+        message_note(&session->notes, "the sides are not compared, as %s cannot be read",
+                     session->primary->info.name);
+    return status;
 }
 
 enum exit_status command_sync(const struct options *options)

@@ -92,6 +92,7 @@ static enum exit_status run(struct session *session, struct report *report)
         return status;
     report->source_map = session->source.name;
     report->compared = true;
+    session_note_tail(session, "are not compared");
     status = compare(session, report);
     if (status != STATUS_DONE || !session->options->allocated || !session->source.analysed)
         return status;

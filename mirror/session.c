@@ -13,38 +13,41 @@
 #include "device.h"
 #include "endpoint_opening.h"
 #include "log.h"
+#include "monotonic.h"
 #include "size.h"
 #include "target_url.h"
 
 #define RATE_READ_SECONDS 0.5
+#define RATE_LOST_TOLD    4 /* times in a row */
 
 static volatile sig_atomic_t stop_requested;
 static volatile sig_atomic_t line_requested;
 static volatile sig_atomic_t opening;
 
-static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
+/* One wish may come as two signals: timeout(1) sends its own to the process and to its group, and a
+ * terminal that goes lets the kernel and the shell send SIGHUP. */
+#define SAME_WISH_MS 250
 
 /* While the LUNs are opened nothing has been done that had to be ended, and a target may take its
- * time. Otherwise only the next one, whichever it is, ends the program at once. */
+ * time. Otherwise only the next SIGINT or SIGTERM, whichever it is, ends the program at once. */
 static void request_stop(int signal_number)
 {
     static const char text[] = "thinmirror: interrupted before anything was done\n";
+    static volatile uint64_t first_ms; /* written before stop_requested, by this handler only */
+    struct sigaction action = {.sa_handler = SIG_DFL};
 
-    (void)signal_number;
     if (opening) {
         ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
 
         (void)ignored;
         _exit(STATUS_INTERRUPTED);
     }
-    stop_requested = 1;
-    for (size_t i = 0; i < sizeof(stop_signals) / sizeof(stop_signals[0]); i++) {
-        struct sigaction action;
-
-        if (sigaction(stop_signals[i], NULL, &action) == 0 && action.sa_handler == request_stop) {
-            action.sa_handler = SIG_DFL;
-            sigaction(stop_signals[i], &action, NULL);
-        }
+    if (!stop_requested) {
+        first_ms = monotonic_ms();
+        stop_requested = 1;
+    } else if (signal_number != SIGHUP && monotonic_ms() - first_ms > SAME_WISH_MS) {
+        sigaction(signal_number, &action, NULL);
+        raise(signal_number); /* delivered when this handler ends */
     }
 }
 
@@ -60,7 +63,11 @@ static void catch_signals(void)
     /* No SA_RESTART: the wait for the LUNs has to end. */
     struct sigaction action = {.sa_handler = request_stop}, before;
 
+    /* None of them comes while another one is handled. */
     sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT);
+    sigaddset(&action.sa_mask, SIGTERM);
+    sigaddset(&action.sa_mask, SIGHUP);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     /* The terminal may go and the copy stay: nohup. */
@@ -79,6 +86,17 @@ void session_note_doubt(struct session *session, const struct errmsg *primary,
     if (secondary->text[0])
         message_note(&session->notes, "%s; what it does not tell soundly is taken as mapped",
                      secondary->text);
+}
+
+void session_note_tail(struct session *session, const char *what)
+{
+    const struct endpoint_info *from = &session->primary->info, *to = &session->secondary->info;
+    char text[SIZE_TEXT_BYTES];
+
+    if (to->blocks > from->blocks)
+        message_note(&session->notes, "%s is larger than %s; its last %s %s", to->name, from->name,
+                     size_text((to->blocks - from->blocks) * to->block_size, text, sizeof(text)),
+                     what);
 }
 
 bool session_gave_up(int error)
@@ -221,10 +239,17 @@ void session_close(struct session *session)
 static void read_rate(struct session *session)
 {
     uint64_t rate;
+    int r = options_read_rate(session->options->rate_file, &rate);
 
     session->rate_read = copy_now();
-    if (options_read_rate(session->options->rate_file, &rate) == 0)
+    if (r == 0) {
         session->rate_bytes = rate;
+        session->rate_lost = 0;
+    } else if (++session->rate_lost == RATE_LOST_TOLD) {
+        message_note(&session->notes, "%s: %s; the rate stays as it is",
+                     session->options->rate_file,
+                     r == -EINVAL ? "it does not begin with a number" : strerror(-r));
+    }
 }
 
 static void show_progress(void *opaque, const struct copy_status *status)

@@ -24,6 +24,7 @@ struct session {
     struct progress progress;
     uint64_t rate_bytes; /* as --rate=@FILE says now */
     double rate_read;    /* when that was looked at, in seconds of copy_now */
+    unsigned rate_lost;  /* so often in a row it could not be read */
     struct notes notes;
     struct errmsg doubt; /* map: what was not told soundly; empty: nothing */
     struct errmsg error; /* why it did not end with STATUS_DONE */
@@ -33,8 +34,8 @@ struct session {
  * program has to end with; session->error says why.
  *
  * SIGINT, SIGTERM and SIGHUP (unless it is ignored) end the program while this is done, with
- * STATUS_INTERRUPTED; from then on they only ask for an end, and the second one kills. SIGUSR1 asks
- * for a line about how far it is. */
+ * STATUS_INTERRUPTED; from then on they only ask for an end, and another SIGINT or SIGTERM that is
+ * no echo of the first kills. SIGUSR1 asks for a line about how far it is. */
 enum exit_status session_open(struct session *session, const struct options *options,
                               bool secondary_writable);
 void session_close(struct session *session);
@@ -52,6 +53,9 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
 /* Notes what a side's map did not tell soundly; an empty sentence: nothing. */
 void session_note_doubt(struct session *session, const struct errmsg *primary,
                         const struct errmsg *secondary);
+
+/* Notes that the secondary is larger, and what becomes of its end: "left as it is", ... */
+void session_note_tail(struct session *session, const char *what);
 
 /* An error that came of a target that is away, and a signal that told not to wait for it. */
 bool session_gave_up(int error);

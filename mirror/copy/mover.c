@@ -258,6 +258,7 @@ static void read_done(struct endpoint_request *request)
         piece->careful_at = 0;
         queue_again(piece);
     } else if (request->result < 0 && !(may_skip && pass_over(piece))) {
+        mover->unreadable = request->unreadable && !mover->error;
         fail(mover, request->result, &request->error);
         give_back(piece);
     } else if (piece->careful && ++piece->careful_at < piece->blocks) {

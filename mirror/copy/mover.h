@@ -65,6 +65,7 @@ struct mover {
     uint64_t zeroed_bytes;   /* emptied by writing zeros */
     uint64_t detected_bytes; /* of both, what was read and found to be zeros */
 
+    bool unreadable;     /* error is that of a block that the medium does not give */
     uint64_t bad_blocks; /* of the primary, that cannot be read */
     uint64_t first_bad;  /* the lowest of them */
 

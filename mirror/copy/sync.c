@@ -230,6 +230,7 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
         .detected_bytes = sync->mover.detected_bytes,
         .read_back_bytes = sync->readback.read_bytes,
         .differences = sync->readback.differences,
+        .unreadable = sync->mover.unreadable && sync->error == sync->mover.error,
         .bad_blocks = sync->mover.bad_blocks,
         .first_bad = sync->mover.first_bad,
         .resumed_bytes = sync->resumed_blocks * block_size,

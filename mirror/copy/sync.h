@@ -60,6 +60,7 @@ struct sync_result {
     uint64_t to_copy_bytes;         /* planned */
     uint64_t to_empty_bytes;        /* planned */
     uint64_t detected_bytes; /* of the two above: read from the primary and found to be zeros */
+    bool unreadable;         /* the error is that of a medium that does not give a block */
     uint64_t bad_blocks;     /* that the primary could not read; they are zeros on the secondary */
     uint64_t first_bad;      /* the lowest of them */
     unsigned rollbacks;      /* so often some of what was written was lost and written again */

@@ -402,6 +402,17 @@ class Sync(rig.Case):
         got = self.sync_json("--rate=4M", primary, self.file("b", 4 * MIB))
         self.assertGreaterEqual(got["seconds"], 0.3)
 
+    def test_a_rate_that_is_lost_while_it_runs_stays(self):
+        primary, secondary = self.file("a", 4 * MIB, [(0, 3 * MIB)]), self.file("b", 4 * MIB)
+        rate = self.folder / "rate"
+        rate.write_text("1M\n")
+        with self.start("sync", f"--rate=@{rate}", primary, secondary) as run:
+            time.sleep(0.2)
+            rate.unlink()
+            _, err = run.communicate(timeout=20)
+        self.assertEqual(run.returncode, DONE, err)
+        self.assertIn(f"{rate}: No such file or directory; the rate stays as it is", err)
+
     def test_a_low_rate_is_no_row_of_bursts(self):
         primary, secondary = self.file("a", MIB, [(0, 256 * rig.KIB)]), self.file("b", MIB)
         seen = set()
@@ -452,6 +463,13 @@ class Verify(rig.Case):
         self.assertGreater(got["spot_bytes"], 0)
         self.assertLess(got["spot_bytes"], 4 * MIB)
         self.assertEqual(got["read_bytes"], 2 * MIB + got["spot_bytes"])
+
+    def test_the_end_of_a_larger_secondary_is_not_compared_and_that_is_said(self):
+        os.truncate(self.secondary, 9 * MIB)
+        self.damage(9 * MIB - 1)
+        result = self.expect(DONE, "verify", "--json", self.primary, self.secondary,
+                             says=["its last 1 MiB are not compared"])
+        self.assertEqual(len(result.json["notes"]), 1)
 
     def test_one_bit_where_the_primary_is_mapped(self):
         self.damage(MIB + 12345)

@@ -93,7 +93,8 @@ class Unreadable(Targets):
 
     def test_it_ends_the_copy(self):
         self.expect(FAILED, "sync", self.url, self.secondary,
-                    says=[self.url, "unrecovered read error"])
+                    says=[self.url, "unrecovered read error", "--skip-bad=N passes over",
+                          "with --resume"])
 
     def test_passed_over_they_are_zeros_and_the_rest_is_there(self):
         result = self.expect(FAILED, "sync", "--skip-bad=2", self.url, self.secondary,
@@ -108,8 +109,13 @@ class Unreadable(Targets):
 
     def test_one_more_than_allowed_ends_it(self):
         result = self.expect(FAILED, "sync", "--skip-bad=1", self.url, self.secondary,
-                             says=["unrecovered read error"])
+                             says=["unrecovered read error", "one more than --skip-bad=1"])
         self.assertEqual(result.out, "")
+
+    def test_passed_over_they_are_not_compared_and_that_is_said(self):
+        result = self.expect(FAILED, "sync", "--skip-bad=2", "--verify", "--json", self.url,
+                             self.secondary, says=["not compared"])
+        self.assertIs(result.json["verified"], False)
 
 
 class Lies(Targets):

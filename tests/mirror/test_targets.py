@@ -398,6 +398,22 @@ class Stopped(Targets):
         self.expect(DONE, "sync", primary, secondary)
         self.expect(DONE, "verify", primary, secondary)
 
+    def test_one_wish_may_come_as_two_signals(self):
+        primary = self.file("a", SIZE, [(0, SIZE)])
+        for pair in ((signal.SIGHUP, signal.SIGHUP), (signal.SIGTERM, signal.SIGTERM),
+                     (signal.SIGINT, signal.SIGHUP), (signal.SIGHUP, signal.SIGTERM)):
+            secondary = self.file("b", SIZE)
+            with self.subTest(pair=pair), \
+                    self.start("sync", "--rate=8M", primary, secondary) as run:
+                while not rig.data_grains(secondary):
+                    time.sleep(0.01)
+                for one in pair:
+                    run.send_signal(one)
+                    time.sleep(0.02)
+                _, err = run.communicate(timeout=20)
+                self.assertEqual(run.returncode, INTERRUPTED, err)
+                self.assertIn("--resume", err)
+
     def test_two_at_once_to_one_secondary(self):
         _, primary = self.serve(0, SIZE, [(0, SIZE)])
         path, secondary = self.serve(1)
