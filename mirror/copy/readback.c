@@ -135,6 +135,7 @@ static void flushed(struct endpoint_request *request)
     struct readback *readback = request->opaque;
 
     readback->in_flight--;
+    readback->flush_failed = request->result < 0;
     if (request->result < 0)
         fail(readback, request->result,
              request->error.text[0] ? request->error.text : strerror(-request->result));
@@ -239,6 +240,7 @@ void readback_pump(struct readback *readback)
         r = endpoint_forget(readback->secondary, &readback->message);
         if (r < 0) {
             readback->error = r;
+            readback->flush_failed = true;
             return;
         }
         break;

@@ -63,6 +63,7 @@ struct readback {
     uint64_t read_bytes; /* that were as they were written */
     struct differences differences;
     int error; /* the first; -EBADMSG: differences were found */
+    bool flush_failed;
     struct errmsg message;
 };
 

@@ -198,7 +198,8 @@ static void report(struct sync *sync, bool force)
 }
 
 /* After an error what was done all the same is worth keeping, if it can be made durable; the error
- * is still the first one. */
+ * is still the first one. What a flush has failed at is told once, so another one proves nothing.
+ */
 static void finish(struct sync *sync)
 {
     struct errmsg ignored;
@@ -207,7 +208,7 @@ static void finish(struct sync *sync)
         return;
     if (!sync->error)
         sync->error = checkpoint_finish(&sync->checkpoint, sync->err);
-    else if (sync->params->checkpoint && !sync->checkpoint.error)
+    else if (sync->params->checkpoint && !sync->checkpoint.error && !sync->readback.flush_failed)
         (void)checkpoint_finish(&sync->checkpoint, &ignored);
 }
 

@@ -115,6 +115,54 @@ static void writes_that_were_lost_are_written_again(void **state)
     assert_int_equal(fake_count(fixture->secondary, ENDPOINT_READ), 0);
 }
 
+/* The first flush tells that the target was restarted, which has undone what was emptied. */
+static void undo_at_a_flush(struct fake_endpoint *fake, const struct endpoint_request *request)
+{
+    if (request->op != ENDPOINT_FLUSH || fake->fault.error == 0)
+        return;
+    fake->fault.error = 0;
+    fake_fill(fake, 1000, 8, 1);
+}
+
+static void what_was_emptied_is_lost_with_the_rest(void **state)
+{
+    struct fixture *fixture = *state;
+    struct range_set noted = {0};
+
+    fixture->params.read_back = true;
+    fixture->params.checkpoint = remember;
+    fixture->params.checkpoint_opaque = &noted;
+    fixture->params.checkpoint_seconds = 100;
+    fake_fill(fixture->primary, 100, 300, 1);
+    fake_fill(fixture->secondary, 1000, 8, 1);
+    fixture->secondary->fault = (struct fake_fault){ENDPOINT_FLUSH, 0, -ESTALE};
+    fixture->secondary->on_answer = undo_at_a_flush;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.rollbacks, 1);
+    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+    range_set_free(&noted);
+}
+
+/* A second flush would go well: the error is told once. */
+static void what_a_flush_before_reading_back_failed_at_is_not_noted(void **state)
+{
+    struct fixture *fixture = *state;
+    struct range_set noted = {0};
+    struct range gap;
+
+    fixture->params.read_back = true;
+    fixture->params.checkpoint = remember;
+    fixture->params.checkpoint_opaque = &noted;
+    fixture->params.checkpoint_seconds = 100;
+    fake_fill(fixture->primary, 100, 300, 1);
+    fake_fill(fixture->secondary, 1000, 8, 1);
+    fixture->secondary->fault = (struct fake_fault){ENDPOINT_FLUSH, 0, -EIO};
+    fixture->secondary->on_answer = undo_at_a_flush;
+    assert_int_equal(run(fixture), -EIO);
+    assert_true(range_set_gap(&noted, 1000, 1008, &gap));
+    range_set_free(&noted);
+}
+
 static void stop_at_a_flush(struct fake_endpoint *fake, const struct endpoint_request *request)
 {
     if (request->op == ENDPOINT_FLUSH)
@@ -164,6 +212,8 @@ int main(void)
         TEST(a_block_that_reads_otherwise_ends_it_and_is_not_noted_as_done),
         TEST(what_cannot_be_read_back_is_an_error),
         TEST(writes_that_were_lost_are_written_again),
+        TEST(what_was_emptied_is_lost_with_the_rest),
+        TEST(what_a_flush_before_reading_back_failed_at_is_not_noted),
         TEST(a_signal_before_it_is_read_back_is_an_interruption),
         TEST(batches_follow_one_another),
     };
