@@ -12,6 +12,7 @@
 #include "cdb.h"
 #include "log.h"
 #include "monotonic.h"
+#include "scsi_defs.h"
 #include "vpd.h"
 
 #define MAX_ATTENTIONS   16
@@ -244,14 +245,28 @@ static bool retry_later(struct scsi_command *command, const struct outcome *outc
     return true;
 }
 
+/* Whether the CDB in hand moves blocks of the medium, rather than something about it. */
+static bool moves_blocks(const struct scsi_command *command)
+{
+    if (!command->user)
+        return false;
+    switch (command->request.cdb[0]) {
+    case SCSI_READ_16:
+    case SCSI_WRITE_16:
+    case SCSI_WRITE_SAME_16:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Less data than asked for is no read and no write, whatever the status says. */
 static void check_length(const struct scsi_command *command, struct outcome *outcome)
 {
     const struct transport_request *request = &command->request;
 
-    if (outcome->verdict != VERDICT_GOOD || !command->user || request->iov != command->user->iov)
-        return;
-    if (request->transferred >= transport_data_bytes(request))
+    if (outcome->verdict != VERDICT_GOOD || !moves_blocks(command) ||
+        request->transferred >= transport_data_bytes(request))
         return;
     outcome->verdict = VERDICT_FAILED;
     outcome->error = -EIO;

@@ -464,6 +464,28 @@ static void failures_are_failures(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* With a good status, but not of all of the data: some blocks are as they were. */
+static void zeros_that_were_not_all_taken_are_no_success(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *unknown[] = {"WS UN", NULL};
+    const char *words[] = {"W", "WS"};
+
+    for (size_t i = 0; i < 2; i++) {
+        fixture->unit->unknown = unknown[i];
+        fake_unit_fault(fixture->unit,
+                        (struct fake_fault){.word = words[i], .times = 1, .short_by = 512});
+        open_unit(fixture);
+        assert_int_equal(zero(fixture, 0, 64), -EIO);
+        assert_non_null(strstr(fixture->request.error.text, "less data"));
+        if (i == 0) {
+            endpoint_close(fixture->endpoint);
+            fake_unit_free(fixture->unit);
+            fixture->unit = fake_unit_new();
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,6 +495,7 @@ int main(void)
         TEST(without_lbprz_nothing_is_left_to_unmapping),
         TEST(unmap_is_checked_by_the_map),
         TEST(what_unmap_has_left_is_written),
+        TEST(zeros_that_were_not_all_taken_are_no_success),
         TEST(ends_that_are_no_whole_unit_are_written),
         TEST(units_may_begin_anywhere),
         TEST(unmap_keeps_to_its_limit),
