@@ -279,8 +279,6 @@ static void note_attention(struct scsi_endpoint *endpoint, const struct sense *s
              sense->asc_ascq & 0xFF);
     if (sense->asc_ascq >> 8 == ASC_POWER_ON && has_unflushed(endpoint))
         endpoint->lost_writes = true;
-    if (!endpoint->rechecking)
-        start_recheck(endpoint);
 }
 
 /* A target that was gone for a while may have been restarted. */
@@ -336,8 +334,10 @@ static void command_done(struct transport_request *request)
         scsi_endpoint_fail(endpoint, request->result,
                            scsi_outcome_describe(&outcome, request, text, sizeof(text)));
     } else if (!endpoint->failed) {
-        if (outcome.verdict == VERDICT_ATTENTION && command->user)
+        if (outcome.verdict == VERDICT_ATTENTION)
             note_attention(endpoint, &outcome.sense);
+        if (outcome.verdict == VERDICT_ATTENTION && command->user && !endpoint->rechecking)
+            start_recheck(endpoint);
         if ((outcome.verdict == VERDICT_ATTENTION || outcome.verdict == VERDICT_BUSY) &&
             retry_later(command, &outcome))
             return;

@@ -277,6 +277,19 @@ static void an_unmap_that_was_gathered_during_a_flush_is_not_covered_by_it(void 
     assert_int_equal(flush(fixture, &err), 0);
 }
 
+/* A target keeps several unit attentions and tells one after the other. */
+static void a_reset_that_the_look_is_told_of_counts_too(void **state)
+{
+    struct fixture *fixture = *state;
+    struct errmsg err;
+
+    submit_all(fixture);
+    assert_int_equal(wait_for_all(fixture), 0);
+    attention(fixture, "SC16", ASC_REPORTED_LUNS_DATA_CHANGED);
+    attention(fixture, "RC16", ASC_POWER_ON_RESET);
+    assert_int_equal(flush(fixture, &err), -ESTALE);
+}
+
 static void a_lost_connection_fails_everything(void **state)
 {
     struct fixture *fixture = *state;
@@ -333,6 +346,23 @@ static void a_lost_connection_may_have_lost_what_was_not_flushed(void **state)
     interrupt(fixture);
     assert_int_equal(flush(fixture, &err), 0);
     assert_int_equal(fixture->endpoint->counters.reconnects, 2);
+}
+
+/* A queue of commands is a queue: what was not yet done when the flush came may be behind it. */
+static void what_a_flush_overtakes_may_be_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint_request request = {.op = ENDPOINT_FLUSH,
+                                       .done = note_done,
+                                       .opaque = &fixture->done};
+    struct errmsg err;
+
+    assert_int_equal(submit(fixture, 0), 0);
+    assert_int_equal(endpoint_submit(fixture->endpoint, &request), 0);
+    while (fixture->done < 2)
+        assert_int_equal(endpoint_wait(&fixture->endpoint, 1, -1), 0);
+    interrupt(fixture);
+    assert_int_equal(flush(fixture, &err), -ESTALE);
 }
 
 static void who_answers_after_an_idle_interruption_is_looked_at_first(void **state)
@@ -416,6 +446,8 @@ int main(void)
         TEST(a_reset_after_a_flush_has_lost_nothing),
         TEST(a_write_that_waited_during_a_flush_is_not_covered_by_it),
         TEST(an_unmap_that_was_gathered_during_a_flush_is_not_covered_by_it),
+        TEST(a_reset_that_the_look_is_told_of_counts_too),
+        TEST(what_a_flush_overtakes_may_be_lost),
         TEST(a_lost_connection_fails_everything),
         TEST(on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again),
         TEST(a_lost_connection_may_have_lost_what_was_not_flushed),
