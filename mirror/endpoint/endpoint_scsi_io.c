@@ -313,6 +313,18 @@ static void send_on_new_session(struct scsi_command *command)
     wait_until(command, monotonic_ms());
 }
 
+/* A write has failed after its end was called good, nobody knows which one. That is told once, by
+ * whatever comes next, and a flush after it may go well: so nothing counts any more. */
+static void note_deferred(struct scsi_command *command, const struct outcome *outcome)
+{
+    struct scsi_endpoint *endpoint = command->endpoint;
+    char text[256];
+
+    if (outcome->has_sense && outcome->sense.deferred && endpoint->base.info.writable)
+        scsi_endpoint_fail(endpoint, outcome->error,
+                           scsi_outcome_describe(outcome, &command->request, text, sizeof(text)));
+}
+
 static void command_done(struct transport_request *request)
 {
     struct scsi_command *command = request->opaque;
@@ -334,6 +346,7 @@ static void command_done(struct transport_request *request)
         scsi_endpoint_fail(endpoint, request->result,
                            scsi_outcome_describe(&outcome, request, text, sizeof(text)));
     } else if (!endpoint->failed) {
+        note_deferred(command, &outcome);
         if (outcome.verdict == VERDICT_ATTENTION)
             note_attention(endpoint, &outcome.sense);
         if (outcome.verdict == VERDICT_ATTENTION && command->user && !endpoint->rechecking)

@@ -48,9 +48,11 @@ static void judge_sense(struct outcome *outcome)
 
     outcome->verdict = VERDICT_FAILED;
     outcome->error = -EIO;
-    /* Deferred: it tells that an earlier command failed after all, whose end was good. */
-    if (sense->deferred)
+    /* It tells that an earlier command failed after all, whose end was good. */
+    if (sense->deferred) {
+        outcome->error = -EREMOTEIO;
         return;
+    }
     switch (sense->key) {
     case SENSE_NO_SENSE:
     case SENSE_RECOVERED_ERROR:

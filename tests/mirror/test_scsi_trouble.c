@@ -290,6 +290,34 @@ static void a_reset_that_the_look_is_told_of_counts_too(void **state)
     assert_int_equal(flush(fixture, &err), -ESTALE);
 }
 
+static int ask_for_the_map(struct fixture *fixture)
+{
+    struct extent_list map = {0};
+    struct endpoint_request request = {.op = ENDPOINT_MAP, .blocks = 1024, .map = &map};
+    int r = endpoint_run(fixture->endpoint, &request);
+
+    extent_list_free(&map);
+    return r;
+}
+
+/* It is told once, by whatever command comes next, and nobody knows which write it was. */
+static void a_write_that_fails_afterwards_is_never_flushed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct errmsg err;
+
+    submit_all(fixture);
+    assert_int_equal(wait_for_all(fixture), 0);
+    fake_unit_fault(fixture->unit, (struct fake_fault){.word = "MAP",
+                                                       .times = 1,
+                                                       .key = SENSE_MEDIUM_ERROR,
+                                                       .asc_ascq = 0x0C00,
+                                                       .deferred = true});
+    assert_true(ask_for_the_map(fixture) < 0);
+    assert_true(flush(fixture, &err) < 0);
+    assert_non_null(strstr(err.text, "an earlier write has failed after all"));
+}
+
 static void a_lost_connection_fails_everything(void **state)
 {
     struct fixture *fixture = *state;
@@ -447,6 +475,7 @@ int main(void)
         TEST(a_write_that_waited_during_a_flush_is_not_covered_by_it),
         TEST(an_unmap_that_was_gathered_during_a_flush_is_not_covered_by_it),
         TEST(a_reset_that_the_look_is_told_of_counts_too),
+        TEST(a_write_that_fails_afterwards_is_never_flushed),
         TEST(what_a_flush_overtakes_may_be_lost),
         TEST(a_lost_connection_fails_everything),
         TEST(on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again),
