@@ -260,13 +260,15 @@ static bool moves_blocks(const struct scsi_command *command)
     }
 }
 
-/* Less data than asked for is no read and no write, whatever the status says. */
+/* Less data than asked for is no read and no write, whatever the status says; and sense data that
+ * say nothing vouch for nothing. */
 static void check_length(const struct scsi_command *command, struct outcome *outcome)
 {
     const struct transport_request *request = &command->request;
+    bool says_nothing = outcome->has_sense && outcome->sense.key == SENSE_NO_SENSE;
 
     if (outcome->verdict != VERDICT_GOOD || !moves_blocks(command) ||
-        request->transferred >= transport_data_bytes(request))
+        (request->transferred >= transport_data_bytes(request) && !says_nothing))
         return;
     outcome->verdict = VERDICT_FAILED;
     outcome->error = -EIO;

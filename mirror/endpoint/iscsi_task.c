@@ -31,10 +31,8 @@ void iscsi_task_result(const struct scsi_task *task, int status, struct transpor
     request->transferred = expected;
     if (task->residual_status == SCSI_RESIDUAL_UNDERFLOW)
         request->transferred = task->residual < expected ? expected - task->residual : 0;
-    if (status == SCSI_STATUS_CHECK_CONDITION) {
-        request->transferred = 0;
+    if (status == SCSI_STATUS_CHECK_CONDITION)
         take_sense(task, request);
-    }
 }
 
 static int transfer_direction(enum transport_direction direction)

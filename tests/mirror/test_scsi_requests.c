@@ -236,7 +236,7 @@ static void a_deferred_error_is_no_success(void **state)
                                                        .key = SENSE_RECOVERED_ERROR,
                                                        .asc_ascq = ASC_WRITE_ERROR,
                                                        .deferred = true});
-    assert_int_equal(flush(fixture), -EIO);
+    assert_int_equal(flush(fixture), -EREMOTEIO);
     says("an earlier write");
 }
 
@@ -251,6 +251,41 @@ static void less_data_is_no_success(void **state)
     shorter.word = "W";
     fake_unit_fault(fixture->unit, shorter);
     assert_int_equal(transfer(fixture, ENDPOINT_WRITE, 0, 8), -EIO);
+}
+
+/* A disk had to try twice, and has the data all the same. */
+static void what_was_recovered_is_a_success(void **state)
+{
+    struct fixture *fixture = *state;
+    struct fake_fault recovered = {.word = "R",
+                                   .times = 1,
+                                   .key = SENSE_RECOVERED_ERROR,
+                                   .asc_ascq = 0x1701,
+                                   .carried_out = true};
+
+    fake_unit_fill(fixture->unit, 0, 8, 0x33);
+    fake_unit_fault(fixture->unit, recovered);
+    assert_int_equal(transfer(fixture, ENDPOINT_READ, 0, 8), 0);
+    assert_int_equal(fixture->data[8 * 512 - 1], 0x33);
+    recovered.word = "W";
+    fake_unit_fault(fixture->unit, recovered);
+    assert_int_equal(transfer(fixture, ENDPOINT_WRITE, 8, 8), 0);
+    assert_true(fake_unit_is(fixture->unit, 8, 8, 0x33));
+    recovered.carried_out = false;
+    fake_unit_fault(fixture->unit, recovered);
+    assert_int_equal(transfer(fixture, ENDPOINT_WRITE, 16, 8), -EIO);
+}
+
+static void sense_data_that_say_nothing_are_no_success(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_unit_fault(fixture->unit, (struct fake_fault){.word = "R",
+                                                       .times = 1,
+                                                       .key = SENSE_NO_SENSE,
+                                                       .asc_ascq = 0x0001,
+                                                       .carried_out = true});
+    assert_int_equal(transfer(fixture, ENDPOINT_READ, 0, 8), -EIO);
 }
 
 static void busy_is_tried_again(void **state)
@@ -454,6 +489,8 @@ int main(void)
         TEST(recovered_is_good),
         TEST(a_deferred_error_is_no_success),
         TEST(less_data_is_no_success),
+        TEST(what_was_recovered_is_a_success),
+        TEST(sense_data_that_say_nothing_are_no_success),
         TEST(busy_is_tried_again),
         TEST(busy_without_end_is_an_error),
         TEST(one_that_waits_holds_nobody_up),

@@ -32,7 +32,6 @@ struct turn {
 static void check_condition(struct transport_request *request, const struct sense *sense)
 {
     request->status = SCSI_STATUS_CHECK_CONDITION;
-    request->transferred = 0;
     sense_encode_fixed(sense, request->sense);
     if (sense->deferred)
         request->sense[0] = (uint8_t)(request->sense[0] | 0x01);
@@ -43,6 +42,7 @@ static void illegal_request(struct transport_request *request, uint16_t asc_ascq
 {
     const struct sense sense = {.key = SENSE_ILLEGAL_REQUEST, .asc_ascq = asc_ascq};
 
+    request->transferred = 0;
     check_condition(request, &sense);
 }
 
@@ -387,6 +387,8 @@ static void apply_fault(struct transport_request *request, const struct fake_fau
     }
     request->result = fault->result;
     request->status = fault->status;
+    if (!fault->carried_out)
+        request->transferred = 0;
     if (fault->key || fault->asc_ascq || fault->deferred)
         check_condition(request, &sense);
 }
@@ -422,7 +424,7 @@ static void serve(struct fake_unit *unit, struct transport_request *request)
     fault = take_fault(unit, turn->words);
     if (fault)
         apply_fault(request, fault);
-    if (request->status || request->result) {
+    if ((request->status || request->result) && !(fault && fault->carried_out)) {
         memcpy(unit->data, data, unit->blocks * unit->block_size);
         memcpy(unit->mapped, mapped, unit->blocks * sizeof(*mapped));
     }

@@ -26,6 +26,7 @@ struct fake_fault {
     uint8_t key;
     uint16_t asc_ascq;
     bool deferred;
+    bool carried_out; /* with sense data all the same */
     bool information_valid;
     uint64_t information;
     uint64_t short_by; /* with good status: so many bytes are missing */
