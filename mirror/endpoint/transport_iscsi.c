@@ -217,16 +217,25 @@ static int iscsi_submit(struct transport *base, struct transport_request *reques
     return r;
 }
 
-/* Ends the session; everything in flight is completed with this error. */
-static void give_up(struct iscsi_transport *transport, int error)
+/* Ends the session. That cancels what is in flight, so command_done is called for each; but
+ * libiscsi has forgotten what was queued when the target had asked for a logout. */
+static void destroy_session(struct iscsi_transport *transport)
 {
     struct iscsi_context *context = transport->context;
 
+    transport->context = NULL;
+    iscsi_destroy_context(context);
+    while (transport->first)
+        command_done(NULL, SCSI_STATUS_CANCELLED, NULL, transport->first);
+}
+
+/* Ends the session; everything in flight is completed with this error. */
+static void give_up(struct iscsi_transport *transport, int error)
+{
     if (!transport->dead)
         transport->dead = error;
-    transport->context = NULL;
-    if (context)
-        iscsi_destroy_context(context); /* cancels, so command_done is called for each */
+    if (transport->context)
+        destroy_session(transport);
 }
 
 /* Ends everything that is held. */
@@ -283,13 +292,11 @@ static void wait_for_login(struct iscsi_transport *transport)
  * with -ERESTART. When nobody lets us in the connection is down, like one that was lost. */
 static void replace_session(struct iscsi_transport *transport)
 {
-    struct iscsi_context *old = transport->context;
     int r;
 
     log_info("%s: libiscsi broke the session (%s); logging in again", transport->text,
-             iscsi_get_error(old));
-    transport->context = NULL;
-    iscsi_destroy_context(old);
+             iscsi_get_error(transport->context));
+    destroy_session(transport);
     r = try_login(transport);
     transport->replacing = false;
     transport->replaced_ms = transport->moved_ms = monotonic_ms();
@@ -319,13 +326,11 @@ static const char *why_lost(const struct iscsi_transport *transport)
 /* Gives the lost session up; the first login is due in a moment. */
 static void go_down(struct iscsi_transport *transport)
 {
-    struct iscsi_context *context = transport->context;
     const char *why = why_lost(transport);
 
     log_warning("%s: the connection is lost (%.*s); trying to get it back for %u s",
                 transport->text, (int)strcspn(why, "\n"), why, transport->base.reconnect_ms / 1000);
-    transport->context = NULL;
-    iscsi_destroy_context(context);
+    destroy_session(transport);
     wait_for_login(transport);
 }
 

@@ -130,6 +130,27 @@ class PingingLine(PduLine):
                      header[24:36] + bytes(12))
 
 
+class AskingLine(PduLine):
+    """Asks for a logout (Asynchronous Message, RFC 7143 11.9, event 1) before the target's answer of
+    this number in the first connection; the answer does not come any more."""
+
+    ASYNC_MESSAGE, LOGOUT_RESPONSE = 0x32, 0x26
+
+    def __init__(self, target_port, number):
+        self.left = number
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        self.left -= first and header[0] & 0x3F == self.SCSI_RESPONSE
+        if not first or self.left > 0 or header[0] & 0x3F == self.LOGOUT_RESPONSE:
+            sink.sendall(header + data)
+        elif self.left == 0:
+            self.left = -1
+            no_task, event = b"\xff" * 4, bytes([1, 0, 0, 0, 0, 3, 0, 0])
+            sink.sendall(bytes([self.ASYNC_MESSAGE, 0x80]) + bytes(14) + no_task + bytes(4) +
+                         header[24:36] + event + bytes(4))
+
+
 class RefusingLine(PduLine):
     """Answers in the target's place: of so many commands one gets this status and these sense data,
     though it has gone well; what it has read is lost."""

@@ -12,7 +12,7 @@ from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, USAGE
 from targets import SIZE, Targets, tgt
 
 import proxy
-from line import Line, PingingLine, RefusingLine
+from line import AskingLine, Line, PingingLine, RefusingLine
 
 
 class NotThin(Targets):
@@ -249,6 +249,18 @@ class Gone(Targets):
 
     def test_nobody_lets_us_in_any_more(self):
         self.assertIn("the connection to the target is lost", self.ping_during_copy(FAILED, 60))
+
+    def test_a_target_that_asks_for_a_logout_is_logged_in_to_again(self):
+        source, _ = self.serve(0, SIZE, [(0, SIZE)])
+        for number in [3, 12, 20]:
+            path, _ = self.serve(1)
+            line = AskingLine(self.tgtd[1].port, number)
+            self.addCleanup(line.close)
+            result = self.run_mirror("sync", self.tgtd[0].url, line.url(self.tgtd[1]))
+            self.assertLess(line.left, 0, "nobody was asked")
+            if number > 3:  # while it is being opened it ends with that
+                self.assertEqual(result.status, DONE, str(result))
+                self.assertEqual(rig.digest(source), rig.digest(path))
 
     def test_an_interrupt_ends_the_wait_for_a_primary(self):
         self.interrupt_while_away(0)
