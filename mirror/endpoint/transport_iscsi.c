@@ -34,10 +34,12 @@
 #include "log.h"
 #include "monotonic.h"
 #include "target_url.h"
+#include "tcp_progress.h"
 
 /* The one limit on a target's silence. TCP_USER_TIMEOUT is left alone: Linux counts a receive
  * window that a busy target keeps closed as silence, too. */
 #define COMMAND_TIMEOUT_MS  30000
+#define MOVED_BYTES         8192 /* taken by the target: more than the answers to its pings */
 #define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
 #define FIRST_LOGIN_MS      100  /* after the connection was lost; then twice as long each time */
 #define LONGEST_LOGIN_MS    2000
@@ -60,7 +62,8 @@ struct iscsi_transport {
     int dead;                    /* -errno once the session is lost, otherwise 0 */
     struct iscsi_command *first; /* in flight, oldest first */
     struct iscsi_command *last;
-    uint64_t moved_ms; /* when the connection last moved on */
+    uint64_t moved_ms;    /* when the connection last moved on */
+    uint64_t taken_bytes; /* by the target, of this session, when it last moved on by that */
 
     /* What a new session is made of; see try_login. */
     char *text;
@@ -257,6 +260,7 @@ static void complete_held(struct iscsi_transport *transport, int result)
 static void use_session(struct iscsi_transport *transport, const struct iscsi_session *session)
 {
     transport->context = session->context;
+    transport->taken_bytes = 0;
     transport->base.max_burst_bytes = session->bursts.max_bytes;
     transport->base.unsolicited_bytes =
         session->bursts.unsolicited ? session->bursts.first_bytes : 0;
@@ -429,10 +433,24 @@ static int serve_context(struct iscsi_context *context, short revents)
     return r;
 }
 
+/* What was written is taken off our hands. A target that pings takes something, too: our answers,
+ * of 48 bytes, though nothing else may move. */
+static void note_taken(struct iscsi_transport *transport)
+{
+    uint64_t taken;
+
+    if (tcp_acknowledged(iscsi_get_fd(transport->context), &taken)) {
+        if (taken - transport->taken_bytes < MOVED_BYTES)
+            return;
+        transport->taken_bytes = taken;
+    }
+    transport->moved_ms = monotonic_ms();
+}
+
 static void serve_connected(struct iscsi_transport *transport, short revents)
 {
     if (revents & POLLOUT)
-        transport->moved_ms = monotonic_ms();
+        note_taken(transport);
     if (revents && !transport->dead && serve_context(transport->context, revents) < 0 &&
         !transport->replacing) {
         transport->replacing = broken_by_libiscsi(transport);
@@ -443,6 +461,8 @@ static void serve_connected(struct iscsi_transport *transport, short revents)
     }
     if (transport->replacing)
         replace_session(transport);
+    if (time_left(transport) == 0 && transport->context)
+        note_taken(transport);
     if (time_left(transport) == 0)
         lose(transport, -ETIMEDOUT);
 }

@@ -151,6 +151,34 @@ class AskingLine(PduLine):
                          header[24:36] + event + bytes(4))
 
 
+class HungLine(PduLine):
+    """A target whose disk hangs from the answer of this number on: nothing is answered any more, but
+    it goes on pinging, so often."""
+
+    def __init__(self, target_port, number, seconds):
+        self.left, self.seconds = number, seconds
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        if self.left > 0:
+            kind = header[0] & 0x3F
+            self.left -= kind == self.SCSI_RESPONSE or kind == self.DATA_IN and header[1] & 1
+            sink.sendall(header + data)
+        if self.left == 0:
+            self.left = -1
+            threading.Thread(target=self._ping, args=(header, sink), daemon=True).start()
+
+    def _ping(self, header, sink):
+        no_task, tag = b"\xff" * 4, bytes(4)
+        try:
+            while True:
+                time.sleep(self.seconds)
+                sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + header[8:16] + no_task + tag +
+                             header[24:36] + bytes(12))
+        except OSError:
+            pass
+
+
 class RefusingLine(PduLine):
     """Answers in the target's place: of so many commands one gets this status and these sense data,
     though it has gone well; what it has read is lost."""
