@@ -92,9 +92,9 @@ static int submit_transfer(struct scsi_endpoint *endpoint, struct endpoint_reque
     return scsi_command_begin(command);
 }
 
-int scsi_command_map_cdb(struct scsi_command *command, uint64_t lba)
+int scsi_command_map_cdb(struct scsi_command *command, uint64_t lba, uint32_t most)
 {
-    uint32_t length = command->endpoint->map_allocation_length;
+    uint32_t length = (uint32_t)min_u64(command->endpoint->map_allocation_length, most);
 
     if (!scsi_command_reply(command, length))
         return -ENOMEM;
@@ -260,7 +260,7 @@ static int submit_map(struct scsi_endpoint *endpoint, struct endpoint_request *u
     }
     command->step = by_bitmap ? bitmap_done : map_done;
     if ((by_bitmap ? bitmap_cdb_for(command, user->lba)
-                   : scsi_command_map_cdb(command, user->lba)) < 0) {
+                   : scsi_command_map_cdb(command, user->lba, UINT32_MAX)) < 0) {
         scsi_command_free(command);
         return out_of_memory(endpoint, user);
     }

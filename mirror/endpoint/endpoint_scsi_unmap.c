@@ -15,8 +15,13 @@
 #include "cdb.h"
 #include "checked.h"
 #include "cleanup.h"
+#include "lba_status.h"
 #include "scsi_defs.h"
 #include "unmap_list.h"
+
+/* Of the map of what was unmapped, asked for at once: mostly it is one extent, and as many requests
+ * as are in flight may be looking. */
+#define CHECK_BYTES (LBA_STATUS_HEADER_BYTES + 64 * LBA_STATUS_DESCRIPTOR_BYTES)
 
 static void check_next(struct scsi_command *command);
 
@@ -64,7 +69,7 @@ static void check_next(struct scsi_command *command)
         scsi_zero_next(command);
         return;
     }
-    if (scsi_command_map_cdb(command, command->check_lba) < 0) {
+    if (scsi_command_map_cdb(command, command->check_lba, CHECK_BYTES) < 0) {
         const struct outcome no_memory = {.verdict = VERDICT_FAILED, .error = -ENOMEM};
 
         scsi_command_fail(command, &no_memory);

@@ -132,7 +132,7 @@ static void unmap_is_checked_by_the_map(void **state)
     fixture->unit->lbpws = false;
     open_unit(fixture);
     assert_true(fixture->endpoint->info.can_unmap);
-    zeroed(fixture, 10, 64, true, "UN 10+64 MAP 10:65528");
+    zeroed(fixture, 10, 64, true, "UN 10+64 MAP 10:1032");
     assert_int_equal(fixture->endpoint->counters.zeros, 1);
     assert_int_equal(fixture->endpoint->counters.maps, 1);
 }
@@ -144,7 +144,7 @@ static void what_unmap_has_left_is_written(void **state)
     fixture->unit->lbpws = false;
     fixture->unit->unmap_unit = 16; /* which it does not tell */
     open_unit(fixture);
-    zeroed(fixture, 10, 64, false, "UN 10+64 MAP 10:65528 W 10+6 MAP 16:65528 W 64+10");
+    zeroed(fixture, 10, 64, false, "UN 10+64 MAP 10:1032 W 10+6 MAP 16:1032 W 64+10");
     assert_false(fixture->unit->mapped[16] || fixture->unit->mapped[63]);
     assert_int_equal(fixture->endpoint->counters.writes, 2);
 }
@@ -156,11 +156,11 @@ static void ends_that_are_no_whole_unit_are_written(void **state)
     fixture->unit->lbpws = false;
     fixture->unit->granularity = fixture->unit->unmap_unit = 8;
     open_unit(fixture);
-    zeroed(fixture, 3, 20, false, "W 3+5 UN 8+8 MAP 8:65528 W 16+7");
+    zeroed(fixture, 3, 20, false, "W 3+5 UN 8+8 MAP 8:1032 W 16+7");
     zeroed(fixture, 3, 4, false, "W 3+4");
     zeroed(fixture, 5, 6, false, "W 5+3 W 8+3");
-    zeroed(fixture, 16, 8, true, "UN 16+8 MAP 16:65528");
-    zeroed(fixture, 1000, 24, true, "UN 1000+24 MAP 1000:65528");
+    zeroed(fixture, 16, 8, true, "UN 16+8 MAP 16:1032");
+    zeroed(fixture, 1000, 24, true, "UN 1000+24 MAP 1000:1032");
 }
 
 static void units_may_begin_anywhere(void **state)
@@ -171,9 +171,9 @@ static void units_may_begin_anywhere(void **state)
     fixture->unit->granularity = 8;
     fixture->unit->alignment = 5;
     open_unit(fixture);
-    zeroed(fixture, 0, 32, false, "W 0+5 UN 5+24 MAP 5:65528 W 29+3");
+    zeroed(fixture, 0, 32, false, "W 0+5 UN 5+24 MAP 5:1032 W 29+3");
     zeroed(fixture, 1, 3, false, "W 1+3");
-    zeroed(fixture, 13, 8, true, "UN 13+8 MAP 13:65528");
+    zeroed(fixture, 13, 8, true, "UN 13+8 MAP 13:1032");
 }
 
 static void unmap_keeps_to_its_limit(void **state)
@@ -185,7 +185,7 @@ static void unmap_keeps_to_its_limit(void **state)
     fixture->unit->max_unmap = 20;
     open_unit(fixture);
     assert_int_equal(fixture->endpoint->info.max_zero_blocks, 20);
-    zeroed(fixture, 8, 20, false, "UN 8+16 MAP 8:65528 W 24+4");
+    zeroed(fixture, 8, 20, false, "UN 8+16 MAP 8:1032 W 24+4");
 }
 
 static void a_map_that_lies_after_unmap_leads_to_writes(void **state)
@@ -198,7 +198,7 @@ static void a_map_that_lies_after_unmap_leads_to_writes(void **state)
                                                        .times = 1,
                                                        .key = SENSE_ILLEGAL_REQUEST,
                                                        .asc_ascq = ASC_INVALID_FIELD_IN_CDB});
-    zeroed(fixture, 0, 8, false, "UN 0+8 MAP 0:65528 W 0+8");
+    zeroed(fixture, 0, 8, false, "UN 0+8 MAP 0:1032 W 0+8");
 }
 
 static void unmap_without_a_map_is_not_trusted(void **state)
@@ -218,8 +218,8 @@ static void each_refusal_leads_to_the_next_way(void **state)
 
     open_unit(fixture);
     fixture->unit->lbpws = false; /* though it said so */
-    zeroed(fixture, 0, 8, true, "WS 0+8 u UN 0+8 MAP 0:65528");
-    zeroed(fixture, 0, 8, true, "UN 0+8 MAP 0:65528");
+    zeroed(fixture, 0, 8, true, "WS 0+8 u UN 0+8 MAP 0:1032");
+    zeroed(fixture, 0, 8, true, "UN 0+8 MAP 0:1032");
     fixture->unit->lbpu = false;
     zeroed(fixture, 0, 8, false, "UN 0+8 WS 0+8");
     assert_false(fixture->endpoint->info.can_unmap);
