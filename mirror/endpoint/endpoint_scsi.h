@@ -116,6 +116,7 @@ struct scsi_endpoint {
     struct scsi_command *waiting; /* to be sent again, in no order */
     unsigned retry_for_ms;        /* how long a busy target is asked again */
     bool rechecking;              /* what is submitted meanwhile waits */
+    bool new_session;             /* until it was looked at: its POWER ON says nothing */
     /* WRITE and ZERO requests, those that wait or are in a batch included: begun, at their end, and
      * begun when a flush that went well found all of them at their end. */
     uint64_t changes_begun, changes_ended, changes_flushed;

@@ -279,7 +279,7 @@ static void note_attention(struct scsi_endpoint *endpoint, const struct sense *s
 {
     log_info("%s: unit attention %02X/%02X", endpoint->name, sense->asc_ascq >> 8,
              sense->asc_ascq & 0xFF);
-    if (sense->asc_ascq >> 8 == ASC_POWER_ON && has_unflushed(endpoint))
+    if (sense->asc_ascq >> 8 == ASC_POWER_ON && has_unflushed(endpoint) && !endpoint->new_session)
         endpoint->lost_writes = true;
 }
 
@@ -306,6 +306,7 @@ static void send_on_new_session(struct scsi_command *command)
 
     note_interruption(endpoint);
     endpoint->reservation.renew = true;
+    endpoint->new_session = true;
     if (command->user && !endpoint->rechecking) {
         endpoint->base.counters.reconnects++;
         start_recheck(endpoint);
@@ -372,7 +373,7 @@ void scsi_recheck_end(struct scsi_command *command, int error, const char *why)
         log_error("%s", endpoint->failure.text);
     }
     scsi_command_finish(command);
-    endpoint->rechecking = false;
+    endpoint->rechecking = endpoint->new_session = false;
 }
 
 static void end_recheck(struct scsi_command *command, const char *trouble)

@@ -341,6 +341,7 @@ static void a_lost_connection_fails_everything(void **state)
 static void on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again(void **state)
 {
     struct fixture *fixture = *state;
+    struct errmsg err;
 
     fake_unit_fault(fixture->unit,
                     (struct fake_fault){.word = "W", .skip = 3, .times = 2, .result = -ERESTART});
@@ -352,6 +353,8 @@ static void on_a_new_session_the_unit_is_looked_at_and_all_is_sent_again(void **
     assert_non_null(strstr(fixture->unit->log, "RC16"));
     assert_int_equal(fixture->endpoint->counters.writes, REQUESTS + 2);
     assert_int_equal(fixture->endpoint->counters.reconnects, 1);
+    /* The attention is that of a new session, not of a reset. */
+    assert_int_equal(flush(fixture, &err), 0);
 }
 
 /* The connection was lost and is there again, with nothing in flight. */
