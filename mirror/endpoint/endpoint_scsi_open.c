@@ -410,6 +410,10 @@ int endpoint_scsi_open(const char *name, const char *kind, struct transport *tra
     endpoint->base.info.data_by = transport->data_by;
     endpoint->base.info.can_reserve = true;
     endpoint->base.info.writable = flags & ENDPOINT_WRITABLE;
+    /* What an earlier process wrote, or unmapped, and did not flush may be on the unit: a copy that
+     * goes on takes it as it sees it. */
+    if (flags & ENDPOINT_WRITABLE)
+        endpoint->changes_begun = endpoint->changes_ended = 1;
     endpoint->transport = transport;
     endpoint->retry_for_ms = RETRY_FOR_MS;
     probe->endpoint = endpoint;

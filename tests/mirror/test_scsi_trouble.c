@@ -217,6 +217,18 @@ static void a_reset_may_have_lost_what_was_not_flushed(void **state)
     assert_int_equal(flush(fixture, &err), 0); /* it is told once */
 }
 
+static void a_reset_may_have_lost_what_an_earlier_process_did_not_flush(void **state)
+{
+    struct fixture *fixture = *state;
+    struct errmsg err;
+
+    attention(fixture, "SC16", ASC_POWER_ON_RESET);
+    assert_int_equal(flush(fixture, &err), -ESTALE);
+    assert_int_equal(flush(fixture, &err), 0);
+    attention(fixture, "SC16", ASC_POWER_ON_RESET);
+    assert_int_equal(flush(fixture, &err), 0);
+}
+
 static void a_reset_after_a_flush_has_lost_nothing(void **state)
 {
     struct fixture *fixture = *state;
@@ -474,6 +486,7 @@ int main(void)
         TEST(another_name_is_another_unit),
         TEST(a_unit_that_lost_its_name_is_another_unit),
         TEST(a_reset_may_have_lost_what_was_not_flushed),
+        TEST(a_reset_may_have_lost_what_an_earlier_process_did_not_flush),
         TEST(a_reset_after_a_flush_has_lost_nothing),
         TEST(a_write_that_waited_during_a_flush_is_not_covered_by_it),
         TEST(an_unmap_that_was_gathered_during_a_flush_is_not_covered_by_it),
