@@ -211,14 +211,21 @@ static int map(const struct file_endpoint *file, struct endpoint_request *reques
     return 0;
 }
 
-/* What is written to a file that somebody deletes meanwhile is gone with it. */
+/* What is written to a file that somebody deletes meanwhile is gone with it, and what is called
+ * the copy is another file when it is renamed. */
 static int check_kept(const struct file_endpoint *file)
 {
-    struct stat st;
+    struct stat st, named;
 
     if (fstat(file->fd, &st) < 0)
         return -errno;
-    return file->has_name && st.st_nlink == 0 ? -ENOENT : 0;
+    if (!file->has_name)
+        return 0;
+    if (st.st_nlink == 0)
+        return -ENOENT;
+    if (stat(file->name, &named) < 0)
+        return errno == ENOENT ? -ENOENT : 0; /* what cannot be looked at may be there */
+    return named.st_dev == st.st_dev && named.st_ino == st.st_ino ? 0 : -ENOENT;
 }
 
 static int flush(const struct file_endpoint *file)
@@ -302,7 +309,7 @@ static const char *reason(int r)
 {
     if (r == -EBADE)
         return "another initiator has reserved the disk (reservation conflict)";
-    return r == -ENOENT ? "somebody has deleted the file" : strerror(-r);
+    return r == -ENOENT ? "somebody has deleted or renamed the file" : strerror(-r);
 }
 
 static void explain(const struct file_endpoint *file, struct endpoint_request *request)

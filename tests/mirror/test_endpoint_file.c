@@ -359,6 +359,22 @@ static void what_is_written_to_a_deleted_file_is_not_kept(void **state)
     close(nameless);
 }
 
+static void what_is_written_to_a_renamed_file_is_not_where_it_should_be(void **state)
+{
+    struct fixture *fixture = *state;
+    struct endpoint *endpoint = open_ok(fixture->path, ENDPOINT_WRITABLE);
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+    char other[4200];
+
+    snprintf(other, sizeof(other), "%s.other", fixture->path);
+    assert_int_equal(rename(fixture->path, other), 0);
+    assert_int_equal(endpoint_run(endpoint, &flush), -ENOENT);
+    assert_non_null(strstr(flush.error.text, "renamed"));
+    assert_int_equal(rename(other, fixture->path), 0);
+    assert_int_equal(endpoint_run(endpoint, &flush), 0);
+    endpoint_close(endpoint);
+}
+
 static void what_is_no_disk_is_refused(void **state)
 {
     (void)state;
@@ -494,6 +510,7 @@ int main(void)
         TEST(a_read_past_a_cut_file_fails),
         TEST(what_was_cut_off_is_not_called_unmapped),
         TEST(what_is_written_to_a_deleted_file_is_not_kept),
+        TEST(what_is_written_to_a_renamed_file_is_not_where_it_should_be),
         cmocka_unit_test(what_is_no_disk_is_refused),
         TEST(bad_names_are_refused),
         TEST(a_locked_file_is_refused_naming_the_holder),
