@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
+
+#include "quiet_thread.h"
 
 static void *open_one(void *opaque)
 {
@@ -19,19 +19,6 @@ static void *open_one(void *opaque)
     return NULL;
 }
 
-/* Signals are the caller's business. */
-static bool start(pthread_t *thread, struct endpoint_opening *opening)
-{
-    sigset_t all, before;
-    int r;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(thread, NULL, open_one, opening);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return r == 0;
-}
-
 int endpoint_open_together(struct endpoint_opening openings[], size_t count)
 {
     pthread_t threads[ENDPOINT_OPENINGS_MAX];
@@ -39,7 +26,8 @@ int endpoint_open_together(struct endpoint_opening openings[], size_t count)
 
     if (count == 0 || count > ENDPOINT_OPENINGS_MAX)
         return -EINVAL;
-    while (started < count && start(&threads[started], &openings[started]))
+    while (started < count &&
+           quiet_thread_start(&threads[started], open_one, &openings[started]) == 0)
         started++;
     open_one(&openings[0]);
     /* Without threads one after the other. */

@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "event.h"
 #include "fifo.h"
+#include "quiet_thread.h"
 
 struct worker {
     struct sessions *all;
@@ -353,18 +354,12 @@ static const struct endpoint_ops sessions_ops = {
     .stop_by = sessions_stop_by,
 };
 
-/* Signals are the owner's business. */
 static int start_thread(struct worker *worker)
 {
-    sigset_t all, before;
-    int r;
+    int r = quiet_thread_start(&worker->thread, work, worker);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    r = pthread_create(&worker->thread, NULL, work, worker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     worker->started = r == 0;
-    return -r;
+    return r;
 }
 
 static int check_same(const struct endpoint *a, const struct endpoint *b, struct errmsg *err)
