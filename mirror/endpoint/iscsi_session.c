@@ -6,6 +6,7 @@
 #include <iscsi/iscsi.h>
 #include <netdb.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -47,6 +48,10 @@ struct attempt {
     bool done;
     int status;
 };
+
+/* Guards the memory, one for all contexts, in which libiscsi puts together what it tells in a login
+ * (iscsi_bursts.h). Nothing blocks while it is held. */
+static pthread_mutex_t words_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void step_done(struct iscsi_context *context, int status, void *data, void *private_data)
 {
@@ -159,6 +164,12 @@ static int socket_error(int fd)
     return -error;
 }
 
+static int serve(struct attempt *attempt, int revents)
+{
+    SCOPED_LOCK(&words_lock);
+    return iscsi_service(attempt->context, revents);
+}
+
 /* Serves the context until the step is done. -ETIMEDOUT, -EINTR, or the socket's error. */
 static int wait_for_step(struct attempt *attempt, unsigned timeout_ms)
 {
@@ -183,7 +194,7 @@ static int wait_for_step(struct attempt *attempt, unsigned timeout_ms)
             r = socket_error(fd.fd);
             return r < 0 ? r : -ECONNRESET;
         }
-        if (iscsi_service(attempt->context, fd.revents) < 0)
+        if (serve(attempt, fd.revents) < 0)
             return attempt->done ? 0 : -ECONNRESET;
     }
     return 0;
@@ -248,13 +259,26 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
     return errmsg_set(err, -ECONNABORTED, "%s: login failed: %s", attempt->shown, why);
 }
 
+static int begin_login(struct attempt *attempt)
+{
+    SCOPED_LOCK(&words_lock);
+    iscsi_bursts_listen(&attempt->bursts, attempt->context);
+    attempt->done = false;
+    return iscsi_login_async(attempt->context, step_done, attempt);
+}
+
+static void end_login(struct attempt *attempt)
+{
+    SCOPED_LOCK(&words_lock);
+    iscsi_bursts_unlisten(attempt->context);
+}
+
 /* The target's word is in attempt->status then. */
 static int log_in(struct attempt *attempt, const char *portal, struct errmsg *err)
 {
     int r;
 
-    attempt->done = false;
-    if (iscsi_login_async(attempt->context, step_done, attempt) != 0)
+    if (begin_login(attempt) != 0)
         return errmsg_set(err, -EIO, "%s: login: %s", attempt->shown,
                           iscsi_get_error(attempt->context));
     r = wait_for_step(attempt, LOGIN_TIMEOUT_MS);
@@ -279,9 +303,8 @@ static int try_portal(struct attempt *attempt, const struct login *login, char p
     r = connect_portal(attempt, portal, err);
     if (r < 0)
         return r;
-    iscsi_bursts_listen(&attempt->bursts, attempt->context);
     r = log_in(attempt, portal, err);
-    iscsi_bursts_unlisten(attempt->context);
+    end_login(attempt);
     if (r < 0)
         return r;
     redirect = iscsi_get_target_address(attempt->context);
