@@ -33,6 +33,41 @@ static void free_secretly(char *text, size_t length)
     free(text);
 }
 
+int iscsi_credentials_copy(const struct iscsi_credentials *from, struct iscsi_credentials **ret)
+{
+    struct iscsi_credentials *copy;
+
+    *ret = NULL;
+    if (!from)
+        return 0;
+    copy = calloc(1, sizeof(*copy));
+    if (!copy)
+        return -ENOMEM;
+    copy->user = strdup(from->user);
+    copy->secret = strdup(from->secret);
+    copy->target_user = from->target_user ? strdup(from->target_user) : NULL;
+    copy->target_secret = from->target_secret ? strdup(from->target_secret) : NULL;
+    if (!copy->user || !copy->secret || !copy->target_user != !from->target_user ||
+        !copy->target_secret != !from->target_secret) {
+        iscsi_credentials_free(copy);
+        return -ENOMEM;
+    }
+    *ret = copy;
+    return 0;
+}
+
+void iscsi_credentials_free(struct iscsi_credentials *copy)
+{
+    if (!copy)
+        return;
+    free((char *)copy->user);
+    free_secretly((char *)copy->secret, copy->secret ? strlen(copy->secret) : 0);
+    free((char *)copy->target_user);
+    free_secretly((char *)copy->target_secret,
+                  copy->target_secret ? strlen(copy->target_secret) : 0);
+    free(copy);
+}
+
 void auth_table_free(struct auth_table *table)
 {
     if (!table)

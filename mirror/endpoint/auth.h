@@ -19,6 +19,11 @@ struct iscsi_credentials {
     const char *target_secret;
 };
 
+/* A copy that outlives the table; NULL of NULL. -ENOMEM. */
+int iscsi_credentials_copy(const struct iscsi_credentials *from, struct iscsi_credentials **ret);
+/* Of a copy. Takes NULL. */
+void iscsi_credentials_free(struct iscsi_credentials *copy);
+
 /* path NULL: the environment only. -EPERM when others may read the file; -EINVAL names the line. */
 int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *err);
 void auth_table_free(struct auth_table *table);

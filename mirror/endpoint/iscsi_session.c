@@ -7,7 +7,6 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,7 +26,6 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define LOGIN_TIMEOUT_MS   15000
 #define LOGOUT_TIMEOUT_MS  2000
-#define STOP_LOOK_MS       200
 #define MAX_REDIRECTS      4
 #define PORTAL_BYTES       256
 
@@ -36,13 +34,13 @@ struct login {
     const struct target_url *url;
     const struct iscsi_credentials *credentials;
     unsigned number;
-    const volatile sig_atomic_t *stop; /* NULL: nobody wants it to end early */
+    const atomic_bool *stop; /* NULL: nobody wants it to end early */
 };
 
 /* One attempt: a context, and what has come of the step that is waited for. */
 struct attempt {
     const char *shown;
-    const volatile sig_atomic_t *stop;
+    const atomic_bool *stop;
     struct iscsi_context *context;
     struct iscsi_bursts bursts;
     bool done;
@@ -173,7 +171,8 @@ static int serve(struct attempt *attempt, int revents)
 /* Serves the context until the step is done. -ETIMEDOUT, -EINTR, or the socket's error. */
 static int wait_for_step(struct attempt *attempt, unsigned timeout_ms)
 {
-    uint64_t end = monotonic_ms() + timeout_ms, longest = attempt->stop ? STOP_LOOK_MS : timeout_ms;
+    uint64_t end = monotonic_ms() + timeout_ms,
+             longest = attempt->stop ? SESSION_STOP_LOOK_MS : timeout_ms;
 
     while (!attempt->done) {
         uint64_t now = monotonic_ms();
@@ -183,7 +182,7 @@ static int wait_for_step(struct attempt *attempt, unsigned timeout_ms)
 
         if (now >= end)
             return -ETIMEDOUT;
-        if (attempt->stop && *attempt->stop)
+        if (attempt->stop && atomic_load(attempt->stop))
             return -EINTR;
         if (poll(&fd, 1, (int)min_u64(end - now, longest)) < 0) {
             if (errno == EINTR)
@@ -371,7 +370,7 @@ static int login_at(const char *shown, const struct login *login, const struct t
 
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
-                  const volatile sig_atomic_t *stop, struct iscsi_session *ret, struct errmsg *err)
+                  const atomic_bool *stop, struct iscsi_session *ret, struct errmsg *err)
 {
     const struct login login = {url, credentials, number, stop};
     int r = -EHOSTUNREACH;

@@ -4,7 +4,8 @@
 
 /* From a URL to a session in its full-feature phase, and a clean end of it. */
 
-#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "errmsg.h"
@@ -29,13 +30,17 @@ struct iscsi_session {
     struct iscsi_bursts bursts;
 };
 
-/* shown: the URL for messages. credentials may be NULL. It ends early, with -EINTR, once *stop is
- * not zero; stop may be NULL. The context is the caller's, who ends it with iscsi_destroy_context.
- * -EHOSTUNREACH (the host's name is not known, or no way to it), -ECONNREFUSED, -ETIMEDOUT, -EACCES
- * (CHAP or access control), -ENODEV (no such target), -EAGAIN (not served at the moment), ... */
+#define SESSION_STOP_LOOK_MS 200
+
+/* shown: the URL for messages. credentials may be NULL. It ends early, with -EINTR, once *stop,
+ * which another thread may set, is true: within SESSION_STOP_LOOK_MS, unless it hangs in looking up
+ * a name, which nothing ends; stop may be NULL. The context is the caller's, who ends it with
+ * iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
+ * -ECONNREFUSED, -ETIMEDOUT, -EACCES (CHAP or access control), -ENODEV (no such target), -EAGAIN
+ * (not served at the moment), ... */
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
-                  const volatile sig_atomic_t *stop, struct iscsi_session *ret, struct errmsg *err);
+                  const atomic_bool *stop, struct iscsi_session *ret, struct errmsg *err);
 
 /* Tells the target goodbye and waits a moment for its answer. */
 void session_logout(struct iscsi_context *context);

@@ -6,8 +6,10 @@
  *
  *   connected   context is there, commands are in flight (first to last)
  *   down        no context; held has what was in flight and what was submitted since. A login is
- *               tried from time to time, and when one succeeds all of it ends with -ERESTART.
- *               Only with reconnect_ms, and so long after the target's last answer at most
+ *               tried from time to time, on a thread of its own, and when one succeeds all of it
+ *               ends with -ERESTART. Only with reconnect_ms, and so long after the target's last
+ *               answer at most; but one login is always tried in place of a session that libiscsi
+ *               broke (replacing)
  *   dead        for good; everything fails
  *
  * A command that is not answered in time ends the session, because the target may still carry it
@@ -29,6 +31,7 @@
 #include <sys/socket.h>
 
 #include "checked.h"
+#include "iscsi_relogin.h"
 #include "iscsi_session.h"
 #include "iscsi_task.h"
 #include "log.h"
@@ -41,10 +44,7 @@
 #define COMMAND_TIMEOUT_MS  30000
 #define MOVED_BYTES         8192 /* taken by the target: more than the answers to its pings */
 #define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
-#define FIRST_LOGIN_MS      100  /* after the connection was lost; then twice as long each time */
-#define LONGEST_LOGIN_MS    2000
-#define STOP_LOOK_MS        200 /* while down: how often it is looked whether to stop waiting */
-#define CDB_BYTES           16  /* longer ones need an additional header segment */
+#define CDB_BYTES           16   /* longer ones need an additional header segment */
 
 struct iscsi_command {
     struct transport_request *request;
@@ -65,19 +65,13 @@ struct iscsi_transport {
     uint64_t moved_ms;    /* when the connection last moved on */
     uint64_t taken_bytes; /* by the target, of this session, when it last moved on by that */
 
-    /* What a new session is made of; see try_login. */
     char *text;
-    struct target_url url;
-    const struct iscsi_credentials *credentials;
-    unsigned number;            /* of the session */
-    bool replacing;             /* what libiscsi cancels is held, to be sent again */
-    uint64_t replaced_ms;       /* when the last session was replaced */
-    struct iscsi_command *held; /* without a task */
-    uint64_t silent_since_ms;   /* since when the target owes us an answer */
-    int down;                   /* -errno: why the connection is down; 0: it is not */
-    uint64_t next_login_ms;     /* while down */
-    unsigned login_wait_ms;
-    struct errmsg told; /* why the last login failed */
+    struct iscsi_relogin relogin; /* while down */
+    bool replacing;               /* what libiscsi cancels is held, to be sent again */
+    uint64_t replaced_ms;         /* when the last session was replaced */
+    struct iscsi_command *held;   /* without a task */
+    uint64_t silent_since_ms;     /* since when the target owes us an answer */
+    int down;                     /* -errno: why the connection is down; 0: it is not */
 };
 
 static void link_command(struct iscsi_transport *transport, struct iscsi_command *command)
@@ -266,52 +260,15 @@ static void use_session(struct iscsi_transport *transport, const struct iscsi_se
         session->bursts.unsolicited ? session->bursts.first_bytes : 0;
 }
 
-static int try_login(struct iscsi_transport *transport)
-{
-    struct iscsi_session session;
-    struct errmsg err;
-    int r = session_login(transport->text, &transport->url, transport->credentials,
-                          transport->number, atomic_load(&transport->base.stop), &session, &err);
-
-    /* Once is enough, however often it is tried. */
-    if (r < 0 && r != -EINTR && strcmp(err.text, transport->told.text) != 0) {
-        log_warning("%s", err.text);
-        transport->told = err;
-    }
-    if (r == 0) {
-        use_session(transport, &session);
-        transport->told.text[0] = '\0';
-    }
-    return r;
-}
-
-/* Without a context: the first login is due in a moment. */
-static void wait_for_login(struct iscsi_transport *transport)
-{
-    transport->login_wait_ms = FIRST_LOGIN_MS;
-    transport->next_login_ms = monotonic_ms() + FIRST_LOGIN_MS;
-}
-
-/* Logs in anew in place of a session that libiscsi broke. Every request that was in flight ends
- * with -ERESTART. When nobody lets us in the connection is down, like one that was lost. */
+/* Ends a session that libiscsi broke; a login in its place is due at once. Every request that was
+ * in flight is held. When nobody lets us in the connection is down, like one that was lost. */
 static void replace_session(struct iscsi_transport *transport)
 {
-    int r;
-
     log_info("%s: libiscsi broke the session (%s); logging in again", transport->text,
              iscsi_get_error(transport->context));
     destroy_session(transport);
-    r = try_login(transport);
-    transport->replacing = false;
-    transport->replaced_ms = transport->moved_ms = monotonic_ms();
-    if (r < 0 && may_return(transport)) {
-        transport->down = -ENOTCONN;
-        wait_for_login(transport);
-        return;
-    }
-    if (r < 0)
-        transport->dead = -ENOTCONN;
-    complete_held(transport, r < 0 ? -ENOTCONN : -ERESTART);
+    transport->down = -ENOTCONN;
+    relogin_now(&transport->relogin);
 }
 
 /* Of a connection that was ended libiscsi only says that it may not reconnect, or nothing at all:
@@ -335,36 +292,55 @@ static void go_down(struct iscsi_transport *transport)
     log_warning("%s: the connection is lost (%.*s); trying to get it back for %u s",
                 transport->text, (int)strcspn(why, "\n"), why, transport->base.reconnect_ms / 1000);
     destroy_session(transport);
-    wait_for_login(transport);
+    relogin_soon(&transport->relogin);
+}
+
+/* What came of a login; the next one is due in a while when that is nothing. */
+static void end_login(struct iscsi_transport *transport, const struct iscsi_session *session)
+{
+    bool replaced = transport->replacing;
+
+    transport->replacing = false;
+    transport->moved_ms = monotonic_ms();
+    if (replaced)
+        transport->replaced_ms = transport->moved_ms;
+    if (!session)
+        return;
+    use_session(transport, session);
+    transport->down = 0;
+    if (!replaced) {
+        log_warning("%s: connected again", transport->text);
+        transport->base.interruptions++;
+    }
+    complete_held(transport, -ERESTART);
+}
+
+/* A login that was begun in time may come to its end after it. */
+static bool has_waited_enough(const struct iscsi_transport *transport)
+{
+    if (is_stopped(transport))
+        return true;
+    if (transport->replacing)
+        return false;
+    return transport->base.reconnect_ms == 0 ||
+           (relogin_is_due(&transport->relogin) && !may_return(transport));
 }
 
 /* The end of the state down, one way or the other, when its time has come. */
 static void serve_down(struct iscsi_transport *transport)
 {
-    uint64_t now = monotonic_ms();
+    struct iscsi_session session;
     int r;
 
-    if (now < transport->next_login_ms && !is_stopped(transport))
-        return;
-    if (!may_return(transport)) {
+    if (has_waited_enough(transport)) {
+        relogin_stop(&transport->relogin);
         transport->dead = transport->down;
         complete_held(transport, transport->dead);
         return;
     }
-    r = try_login(transport);
-    now = monotonic_ms();
-    if (r < 0) {
-        transport->login_wait_ms = transport->login_wait_ms * 2 < LONGEST_LOGIN_MS
-                                       ? transport->login_wait_ms * 2
-                                       : LONGEST_LOGIN_MS;
-        transport->next_login_ms = now + transport->login_wait_ms;
-        return;
-    }
-    log_warning("%s: connected again", transport->text);
-    transport->down = 0;
-    transport->moved_ms = now;
-    transport->base.interruptions++;
-    complete_held(transport, -ERESTART);
+    r = relogin_serve(&transport->relogin, &session);
+    if (r != -EINPROGRESS)
+        end_login(transport, r == 0 ? &session : NULL);
 }
 
 /* Milliseconds until the first command is out of time, 0 when one is, -1 without any. */
@@ -387,13 +363,8 @@ static int iscsi_poll(struct transport *base, struct pollfd *ret)
     struct iscsi_transport *transport = (struct iscsi_transport *)base;
 
     *ret = (struct pollfd){.fd = -1};
-    if (transport->down) {
-        uint64_t now = monotonic_ms();
-
-        return transport->context || transport->next_login_ms <= now
-                   ? 0
-                   : (int)min_u64(transport->next_login_ms - now, STOP_LOOK_MS);
-    }
+    if (transport->down && !transport->dead)
+        return transport->context ? 0 : relogin_poll(&transport->relogin, ret);
     if (!transport->context)
         return -1;
     ret->fd = iscsi_get_fd(transport->context);
@@ -488,6 +459,7 @@ static void iscsi_transport_close(struct transport *base)
 
     if (transport->context && !transport->dead && !transport->first)
         session_logout(transport->context);
+    relogin_cancel(&transport->relogin);
     transport->down = 0; /* nothing comes back any more */
     give_up(transport, -ECANCELED);
     complete_held(transport, -ECANCELED);
@@ -499,14 +471,17 @@ static int iscsi_adopt(struct transport *base, uint32_t number)
 {
     struct iscsi_transport *transport = (struct iscsi_transport *)base;
     struct iscsi_context *context = transport->context;
+    struct iscsi_session session;
 
     if (transport->dead || !context)
         return -ENOTCONN;
     transport->context = NULL;
     session_logout(context);
     iscsi_destroy_context(context);
-    transport->number = SESSION_FIXED | (number & SESSION_FIXED_MASK);
-    if (try_login(transport) < 0)
+    transport->relogin.number = SESSION_FIXED | (number & SESSION_FIXED_MASK);
+    if (relogin_run(&transport->relogin, atomic_load(&transport->base.stop), &session) == 0)
+        use_session(transport, &session);
+    else
         transport->dead = -ENOTCONN;
     transport->moved_ms = monotonic_ms();
     return transport->dead;
@@ -549,16 +524,17 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
         free(transport);
         return errmsg_set(err, -ENOMEM, "%s: out of memory", text);
     }
-    transport->number = session_new_number();
-    r = session_login(text, &url, credentials, transport->number, NULL, &session, err);
+    transport->relogin = (struct iscsi_relogin){.shown = transport->text,
+                                                .url = url,
+                                                .credentials = credentials,
+                                                .number = session_new_number()};
+    r = session_login(text, &url, credentials, transport->relogin.number, NULL, &session, err);
     if (r < 0) {
         free(transport->text);
         free(transport);
         return r;
     }
     use_session(transport, &session);
-    transport->url = url;
-    transport->credentials = credentials;
     transport->silent_since_ms = monotonic_ms();
     transport->base.ops = &iscsi_ops;
     /* Above 255 by flat space addressing, which libiscsi leaves to its caller (SAM-5 4.7.7.3). */

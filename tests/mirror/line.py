@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A line to a target that does what it is told: changes what it carries, ends single connections,
-takes no new ones."""
+takes no new ones, or takes them and says nothing."""
 
 import socket
 import threading
@@ -15,6 +15,8 @@ class Line:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.deaf_until = 0  # new connections are ended at once before this time
+        self.silent = False  # new connections are taken, and nothing is carried
+        self.mute = []  # those that were taken so
         self.connections = []  # both ends of each, in the order they came
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -30,6 +32,9 @@ class Line:
                 return
             if time.monotonic() < self.deaf_until:
                 client.close()
+                continue
+            if self.silent:
+                self.mute.append(client)
                 continue
             try:
                 target = socket.create_connection(("127.0.0.1", self.target_port))
@@ -60,6 +65,18 @@ class Line:
         """Ends one connection."""
         self._end(*self.connections[number])
 
+    def fall_silent(self):
+        """Ends all connections, and takes new ones from now on as who hangs would."""
+        self.silent = True
+        for ends in self.connections:
+            self._end(*ends)
+
+    def speak(self):
+        """Is as before."""
+        self.silent = False
+        while self.mute:
+            self.mute.pop().close()
+
     def refuse(self):
         """Takes no more connections."""
         self._end(self.listener)
@@ -67,6 +84,7 @@ class Line:
 
     def close(self):
         self.refuse()
+        self.speak()
         for ends in self.connections:
             self._end(*ends)
             for one in ends:
@@ -111,10 +129,11 @@ class PduLine(Line):
 
 class PingingLine(PduLine):
     """Pings the initiator (NOP-In, RFC 7143 11.19) behind the target's R2T of this number, and
-    behind all that follow in the first connection; takes no new one for so many seconds then."""
+    behind all that follow in the first connection; takes no new one for so many seconds then, or
+    is silent."""
 
-    def __init__(self, target_port, number, deaf_seconds=0):
-        self.left, self.deaf_seconds = number, deaf_seconds
+    def __init__(self, target_port, number, deaf_seconds=0, then_silent=False):
+        self.left, self.deaf_seconds, self.then_silent = number, deaf_seconds, then_silent
         super().__init__(target_port)
 
     def pass_on(self, header, data, sink, first):
@@ -125,6 +144,7 @@ class PingingLine(PduLine):
         if self.left > 0:
             return
         self.deaf_until = time.monotonic() + self.deaf_seconds
+        self.silent = self.then_silent
         no_task, tag = b"\xff" * 4, bytes(4)
         sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + header[8:16] + no_task + tag +
                      header[24:36] + bytes(12))
@@ -175,6 +195,54 @@ class HungLine(PduLine):
                 time.sleep(self.seconds)
                 sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + header[8:16] + no_task + tag +
                              header[24:36] + bytes(12))
+        except OSError:
+            pass
+
+
+class WatchedLine(PduLine):
+    """Pings the initiator five times a second, in its first connection, and counts the answers."""
+
+    NOP_OUT, NO_TASK = 0x00, b"\xff" * 4
+
+    def __init__(self, target_port):
+        self.answers = 0
+        self.last = None  # the header of the target's that went by last
+        self.sending = threading.Lock()
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        with self.sending:
+            sink.sendall(header + data)
+        if not first or header[0] & 0x3F not in (self.SCSI_RESPONSE, self.DATA_IN):
+            return
+        if self.last is None:
+            threading.Thread(target=self._ping, args=(sink,), daemon=True).start()
+        self.last = header
+
+    def _ping(self, sink):
+        try:
+            while True:
+                time.sleep(0.2)
+                with self.sending:
+                    sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + self.last[8:16] +
+                                 self.NO_TASK + bytes(4) + self.last[24:36] + bytes(12))
+        except OSError:
+            pass
+
+    def _carry(self, source, sink, to_target):
+        if not to_target:
+            super()._carry(source, sink, to_target)
+            return
+        try:
+            with source.makefile("rb") as stream:
+                while header := stream.read(48):
+                    length = int.from_bytes(header[5:8]) + 3 & ~3
+                    data = stream.read(4 * header[4] + length)
+                    if header[0] & 0x3F == self.NOP_OUT and header[16:20] == self.NO_TASK:
+                        self.answers += 1
+                    else:
+                        sink.sendall(header + data)
+            sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass
 

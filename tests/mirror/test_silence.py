@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A target that takes its time does not keep the program from all else."""
+
+import json
+import signal
+import time
+
+import rig
+from rig import DONE, INTERRUPTED
+from targets import SIZE, Targets
+
+from line import Line, PingingLine, WatchedLine
+
+
+class Silence(Targets):
+    """Copies by two lines."""
+
+    def lines(self, primary, secondary):
+        """Both lines, what is copied, and the two URLs."""
+        source, _ = self.serve(0, SIZE, [(0, SIZE)])
+        self.path, _ = self.serve(1)
+        self.source, self.primary, self.secondary = source, primary, secondary
+        for line in (primary, secondary):
+            self.addCleanup(line.close)
+        return primary.url(self.tgtd[0]), secondary.url(self.tgtd[1])
+
+    def started(self, *args):
+        """A sync that has begun to write."""
+        run = self.start("sync", *args)
+        self.addCleanup(run.kill)
+        while not rig.data_grains(self.path):
+            self.assertIsNone(run.poll())
+            time.sleep(0.01)
+        return run
+
+    def expect_a_line(self, run):
+        """SIGUSR1 is answered at once."""
+        run.send_signal(signal.SIGUSR1)
+        begin = time.monotonic()
+        self.assertRegex(run.stderr.readline(), r"^thinmirror: copying \[")
+        self.assertLess(time.monotonic() - begin, 1.5)
+
+    def expect_pings_answered(self):
+        before = self.primary.answers
+        time.sleep(1)
+        self.assertGreater(self.primary.answers - before, 2)
+
+    def expect_an_end(self, run):
+        """SIGINT is answered at once."""
+        begin = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=30)
+        self.assertLess(time.monotonic() - begin, 2)
+        self.assertEqual(run.returncode, INTERRUPTED, err)
+        self.assertIn("with --resume goes on", err)
+
+
+class Login(Silence):
+    """A login that is not answered."""
+
+    def fall_silent(self, *args):
+        urls = self.lines(WatchedLine(self.tgtd[0].port), Line(self.tgtd[1].port))
+        run = self.started("--rate=8M", "--json", *args, *urls)
+        self.secondary.fall_silent()
+        self.assertIn("the connection is lost", run.stderr.readline())
+        while not self.secondary.mute:
+            time.sleep(0.01)
+        return run
+
+    def test_the_other_side_is_served_meanwhile_and_progress_shown(self):
+        with self.fall_silent() as run:
+            self.expect_pings_answered()
+            self.expect_a_line(run)
+            self.secondary.speak()
+            out, err = run.communicate(timeout=30)
+        self.assertEqual(run.returncode, DONE, err)
+        self.assertIn("connected again", err)
+        self.assertNotIn("the connection is lost", err, "the other one, too")
+        self.assertEqual(json.loads(out)["reconnects"], 1)
+        self.assertEqual(rig.digest(self.source), rig.digest(self.path))
+
+    def test_an_interrupt_ends_it(self):
+        with self.fall_silent() as run:
+            self.expect_an_end(run)
+
+    def test_an_interrupt_ends_it_in_one_of_several_sessions(self):
+        with self.fall_silent("--sessions=2") as run:
+            self.expect_an_end(run)
+
+    def test_the_same_in_place_of_a_session_that_broke_without_a_fault(self):
+        urls = self.lines(WatchedLine(self.tgtd[0].port),
+                          PingingLine(self.tgtd[1].port, 10, then_silent=True))
+        with self.started("--rate=8M", *urls) as run:
+            while not self.secondary.mute:
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
+            self.expect_pings_answered()
+            self.expect_a_line(run)
+            self.expect_an_end(run)
+
+
+if __name__ == "__main__":
+    rig.main()
