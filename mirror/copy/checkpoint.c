@@ -76,15 +76,12 @@ static bool is_due(const struct checkpoint *checkpoint)
            copy_now() >= checkpoint->due;
 }
 
-void checkpoint_pump(struct checkpoint *checkpoint)
+static void begin(struct checkpoint *checkpoint)
 {
     struct endpoint *secondary = checkpoint->params->secondary;
-    int r;
-
-    if (!is_due(checkpoint))
-        return;
     /* What is done by now was answered before the flush is sent, so the flush covers it. */
-    r = range_set_copy(&checkpoint->flushing, &checkpoint->done);
+    int r = range_set_copy(&checkpoint->flushing, &checkpoint->done);
+
     if (r < 0) {
         fail(checkpoint, r, strerror(-r));
         return;
@@ -101,15 +98,13 @@ void checkpoint_pump(struct checkpoint *checkpoint)
     checkpoint->error = r;
 }
 
-int checkpoint_finish(struct checkpoint *checkpoint, struct errmsg *err)
+void checkpoint_pump(struct checkpoint *checkpoint)
 {
-    struct endpoint_request request = {.op = ENDPOINT_FLUSH};
-    int r = range_set_copy(&checkpoint->flushing, &checkpoint->done);
+    if (is_due(checkpoint))
+        begin(checkpoint);
+}
 
-    if (r == 0)
-        r = endpoint_run(checkpoint->params->secondary, &request);
-    if (r < 0)
-        return errmsg_set(err, r, "%s", request.error.text[0] ? request.error.text : strerror(-r));
-    r = hand_over(checkpoint);
-    return r < 0 ? errmsg_set(err, r, "%s", checkpoint->message.text) : 0;
+void checkpoint_finish(struct checkpoint *checkpoint)
+{
+    begin(checkpoint);
 }

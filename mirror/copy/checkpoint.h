@@ -35,8 +35,8 @@ void checkpoint_add(struct checkpoint *checkpoint, uint64_t lba, uint64_t blocks
 /* Begins a flush when one is due. */
 void checkpoint_pump(struct checkpoint *checkpoint);
 
-/* With nothing in flight: flushes and hands over everything that is done. -errno with a sentence.
- */
-int checkpoint_finish(struct checkpoint *checkpoint, struct errmsg *err);
+/* With nothing in flight: begins a flush of everything that is done, whether one is due or not.
+ * When it is not busy any more that was flushed and handed over, unless error says otherwise. */
+void checkpoint_finish(struct checkpoint *checkpoint);
 
 #endif

@@ -197,19 +197,35 @@ static void report(struct sync *sync, bool force)
     copy_report(&sync->params->control, &status, force, &sync->reported);
 }
 
+/* The last flush may take minutes. Nothing but its own end ends it, for only then is it known what
+ * is durable; the primary is served meanwhile, but not needed. */
+static void wait_for_flush(struct sync *sync)
+{
+    const struct copy_side sides[2] = {{sync->params->primary, false},
+                                       {sync->params->secondary, true}};
+    bool alone = sync->error != 0;
+    struct errmsg ignored;
+
+    while (sync->checkpoint.busy) {
+        report(sync, false);
+        alone = copy_wait(sides, alone, 0, &ignored) < 0 || alone;
+    }
+}
+
 /* After an error what was done all the same is worth keeping, if it can be made durable; the error
  * is still the first one. What a flush has failed at is told once, so another one proves nothing.
  */
 static void finish(struct sync *sync)
 {
-    struct errmsg ignored;
-
     if (sync->params->dry_run)
         return;
-    if (!sync->error)
-        sync->error = checkpoint_finish(&sync->checkpoint, sync->err);
-    else if (sync->params->checkpoint && !sync->checkpoint.error && !sync->readback.flush_failed)
-        (void)checkpoint_finish(&sync->checkpoint, &ignored);
+    if (sync->error && (!sync->params->checkpoint || sync->checkpoint.error ||
+                        sync->readback.flush_failed))
+        return;
+    checkpoint_finish(&sync->checkpoint);
+    wait_for_flush(sync);
+    if (sync->checkpoint.error)
+        fail(sync, sync->checkpoint.error, sync->checkpoint.message.text);
 }
 
 static void fill_result(struct sync *sync, struct sync_result *ret)

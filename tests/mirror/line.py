@@ -92,13 +92,17 @@ class Line:
 
 
 class PduLine(Line):
-    """A line that looks at each PDU of the target (RFC 7143 11.2), of a session without digests."""
+    """A line that looks at each PDU (RFC 7143 11.2) of a session without digests."""
 
+    NOP_OUT, SCSI_COMMAND, NO_TASK = 0x00, 0x01, b"\xff" * 4
     SCSI_RESPONSE, DATA_IN, R2T, NOP_IN = 0x21, 0x25, 0x31, 0x20
 
     def pass_on(self, header, data, sink, first):
-        """first: it came by the first of all connections."""
-        raise NotImplementedError
+        """One of the target's. first: it came by the first of all connections."""
+        sink.sendall(header + data)
+
+    def pass_to_target(self, header, data, sink):
+        sink.sendall(header + data)
 
     def is_answer(self, header):
         """Whether it ends a command."""
@@ -113,15 +117,16 @@ class PduLine(Line):
                      bytes(-len(sense) % 4))
 
     def _carry(self, source, sink, to_target):
-        if to_target:
-            super()._carry(source, sink, to_target)
-            return
         first = source is self.connections[0][1]
         try:
             with source.makefile("rb") as stream:
                 while header := stream.read(48):
                     length = int.from_bytes(header[5:8]) + 3 & ~3
-                    self.pass_on(header, stream.read(4 * header[4] + length), sink, first)
+                    data = stream.read(4 * header[4] + length)
+                    if to_target:
+                        self.pass_to_target(header, data, sink)
+                    else:
+                        self.pass_on(header, data, sink, first)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass
@@ -145,9 +150,8 @@ class PingingLine(PduLine):
             return
         self.deaf_until = time.monotonic() + self.deaf_seconds
         self.silent = self.then_silent
-        no_task, tag = b"\xff" * 4, bytes(4)
-        sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + header[8:16] + no_task + tag +
-                     header[24:36] + bytes(12))
+        sink.sendall(bytes([self.NOP_IN, 0x80]) + bytes(6) + header[8:16] +
+                     self.NO_TASK + bytes(4) + header[24:36] + bytes(12))
 
 
 class AskingLine(PduLine):
@@ -202,8 +206,6 @@ class HungLine(PduLine):
 class WatchedLine(PduLine):
     """Pings the initiator five times a second, in its first connection, and counts the answers."""
 
-    NOP_OUT, NO_TASK = 0x00, b"\xff" * 4
-
     def __init__(self, target_port):
         self.answers = 0
         self.last = None  # the header of the target's that went by last
@@ -229,22 +231,31 @@ class WatchedLine(PduLine):
         except OSError:
             pass
 
-    def _carry(self, source, sink, to_target):
-        if not to_target:
-            super()._carry(source, sink, to_target)
-            return
-        try:
-            with source.makefile("rb") as stream:
-                while header := stream.read(48):
-                    length = int.from_bytes(header[5:8]) + 3 & ~3
-                    data = stream.read(4 * header[4] + length)
-                    if header[0] & 0x3F == self.NOP_OUT and header[16:20] == self.NO_TASK:
-                        self.answers += 1
-                    else:
-                        sink.sendall(header + data)
-            sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+    def pass_to_target(self, header, data, sink):
+        if header[0] & 0x3F == self.NOP_OUT and header[16:20] == self.NO_TASK:
+            self.answers += 1
+        else:
+            sink.sendall(header + data)
+
+
+class FlushLine(PduLine):
+    """Keeps each SYNCHRONIZE CACHE back until it may go on."""
+
+    FLUSHES = (0x35, 0x91)
+
+    def __init__(self, target_port):
+        self.flushing, self.may_go_on = threading.Event(), threading.Event()
+        super().__init__(target_port)
+
+    def close(self):
+        self.may_go_on.set()
+        super().close()
+
+    def pass_to_target(self, header, data, sink):
+        if header[0] & 0x3F == self.SCSI_COMMAND and header[32] in self.FLUSHES:
+            self.flushing.set()
+            self.may_go_on.wait()
+        sink.sendall(header + data)
 
 
 class RefusingLine(PduLine):
