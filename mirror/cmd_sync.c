@@ -114,6 +114,17 @@ static void tell_gave_up(struct session *session, const struct book *book)
                why.text, way_on(session, book, "with --resume goes on from the last checkpoint"));
 }
 
+/* Everything was copied and flushed, but the primary's tables could not be looked at again. */
+static void tell_unsure(struct session *session, const struct book *book, struct sync_result *ret)
+{
+    ret->interrupted = true;
+    errmsg_set(&session->error, 0,
+               "interrupted: whether %s has changed while it was copied to %s is not known; the "
+               "same sync %s",
+               session->primary->info.name, session->secondary->info.name,
+               way_on(session, book, "with --resume goes on from there"));
+}
+
 static enum exit_status judge_bad(struct session *session, const struct sync_result *result)
 {
     if (result->bad_blocks == 0)
@@ -230,6 +241,8 @@ static enum exit_status copy_changed(struct session *session, const struct sync_
         bool is_changed;
         enum exit_status status = source_map_reread(session, &changed, &added_blocks, &is_changed);
 
+        if (status == STATUS_INTERRUPTED)
+            tell_unsure(session, book, ret);
         if (status != STATUS_DONE || !is_changed)
             return status;
         note_in_use(session, added_blocks);

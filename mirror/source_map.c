@@ -33,10 +33,11 @@ static void note_user(struct session *session)
                      name, user);
 }
 
-static struct analyse_params params_of(const struct session *session)
+static struct analyse_params params_of(struct session *session)
 {
     return (struct analyse_params){.skip_gaps = session->options->skip_gaps,
-                                   .vtoc_lstar = session->options->vtoc_lstar};
+                                   .vtoc_lstar = session->options->vtoc_lstar,
+                                   .stop = session_control(session).stop};
 }
 
 static int analyse(struct session *session, struct analysis *ret)

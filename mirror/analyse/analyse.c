@@ -214,9 +214,14 @@ static int read_tables(struct analyser *analyser, struct endpoint *endpoint,
 
     if (r == 0) {
         disk_reader_set_trace(analyser->reader, trace);
+        disk_reader_set_stop(analyser->reader, analyser->params->stop);
         r = analyse_disk(analyser);
     }
-    if (r < 0) {
+    if (analyser->reader && disk_reader_was_stopped(analyser->reader)) {
+        r = errmsg_set(err, -EINTR,
+                       "interrupted: the tables of contents of %s were not read to their end",
+                       endpoint->info.name);
+    } else if (r < 0) {
         const char *error = analyser->reader ? disk_reader_error(analyser->reader) : "";
 
         errmsg_set(err, r, "%s", error[0] ? error : strerror(-r));

@@ -6,6 +6,7 @@
  * blocks belong to something. Whatever is unknown, dirty, unsupported, inconsistent or beyond its
  * bounds counts as allocated, with a note that names it. */
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,6 +19,7 @@
 struct analyse_params {
     bool skip_gaps;  /* what lies between partitions is free; otherwise it may hold boot loaders */
     bool vtoc_lstar; /* tracks of a data set behind the last one that was written are free */
+    const volatile sig_atomic_t *stop; /* non-zero: read no more, end with -EINTR; or NULL */
 };
 
 /* A file system, or whatever else has a table of contents that was understood. */
@@ -47,7 +49,8 @@ struct analysis {
 };
 
 /* The endpoint has no other requests in flight. ret is given back with analysis_free, also after a
- * failure. -errno with a sentence only when the target is gone or memory is out. */
+ * failure. -errno with a sentence only when the target is gone, memory is out, or it was stopped.
+ */
 int analyse_run(struct endpoint *endpoint, const struct analyse_params *params,
                 struct analysis *ret, struct errmsg *err);
 

@@ -21,6 +21,8 @@
 #define BUDGET_BYTES   ((uint64_t)1 << 30)
 #define BUDGET_DIVISOR 8
 
+#define WAIT_MS        200 /* how long a signal may go unnoticed that came before the waiting began */
+
 #define NONE           SIZE_MAX
 
 struct page {
@@ -60,7 +62,9 @@ struct disk_reader {
     struct run runs[FLIGHT];
     size_t in_flight;
     struct errmsg error;
-    struct read_trace *trace; /* NULL: nobody wants to know */
+    struct read_trace *trace;          /* NULL: nobody wants to know */
+    const volatile sig_atomic_t *stop; /* or NULL */
+    bool was_stopped;
 };
 
 static uint64_t choose_page_bytes(const struct endpoint_info *info)
@@ -105,6 +109,16 @@ void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace)
     reader->trace = trace;
 }
 
+void disk_reader_set_stop(struct disk_reader *reader, const volatile sig_atomic_t *stop)
+{
+    reader->stop = stop;
+}
+
+bool disk_reader_was_stopped(const struct disk_reader *reader)
+{
+    return reader->was_stopped;
+}
+
 void disk_reader_free(struct disk_reader *reader)
 {
     if (!reader)
@@ -130,6 +144,13 @@ uint32_t disk_reader_block_bytes(const struct disk_reader *reader)
 const char *disk_reader_error(const struct disk_reader *reader)
 {
     return reader->error.text;
+}
+
+static bool is_stopped(struct disk_reader *reader)
+{
+    if (reader->stop && *reader->stop)
+        reader->was_stopped = true;
+    return reader->was_stopped;
 }
 
 static size_t find_slot(const struct disk_reader *reader, uint64_t number)
@@ -195,7 +216,7 @@ static struct run *idle_run(struct disk_reader *reader)
 
 static int wait_for_run(struct disk_reader *reader)
 {
-    int r = endpoint_wait(&reader->endpoint, 1, -1);
+    int r = endpoint_wait(&reader->endpoint, 1, WAIT_MS);
 
     return r == -EINTR ? 0 : r;
 }
@@ -246,12 +267,12 @@ static size_t run_length(const struct disk_reader *reader, size_t from)
 }
 
 /* Reads all wanted pages. An error of the target is seen by what is then still missing; only a lost
- * target is one here. */
+ * target is one here, and a stop, for which a target that is away may have been lost, too. */
 static int fetch(struct disk_reader *reader)
 {
     int r = 0;
 
-    for (size_t at = 0; r == 0 && at < reader->wanted_count;) {
+    for (size_t at = 0; r == 0 && at < reader->wanted_count && !is_stopped(reader);) {
         size_t count = run_length(reader, at);
 
         while (r == 0 && reader->in_flight == FLIGHT)
@@ -265,7 +286,7 @@ static int fetch(struct disk_reader *reader)
 
         r = r < 0 ? r : waited;
     }
-    return r;
+    return is_stopped(reader) ? -EINTR : r;
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -381,6 +402,8 @@ int disk_reader_read(struct disk_reader *reader, uint64_t offset, void *to, size
 
     if (!range_within(offset, length, reader->bytes))
         return -ERANGE;
+    if (is_stopped(reader))
+        return -EINTR;
     r = copy_pages(reader, offset, to, length);
     return r < 0 || !reader->trace ? r : read_trace_add(reader->trace, offset, to, length);
 }

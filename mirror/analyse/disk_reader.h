@@ -7,6 +7,8 @@
  * requests in flight, once it has been planned. Memory is bounded, and so is the sum of what may
  * be read, so that a loop on the disk comes to an end. */
 
+#include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +22,11 @@ struct read_trace;
 int disk_reader_create(struct endpoint *endpoint, struct disk_reader **ret);
 /* From now on trace is told all that is read; it stays the caller's. */
 void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace);
+/* From now on a read ends early, and any other fails at once, with -EINTR, once *stop is not zero.
+ * What is in flight then is waited for. It stays the caller's; NULL: it never comes to that. */
+void disk_reader_set_stop(struct disk_reader *reader, const volatile sig_atomic_t *stop);
+/* Whether that has happened to a read, whatever has become of its -EINTR. */
+bool disk_reader_was_stopped(const struct disk_reader *reader);
 /* Takes NULL. */
 void disk_reader_free(struct disk_reader *reader);
 
@@ -30,7 +37,7 @@ uint32_t disk_reader_block_bytes(const struct disk_reader *reader);
 const char *disk_reader_error(const struct disk_reader *reader);
 
 /* Copies [offset, offset + length). -ERANGE beyond the disk's end, -E2BIG when more was read than
- * tables of contents can be, or what the endpoint says (see endpoint_request). */
+ * tables of contents can be, -EINTR, or what the endpoint says (see endpoint_request). */
 int disk_reader_read(struct disk_reader *reader, uint64_t offset, void *to, size_t length);
 
 /* These ranges will be read next, in this order. It replaces an earlier plan and reads nothing by

@@ -219,8 +219,8 @@ static void finish(struct sync *sync)
 {
     if (sync->params->dry_run)
         return;
-    if (sync->error && (!sync->params->checkpoint || sync->checkpoint.error ||
-                        sync->readback.flush_failed))
+    if (sync->error &&
+        (!sync->params->checkpoint || sync->checkpoint.error || sync->readback.flush_failed))
         return;
     checkpoint_finish(&sync->checkpoint);
     wait_for_flush(sync);

@@ -143,6 +143,55 @@ static void a_lost_target_is_an_error(void **state)
     assert_int_equal(disk_reader_read(fixture->reader, 0, bytes, sizeof(bytes)), -ENOTCONN);
 }
 
+static volatile sig_atomic_t stop;
+
+static size_t reads_left; /* until the stop */
+
+static void count_down(struct fake_endpoint *fake, const struct endpoint_request *request)
+{
+    (void)fake;
+    (void)request;
+    stop = --reads_left == 0;
+}
+
+/* What is in flight comes to its end, and nothing follows it. */
+static void a_stop_ends_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct byte_range plan[64];
+    uint8_t bytes[512];
+
+    stop = 0;
+    reads_left = 5;
+    fixture->fake->on_submit = count_down;
+    disk_reader_set_stop(fixture->reader, &stop);
+    expect_bytes(fixture, 0, 512);
+    assert_false(disk_reader_was_stopped(fixture->reader));
+    for (unsigned i = 0; i < 64; i++)
+        plan[i] = (struct byte_range){(uint64_t)(i + 1) * 262144, 512};
+    assert_int_equal(disk_reader_plan(fixture->reader, plan, 64), 0);
+    assert_int_equal(disk_reader_read(fixture->reader, 262144, bytes, sizeof(bytes)), -EINTR);
+    assert_true(disk_reader_was_stopped(fixture->reader));
+    assert_int_equal(fake_count(fixture->fake, ENDPOINT_READ), 5);
+    assert_int_equal(fixture->fake->in_flight[ENDPOINT_READ], 0);
+    /* Not even what is known. */
+    assert_int_equal(disk_reader_read(fixture->reader, 0, bytes, sizeof(bytes)), -EINTR);
+}
+
+static void a_stop_while_the_target_is_away_is_no_loss(void **state)
+{
+    struct fixture *fixture = *state;
+    uint8_t bytes[512];
+
+    stop = 0;
+    reads_left = 1;
+    fixture->fake->on_submit = count_down;
+    disk_reader_set_stop(fixture->reader, &stop);
+    fixture->fake->gone_after = 0;
+    assert_int_equal(disk_reader_read(fixture->reader, 0, bytes, sizeof(bytes)), -EINTR);
+    assert_true(disk_reader_was_stopped(fixture->reader));
+}
+
 static void reading_without_end_comes_to_an_end(void **state)
 {
     struct fixture *fixture = *state;
@@ -169,6 +218,8 @@ int main(void)
         T(a_bad_block_in_what_is_only_planned_is_no_matter),
         T(a_read_that_fails_twice_is_an_error),
         T(a_lost_target_is_an_error),
+        T(a_stop_ends_it),
+        T(a_stop_while_the_target_is_away_is_no_loss),
         T(reading_without_end_comes_to_an_end),
     };
 

@@ -5,6 +5,7 @@
 import json
 import select
 import signal
+import struct
 import time
 
 import rig
@@ -154,6 +155,78 @@ class Flush(Silence):
         _, err = run.communicate(timeout=30)
         self.assertEqual((run.returncode, err), (DONE, ""))
         self.expect(DONE, "verify", *(target.url for target in self.tgtd))
+
+
+class SlowLine(Line):
+    """Everything from the target takes so many seconds."""
+
+    def __init__(self, target_port):
+        self.seconds, self.delayed = 0, 0
+        super().__init__(target_port, self.delay)
+
+    def delay(self, data, to_target):
+        if not to_target and self.seconds:
+            self.delayed += 1
+            time.sleep(self.seconds)
+        return data
+
+
+class Tables(Silence):
+    """Tables of contents that take a while to be read: each of a chain tells where the next one is."""
+
+    COUNT, SECTORS = 40, 1024
+
+    def entry(self, kind, start, sectors):
+        return bytes([0, 0, 0, 0, kind, 0, 0, 0]) + struct.pack("<II", start, sectors)
+
+    def record(self, first, second=bytes(16)):
+        return bytes(446) + first + second + bytes(32) + b"\x55\xaa"
+
+    def partition(self, path):
+        """Logical partitions, one behind the other, behind one record each."""
+        with open(path, "r+b") as file:
+            file.write(self.record(self.entry(5, self.SECTORS, self.COUNT * self.SECTORS)))
+            for i in range(self.COUNT):
+                more = self.entry(5, (i + 1) * self.SECTORS, self.SECTORS)
+                file.seek((i + 1) * self.SECTORS * 512)
+                file.write(self.record(self.entry(0x83, 64, self.SECTORS - 64),
+                                       more if i + 1 < self.COUNT else bytes(16)))
+
+    def slow_tables(self, secondary):
+        urls = self.lines(SlowLine(self.tgtd[0].port), secondary)
+        with open(self.source, "wb") as file:
+            file.truncate(SIZE)
+        self.partition(self.source)
+        return urls
+
+    def interrupt(self, run, answers, says):
+        """When so many answers have come."""
+        while self.primary.delayed < answers:
+            self.assertIsNone(run.poll())
+            time.sleep(0.01)
+        self.expect_an_end(run, says)
+
+    def test_an_interrupt_ends_the_reading(self):
+        urls = self.slow_tables(Line(self.tgtd[1].port))
+        for command, *names in [("sync", *urls), ("verify", *urls), ("map", urls[0])]:
+            with self.subTest(command=command):
+                self.primary.seconds, self.primary.delayed = 0.05, 0
+                run = self.start(command, "--source-map=analyse", *names)
+                # A score of them is for the login and what is asked then.
+                self.interrupt(run, 40, "interrupted: the tables of contents of " + urls[0])
+        self.assertEqual(rig.data_grains(self.path), set())
+
+    def test_an_interrupt_ends_the_reading_after_the_copy_which_is_not_called_complete(self):
+        urls = self.slow_tables(FlushLine(self.tgtd[1].port))
+        args = ["--source-map=analyse", *(target.url for target in self.tgtd)]
+        run = self.start("sync", "--checkpoint=60", "--source-map=analyse", *urls)
+        self.assertTrue(self.secondary.flushing.wait(30))
+        self.primary.seconds = 0.1
+        self.secondary.may_go_on.set()
+        self.interrupt(run, 5, "interrupted: whether ")
+        got = self.sync_json("--resume", *args)
+        self.assertGreater(got["resumed_bytes"], 0)
+        self.expect(DONE, "verify", *args)
 
 
 if __name__ == "__main__":
