@@ -35,6 +35,7 @@ static void request_stop(int signal_number)
     static const char text[] = "thinmirror: interrupted before anything was done\n";
     static volatile uint64_t first_ms; /* written before stop_requested, by this handler only */
     struct sigaction action = {.sa_handler = SIG_DFL};
+    int error = errno;
 
     if (opening) {
         ssize_t ignored = write(STDERR_FILENO, text, sizeof(text) - 1);
@@ -49,6 +50,7 @@ static void request_stop(int signal_number)
         sigaction(signal_number, &action, NULL);
         raise(signal_number); /* delivered when this handler ends */
     }
+    errno = error;
 }
 
 static void request_line(int signal_number)

@@ -36,8 +36,14 @@ enum safety_verdict safety_check_pair(struct endpoint *primary, struct endpoint 
 enum safety_verdict safety_check_writable(const struct endpoint *primary,
                                           const struct endpoint *secondary, struct errmsg *err)
 {
-    if (secondary->info.writable)
+    char user[512];
+
+    if (secondary->info.writable && !endpoint_find_local_user(secondary, user, sizeof(user)))
         return SAFETY_OK;
+    if (secondary->info.writable) {
+        errmsg_set(err, 0, "%s %s; it would be overwritten", secondary->info.name, user);
+        return SAFETY_REFUSED;
+    }
     errmsg_set(err, 0,
                "the secondary %s is read-only, so %s cannot be copied to it: make it writable or "
                "name another one",

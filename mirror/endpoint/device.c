@@ -4,10 +4,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 #include "cleanup.h"
@@ -75,6 +77,18 @@ void device_identity(dev_t device, char *text, size_t size)
     read_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
     snprintf(text, size, "block.%u.%u.%.8s.%llu", major(device), minor(device), boot,
              device_number(device, "diskseq"));
+}
+
+int device_check_writable(int fd, const char *shown, struct errmsg *err)
+{
+    int read_only = 0;
+
+    if (ioctl(fd, BLKROGET, &read_only) < 0 || !read_only)
+        return 0;
+    return errmsg_set(err, -EROFS,
+                      "%s: the kernel holds it read-only: blockdev --setrw makes it writable, or "
+                      "name another one",
+                      shown);
 }
 
 static bool is_one(const struct stat *a, const struct stat *b)

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "errmsg.h"
+
 enum device_kind {
     DEVICE_NONE,         /* no device node: a file, a directory, or nothing at all */
     DEVICE_SCSI_DISK,    /* /dev/sdX, whole */
@@ -31,6 +33,10 @@ void device_identity(dev_t device, char *text, size_t size);
 /* Whether the two are one device or file, or what is written to upper ends up in lower: upper is a
  * partition, a loop device or a mapped device over it, at any depth. */
 bool device_lies_on(const struct stat *upper, const struct stat *lower);
+
+/* Whether the kernel holds the open block device read-only (blockdev --setro), which does not keep
+ * SCSI commands from writing to it. -EROFS with a sentence about what the user named; else 0. */
+int device_check_writable(int fd, const char *shown, struct errmsg *err);
 
 /* Who uses the block device, one of its partitions or the disk it is a partition of: "is mounted on
  * /mnt", "is held by dm-0 (vg-root), which is mounted on /srv", "is used as swap", "is served by

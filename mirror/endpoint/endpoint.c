@@ -167,37 +167,6 @@ int endpoint_match_block_size(struct endpoint *a, struct endpoint *b, struct err
                       a->info.name, a->info.block_size, b->info.name, b->info.block_size);
 }
 
-/* Equal, or equal up to a way that one of them does not know (see scsi_identity.c). */
-static bool may_be_one(const char *x, const char *y)
-{
-    const char *x_way = strrchr(x, '@'), *y_way = strrchr(y, '@');
-
-    if (strcmp(x, y) == 0)
-        return true;
-    if (!x_way || !y_way || (strcmp(x_way, "@?") != 0 && strcmp(y_way, "@?") != 0))
-        return false;
-    return x_way - x == y_way - y && strncmp(x, y, (size_t)(x_way - x)) == 0;
-}
-
-int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err)
-{
-    const struct endpoint_info *x = &a->info, *y = &b->info;
-
-    if (!may_be_one(x->identity, y->identity))
-        return 0;
-    if (x->identity[0])
-        return errmsg_set(err, -ENOTUNIQ,
-                          "%s and %s are the same (%s); if they are not, give one of the LUNs a "
-                          "designator and a serial number of its own (tgt: scsi_id and scsi_sn)",
-                          x->name, y->name, x->identity);
-    if (x->blocks * x->block_size != y->blocks * y->block_size)
-        return 0;
-    return errmsg_set(err, -ENOTUNIQ,
-                      "%s and %s have the same size and neither says who it is, so they may be the "
-                      "same; give one of the LUNs a designator or serial number",
-                      x->name, y->name);
-}
-
 static int check_data(const struct endpoint *endpoint, const struct endpoint_request *request)
 {
     uint64_t bytes = 0;

@@ -199,8 +199,17 @@ int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err);
  * may be in flight. After an error the endpoint is to be closed. */
 int endpoint_reserve(struct endpoint *endpoint, uint64_t owner, bool take_over, struct errmsg *err);
 
-/* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file. */
+/* Whether two identities are equal, or may be those of one LUN: where one has the way to it in its
+ * name and the other does not know its own. */
+bool endpoint_may_be_one(const char *identity, const char *other);
+
+/* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file, or one is
+ * a block device that lies on a disk of this machine that is or may be the other. */
 int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err);
+
+/* Who uses the LUN on this machine by another name than the endpoint's: "is /dev/sdb here, which is
+ * mounted on /mnt". False, and an empty text, when nobody is seen. */
+bool endpoint_find_local_user(const struct endpoint *endpoint, char *text, size_t size);
 
 /* -errno only when the request was not taken; done() is then not called. Ranges beyond the LUN:
  * -ERANGE. READ and WRITE over max_transfer_blocks, ZERO over max_zero_blocks: -EINVAL. */

@@ -471,6 +471,8 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
 
     if (info->writable && device_find_loop(st, user, sizeof(user)))
         return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", file->name, user);
+    if (info->writable && device_check_writable(file->fd, file->name, err) < 0)
+        return -EROFS;
     if (ioctl(file->fd, BLKGETSIZE64, &file->bytes) < 0 ||
         ioctl(file->fd, BLKSSZGET, &block_size) < 0)
         return errmsg_set(err, -errno, "%s: its size is not known: %s", file->name,

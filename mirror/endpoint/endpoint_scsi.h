@@ -207,9 +207,17 @@ void scsi_reservation_release(struct scsi_endpoint *endpoint, bool reachable);
 struct inquiry;
 /* The text for scsi_unit.identity_key in a page as received; false when it says nothing. */
 bool scsi_identity_key(uint8_t page, const uint8_t *data, size_t length, char *to, size_t size);
-/* The identity text of endpoint_info. serial may be empty; target as in struct transport. */
-void scsi_identity_text(const struct scsi_unit *unit, const char *serial,
-                        const struct inquiry *inquiry, const char *target, char *to, size_t size);
+/* Where a unit's names come from. */
+struct scsi_names {
+    const uint8_t *identification, *serial; /* VPD pages 83h and 80h as received */
+    size_t identification_bytes, serial_bytes;
+    const struct inquiry *inquiry;
+    const char *target; /* as in struct transport */
+};
+/* Fills the unit's identity_page and identity_key, the serial number (may become empty), and the
+ * identity text of endpoint_info. */
+void scsi_identity(const struct scsi_names *names, struct scsi_unit *unit, char *serial,
+                   size_t serial_size, char *to, size_t size);
 
 /* endpoint_scsi_zero.c, for endpoint_scsi_unmap.c */
 

@@ -242,28 +242,21 @@ static int ask_still_ready(struct probe *probe)
 static void probe_identity(struct probe *probe, const struct inquiry *inquiry)
 {
     struct scsi_endpoint *endpoint = probe->endpoint;
-    struct scsi_unit *unit = &endpoint->unit;
     struct endpoint_info *info = &endpoint->base.info;
-    const struct scsi_question *page = &probe->second[ASK_IDENTITY];
-    size_t length = answer_bytes(page);
+    const struct scsi_question *page = probe->second;
+    const struct scsi_names names = {
+        .identification = page[ASK_IDENTITY].own,
+        .identification_bytes = answer_bytes(&page[ASK_IDENTITY]),
+        .serial = page[ASK_SERIAL].own,
+        .serial_bytes = answer_bytes(&page[ASK_SERIAL]),
+        .inquiry = inquiry,
+        .target = endpoint->transport->target,
+    };
 
     strcpy(info->vendor, inquiry->vendor);
     strcpy(info->product, inquiry->product);
-    unit->identity_page = 0;
-    if (length && scsi_identity_key(VPD_DEVICE_IDENTIFICATION, page->own, length,
-                                    unit->identity_key, sizeof(unit->identity_key)))
-        unit->identity_page = VPD_DEVICE_IDENTIFICATION;
-    page = &probe->second[ASK_SERIAL];
-    length = answer_bytes(page);
-    if (!length || !scsi_identity_key(VPD_UNIT_SERIAL_NUMBER, page->own, length, info->serial,
-                                      sizeof(info->serial)))
-        info->serial[0] = '\0';
-    if (unit->identity_page == 0 && info->serial[0]) {
-        unit->identity_page = VPD_UNIT_SERIAL_NUMBER;
-        strcpy(unit->identity_key, info->serial);
-    }
-    scsi_identity_text(unit, info->serial, inquiry, endpoint->transport->target, info->identity,
-                       sizeof(info->identity));
+    scsi_identity(&names, &endpoint->unit, info->serial, sizeof(info->serial), info->identity,
+                  sizeof(info->identity));
 }
 
 /* Whether it has answered a GET LBA STATUS, and how much it may be asked for at once. */

@@ -40,9 +40,10 @@ bool scsi_identity_key(uint8_t page, const uint8_t *data, size_t length, char *t
     return true;
 }
 
-void scsi_identity_text(const struct scsi_unit *unit, const char *serial,
-                        const struct inquiry *inquiry, const char *target, char *to, size_t size)
+static void make_text(const struct scsi_unit *unit, const char *serial,
+                      const struct scsi_names *names, char *to, size_t size)
 {
+    const struct inquiry *inquiry = names->inquiry;
     char text[ENDPOINT_IDENTITY_BYTES];
 
     to[0] = '\0';
@@ -56,5 +57,24 @@ void scsi_identity_text(const struct scsi_unit *unit, const char *serial,
     if (is_unique(text, inquiry))
         snprintf(to, size, "%s", text);
     else
-        snprintf(to, size, "%.48s/%.36s@%s", text, serial, target[0] ? target : "?");
+        snprintf(to, size, "%.48s/%.36s@%s", text, serial, names->target[0] ? names->target : "?");
+}
+
+void scsi_identity(const struct scsi_names *names, struct scsi_unit *unit, char *serial,
+                   size_t serial_size, char *to, size_t size)
+{
+    unit->identity_page = 0;
+    if (names->identification_bytes &&
+        scsi_identity_key(VPD_DEVICE_IDENTIFICATION, names->identification,
+                          names->identification_bytes, unit->identity_key,
+                          sizeof(unit->identity_key)))
+        unit->identity_page = VPD_DEVICE_IDENTIFICATION;
+    if (!names->serial_bytes || !scsi_identity_key(VPD_UNIT_SERIAL_NUMBER, names->serial,
+                                                   names->serial_bytes, serial, serial_size))
+        serial[0] = '\0';
+    if (unit->identity_page == 0 && serial[0]) {
+        unit->identity_page = VPD_UNIT_SERIAL_NUMBER;
+        snprintf(unit->identity_key, sizeof(unit->identity_key), "%s", serial);
+    }
+    make_text(unit, serial, names, to, size);
 }

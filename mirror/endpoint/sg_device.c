@@ -65,7 +65,7 @@ static uint64_t max_transfer(const char *sysfs, const char *disk)
 }
 
 /* device is .../sessionS/targetH:C:T/H:C:T:L when open-iscsi brought it. */
-static void find_target(const char *sysfs, const char *device, char *target, size_t size)
+void sg_device_target(const char *sysfs, const char *device, char *target, size_t size)
 {
     char path[PATH_MAX], name[224];
     const char *session = strstr(device, "/session"), *unit = strrchr(device, ':');
@@ -95,5 +95,5 @@ void sg_device_look_up(const char *sysfs, const char *path, struct sg_device *re
     if (only_entry(block, ret->disk, sizeof(ret->disk)))
         ret->max_transfer_bytes = max_transfer(sysfs, ret->disk);
     ret->comes_back = strstr(device, "/session") || strstr(device, "/rport-");
-    find_target(sysfs, device, ret->target, sizeof(ret->target));
+    sg_device_target(sysfs, device, ret->target, sizeof(ret->target));
 }

@@ -17,6 +17,10 @@ struct sg_device {
     bool comes_back; /* the kernel replaces a lost session by another one: iSCSI, Fibre Channel */
 };
 
+/* What open-iscsi's session says of the unit whose folder in sysfs is device (".../H:C:T:L",
+ * without links), for sg_device.target; nothing when it did not come by one. */
+void sg_device_target(const char *sysfs, const char *device, char *target, size_t size);
+
 /* path: /dev/sdX or /dev/sgN. What is not known stays empty or 0. sysfs: "/sys". */
 void sg_device_look_up(const char *sysfs, const char *path, struct sg_device *ret);
 

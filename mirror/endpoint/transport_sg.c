@@ -415,16 +415,16 @@ static int explain_open(const char *shown, const char *path, int error, struct e
     return errmsg_set(err, -error, "%s: %s", shown, strerror(error));
 }
 
-/* A loop device over the disk; opening it has not told. */
-static int refuse_loop(const struct sg_transport *transport, const char *shown, struct errmsg *err)
+/* What opening it has not told: a loop device over the disk, and that it is to be read only. */
+static int refuse_disk(const struct sg_transport *transport, const char *shown, struct errmsg *err)
 {
+    int fd = transport->disk_fd >= 0 ? transport->disk_fd : transport->fd;
     struct stat st;
     char user[256];
 
-    if (fstat(transport->disk_fd >= 0 ? transport->disk_fd : transport->fd, &st) == 0 &&
-        S_ISBLK(st.st_mode) && device_find_loop(&st, user, sizeof(user)))
+    if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && device_find_loop(&st, user, sizeof(user)))
         return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", shown, user);
-    return 0;
+    return device_check_writable(fd, shown, err);
 }
 
 static int open_nodes(struct sg_transport *transport, const char *path,
@@ -445,7 +445,7 @@ static int open_nodes(struct sg_transport *transport, const char *path,
                                    (generic ? 0 : exclusive));
     if (transport->fd < 0)
         return explain_open(path, path, errno, err);
-    return transport->writable ? refuse_loop(transport, path, err) : 0;
+    return transport->writable ? refuse_disk(transport, path, err) : 0;
 }
 
 /* The same node once more, for O_DIRECT. O_NONBLOCK would make io_uring fail with EAGAIN where it
