@@ -43,6 +43,7 @@
  * window that a busy target keeps closed as silence, too. */
 #define COMMAND_TIMEOUT_MS  30000
 #define MOVED_BYTES         8192 /* taken by the target: more than the answers to its pings */
+#define MOVED_LOOK_MS       1000
 #define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
 #define CDB_BYTES           16   /* longer ones need an additional header segment */
 
@@ -408,14 +409,17 @@ static int serve_context(struct iscsi_context *context, short revents)
  * of 48 bytes, though nothing else may move. */
 static void note_taken(struct iscsi_transport *transport)
 {
-    uint64_t taken;
+    uint64_t now = monotonic_ms(), taken;
 
+    /* To ask the kernel each time would cost more than it says. */
+    if (now - transport->moved_ms < MOVED_LOOK_MS)
+        return;
     if (tcp_acknowledged(iscsi_get_fd(transport->context), &taken)) {
         if (taken - transport->taken_bytes < MOVED_BYTES)
             return;
         transport->taken_bytes = taken;
     }
-    transport->moved_ms = monotonic_ms();
+    transport->moved_ms = now;
 }
 
 static void serve_connected(struct iscsi_transport *transport, short revents)
