@@ -21,7 +21,7 @@
 #include "vpd.h"
 
 #define RETRY_FOR_MS       30000 /* a target that is busy or becoming ready */
-#define MAX_ATTENTIONS     16
+#define MAX_CHANGES        16
 #define MAX_ANEW           4
 #define MAX_TRANSFER_BYTES (UINT64_C(16) << 20)
 #define MAP_LENGTH         (LBA_STATUS_HEADER_BYTES + 4095 * LBA_STATUS_DESCRIPTOR_BYTES)
@@ -57,14 +57,14 @@ struct probe {
     uint8_t map[MAP_LENGTH];
 };
 
-/* -EAGAIN when one of them met a unit attention: what was answered before may be out of date. When
- * they don't come to an end, the questions that meet them are asked again alone. */
+/* -EAGAIN when one of them met a unit attention or a new connection: what was answered before may
+ * be out of date. When that comes to no end, the questions that meet it are asked again alone. */
 static int ask(struct probe *probe, struct scsi_question questions[], size_t count)
 {
     scsi_ask(probe->endpoint->transport, questions, count, RETRY_FOR_MS,
-             probe->anew > 0 ? 0 : MAX_ATTENTIONS);
+             probe->anew > 0 ? 0 : MAX_CHANGES);
     for (size_t i = 0; i < count && probe->anew > 0; i++)
-        if (questions[i].outcome.verdict == VERDICT_ATTENTION) {
+        if (questions[i].changed) {
             probe->anew--;
             return -EAGAIN;
         }

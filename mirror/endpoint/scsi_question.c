@@ -53,7 +53,7 @@ static void pass_over(struct scsi_question *question)
 /* For how long, and how often, a question is sent again. */
 struct patience_left {
     uint64_t busy_end_ms;
-    unsigned attentions;
+    unsigned changes;
 };
 
 static void take_answer(struct scsi_question *question, const struct patience_left *left)
@@ -61,13 +61,14 @@ static void take_answer(struct scsi_question *question, const struct patience_le
     uint64_t now = monotonic_ms();
 
     question->outcome = scsi_outcome(&question->request);
+    question->changed =
+        question->outcome.verdict == VERDICT_ATTENTION || question->request.result == -ERESTART;
     question->state = QUESTION_SETTLED;
     if (question->outcome.verdict == VERDICT_BUSY && now < left->busy_end_ms) {
         question->state = QUESTION_WAITING;
         question->again_at_ms = now + PAUSE_MS;
     }
-    if (question->outcome.verdict == VERDICT_ATTENTION &&
-        question->attentions++ < left->attentions) {
+    if (question->changed && question->changes++ < left->changes) {
         question->state = QUESTION_WAITING;
         question->again_at_ms = now;
     }
@@ -99,13 +100,13 @@ static void wait_for_answers(struct transport *transport, bool one_waits)
 }
 
 void scsi_ask(struct transport *transport, struct scsi_question questions[], size_t count,
-              unsigned busy_ms, unsigned attentions)
+              unsigned busy_ms, unsigned changes)
 {
-    const struct patience_left left = {monotonic_ms() + busy_ms, attentions};
+    const struct patience_left left = {monotonic_ms() + busy_ms, changes};
     size_t settled = 0;
 
     for (size_t i = 0; i < count; i++) {
-        questions[i].attentions = 0;
+        questions[i].changes = 0;
         if (questions[i].request.cdb_length > 0)
             send_question(transport, &questions[i]);
         else

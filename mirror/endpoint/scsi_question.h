@@ -5,6 +5,7 @@
 /* Commands that find out about a logical unit. Those that do not depend on each other's answers are
  * on their way at the same time, so that they take one round trip together. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,12 +25,13 @@ struct scsi_question {
     uint8_t own[SCSI_QUESTION_BYTES];
 
     struct outcome outcome; /* of the last time it was sent */
+    bool changed;           /* it met a unit attention or a new connection then, and no answer */
 
     /* scsi_ask's */
     struct iovec iov;
     enum scsi_question_state state;
     uint64_t again_at_ms; /* while waiting */
-    unsigned attentions;  /* met so far */
+    unsigned changes;     /* met so far */
 };
 
 /* A question with room for reply_bytes (SCSI_QUESTION_BYTES at most) of its own; the CDB, of
@@ -37,9 +39,9 @@ struct scsi_question {
 void scsi_question_set(struct scsi_question *question, size_t cdb_length, size_t reply_bytes);
 
 /* Sends them in this order, and waits until each has its outcome; while the target is busy a
- * question is sent again, for busy_ms at most, and after unit attentions, so many times at most. No
- * other request may be in flight. */
+ * question is sent again, for busy_ms at most, and after unit attentions and on a new connection,
+ * so many times at most. No other request may be in flight. */
 void scsi_ask(struct transport *transport, struct scsi_question questions[], size_t count,
-              unsigned busy_ms, unsigned attentions);
+              unsigned busy_ms, unsigned changes);
 
 #endif

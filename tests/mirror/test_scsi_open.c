@@ -138,7 +138,8 @@ static void what_a_unit_is_asked_takes_three_round_trips(void **state)
     assert_int_equal(unit->rounds, 3);
 }
 
-#define ASKED_FIRST "TUR INQ VPD00 RC16 "
+#define ASKED_FIRST  "TUR INQ VPD00 RC16 "
+#define ASKED_SECOND "VPD83 VPD80 VPDB0 VPDB2 MAP 0:65528 "
 
 static void unit_attentions_are_passed_over(void **state)
 {
@@ -192,6 +193,17 @@ static void a_unit_that_always_has_something_to_tell_is_taken_all_the_same(void 
                                               .asc_ascq = ASC_REPORTED_LUNS_DATA_CHANGED});
     endpoint_close(open_ok(unit, 0));
     assert_non_null(strstr(unit->log, ASKED_FIRST "RC16 RC16 RC16 RC16 RC16 RC16 VPD83"));
+}
+
+static void a_connection_that_is_replaced_meanwhile_is_no_failure(void **state)
+{
+    struct fake_unit *unit = *state;
+
+    fake_unit_fault(unit, (struct fake_fault){.word = "TUR", .times = 1, .result = -ERESTART});
+    fake_unit_fault(unit, (struct fake_fault){.word = "VPDB0", .times = 1, .result = -ERESTART});
+    endpoint_close(open_ok(unit, 0));
+    assert_string_equal(unit->log,
+                        ASKED_FIRST ASKED_FIRST ASKED_SECOND ASKED_FIRST ASKED_SECOND "TUR");
 }
 
 static void unit_attentions_without_end_are_not(void **state)
@@ -412,6 +424,7 @@ int main(void)
         TEST(unit_attentions_are_passed_over),
         TEST(a_unit_that_changes_while_it_is_asked_is_asked_anew),
         TEST(a_unit_that_always_has_something_to_tell_is_taken_all_the_same),
+        TEST(a_connection_that_is_replaced_meanwhile_is_no_failure),
         TEST(unit_attentions_without_end_are_not),
         TEST(a_busy_unit_is_waited_for),
         TEST(what_is_not_there_is_told),

@@ -94,7 +94,8 @@ queue_was_full() {
 }
 check "a target with a short queue" narrow_queue
 check "what it is short of is logged" watch_queue
-begin_sync --rate=8M --verify "$primary" "${url/$iqn/$iqn-narrow}"
+# With a depth of its own a copy has more in flight than that, however quick the answers are.
+begin_sync --rate=8M --queue-depth=32 --verify "$primary" "${url/$iqn/$iqn-narrow}"
 wait_for 20 some_is_written "$narrow"
 kill -STOP "$runner_pid"
 sleep 2
