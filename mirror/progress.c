@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -133,62 +135,130 @@ static void format_size(double bytes, char to[static 32])
         snprintf(to, 32, "%5.1f %s", bytes, units[unit]);
 }
 
-/* The text behind the bar, the longest of four that leaves room for a bar. Its length does not
- * depend on the numbers, so the bar's end stays where it is. */
-static void choose_tail(const struct copy_status *status, double share, double rate, double left,
-                        size_t room, char to[static PROGRESS_LINE_BYTES])
+/* Always four characters: "381M", "9.5G", "  0B". */
+static void format_size_briefly(double bytes, char to[static 32])
 {
-    char done[32], all[32], speed[32], time[PROGRESS_TIME_BYTES];
-    double mapped = status->scanned_bytes > 0
-                        ? 100 * (double)status->todo_bytes / (double)status->scanned_bytes
-                        : 0;
-    int percent = (int)(share * 100);
+    static const char units[] = "BKMGTPE";
+    unsigned unit = 0;
 
-    format_size((double)done_bytes(status), done);
-    format_size((double)progress_expected_bytes(status), all);
-    format_size(rate, speed);
-    progress_time(left, time);
-    for (int length = 0; length < 4; length++) {
-        switch (length) {
-        case 0:
-            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s of %s  %s/s  ETA %-6s  mapped %3.0f%%",
-                     percent, done, all, speed, time, mapped);
-            break;
-        case 1:
-            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%  %s/s  ETA %-6s  mapped %3.0f%%", percent,
-                     speed, time, mapped);
-            break;
-        case 2:
-            snprintf(to, PROGRESS_LINE_BYTES, "%3d%% %s/s %-6s", percent, speed, time);
-            break;
-        default:
-            snprintf(to, PROGRESS_LINE_BYTES, "%3d%%", percent);
-        }
-        if (strlen(to) + SHORTEST_BAR + 3 <= room)
-            return;
+    while (bytes >= 999.5 && unit + 2 < sizeof(units)) {
+        bytes /= 1024;
+        unit++;
     }
+    snprintf(to, 32, unit > 0 && bytes < 9.95 ? "%3.1f%c" : "%3.0f%c", bytes, units[unit]);
+}
+
+/* What a line is made of, besides the percentage. */
+enum {
+    WITH_WORD = 1,
+    WITH_BAR = 2,
+    WITH_SIZES = 4,
+    WITH_RATE = 8, /* and the time that is left */
+    WITH_MAPPED = 16,
+    SPACIOUS = 32, /* two spaces between figures */
+    BRIEF = 64,    /* 381M/s for 381.5 MiB/s */
+    BRIEFEST = 128 /* and "map" for "mapped" */
+};
+
+/* From the widest line to the narrowest: the bar and what is only there to be read easily go before
+ * the figures do. */
+static const unsigned layouts[] = {
+    WITH_WORD | WITH_BAR | WITH_RATE | WITH_MAPPED | SPACIOUS | WITH_SIZES,
+    WITH_WORD | WITH_BAR | WITH_RATE | WITH_MAPPED | SPACIOUS,
+    WITH_WORD | WITH_BAR | WITH_RATE | WITH_MAPPED,
+    WITH_WORD | WITH_BAR | WITH_RATE | WITH_MAPPED | BRIEF,
+    WITH_WORD | WITH_RATE | WITH_MAPPED | BRIEF,
+    WITH_WORD | WITH_RATE | WITH_MAPPED | BRIEF | BRIEFEST,
+    WITH_RATE | WITH_MAPPED | BRIEF | BRIEFEST,
+    WITH_RATE | BRIEF,
+    0,
+};
+
+/* What a line tells. */
+struct figures {
+    const char *word;
+    double share, mapped, rate, left, done, expected;
+};
+
+/* Appends; text has PROGRESS_LINE_BYTES. */
+static void __attribute__((format(printf, 2, 3))) put(char *text, const char *format, ...)
+{
+    size_t used = strlen(text);
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text + used, PROGRESS_LINE_BYTES - used, format, args);
+    va_end(args);
+}
+
+/* What stands behind the bar. Its length does not depend on the numbers, so the bar's end stays
+ * where it is. */
+static void put_figures(const struct figures *figures, unsigned layout, char *to)
+{
+    const char *gap = layout & SPACIOUS ? "  " : " ";
+    char done[32], all[32], speed[32], time[PROGRESS_TIME_BYTES];
+
+    format_size(figures->done, done);
+    format_size(figures->expected, all);
+    (layout & BRIEF ? format_size_briefly : format_size)(figures->rate, speed);
+    progress_time(figures->left, time);
+    put(to, "%3d%%", (int)(figures->share * 100));
+    if (layout & WITH_SIZES)
+        put(to, "%s%s of %s", gap, done, all);
+    if (layout & WITH_RATE)
+        put(to, "%s%s/s%s%s%-6s", gap, speed, gap, layout & SPACIOUS ? "ETA " : "", time);
+    if (layout & WITH_MAPPED)
+        put(to, "%s%s %3.0f%%", gap, layout & BRIEFEST ? "map" : "mapped", figures->mapped);
+}
+
+/* Into columns, if it fits; the bar gets what the figures leave. */
+static bool lay_out(const struct figures *figures, unsigned layout, size_t columns, char *to)
+{
+    char tail[PROGRESS_LINE_BYTES] = "", bar[LONGEST_BAR + 1];
+    size_t beside, width, filled;
+
+    put_figures(figures, layout, tail);
+    to[0] = '\0';
+    if (layout & WITH_WORD)
+        put(to, "%s ", figures->word);
+    if (layout & WITH_BAR) {
+        beside = strlen(to) + strlen("[] ") + strlen(tail);
+        width = columns > beside ? columns - beside : 0;
+        width = width > LONGEST_BAR ? LONGEST_BAR : width;
+        if (width < SHORTEST_BAR)
+            return false;
+        filled = (size_t)((double)width * figures->share);
+        memset(bar, '.', width);
+        memset(bar, '#', filled);
+        bar[width] = '\0';
+        put(to, "[%s] ", bar);
+    }
+    put(to, "%s", tail);
+    return strlen(to) <= columns;
 }
 
 void progress_line(const struct copy_status *status, double share, double rate, double left,
                    size_t columns, char to[static PROGRESS_LINE_BYTES])
 {
-    const char *word = phase_words[status->phase];
-    char tail[PROGRESS_LINE_BYTES], bar[LONGEST_BAR + 1];
-    size_t room, width, filled;
+    const struct figures figures = {
+        .word = phase_words[status->phase],
+        .share = share,
+        .mapped = status->scanned_bytes > 0
+                      ? 100 * (double)status->todo_bytes / (double)status->scanned_bytes
+                      : 0,
+        .rate = rate,
+        .left = left,
+        .done = (double)done_bytes(status),
+        .expected = (double)progress_expected_bytes(status),
+    };
 
-    if (columns > PROGRESS_LINE_BYTES)
-        columns = PROGRESS_LINE_BYTES;
     /* One column stays free: some terminals wrap when the last one is written. */
-    room = columns > strlen(word) + 2 ? columns - strlen(word) - 2 : 0;
-    choose_tail(status, share, rate, left, room, tail);
-    width = room > strlen(tail) + 3 ? room - strlen(tail) - 3 : 0;
-    width = width > LONGEST_BAR ? LONGEST_BAR : width;
-    filled = (size_t)((double)width * share);
-    memset(bar, '.', width);
-    memset(bar, '#', filled);
-    bar[width] = '\0';
-    if (snprintf(to, columns > 0 ? columns : 1, "%s [%s] %s", word, bar, tail) >= (int)columns)
-        to[columns > 0 ? columns - 1 : 0] = '\0'; /* cut: narrower than anything worth showing */
+    columns = columns > PROGRESS_LINE_BYTES ? PROGRESS_LINE_BYTES - 1 : columns;
+    columns = columns > 0 ? columns - 1 : 0;
+    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+        if (lay_out(&figures, layouts[i], columns, to))
+            return;
+    to[columns] = '\0'; /* cut: narrower than anything worth showing */
 }
 
 size_t terminal_columns(int fd)

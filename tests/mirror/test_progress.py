@@ -40,6 +40,16 @@ class Terminal(rig.Case):
         os.close(master)
         return run.returncode, shown.decode(), out
 
+    def check_figures(self, columns, word, pattern):
+        """Every line of a copy with a comparison that begins with word, without a bar."""
+        shown, _ = self.copy_on_terminal(columns, "--verify")
+        lines = [line for line in re.findall(r"\r([^\r\x1b\n]*)\x1b\[K", shown)
+                 if line.startswith(word)]
+        self.assertTrue(lines, repr(shown))
+        for line in lines:
+            self.assertLess(len(line), columns)
+            self.assertRegex(line, pattern)
+
     def copy_on_terminal(self, columns, *args):
         primary = self.file("a", 16 * MIB, [(MIB, 4 * MIB)])
         secondary = self.file("b", 16 * MIB)
@@ -75,8 +85,13 @@ class Progress(Terminal):
         self.assertRegex(bars[-1], r"100%  +4\.0 MiB of +4\.0 MiB .*/s  ETA 0:00    mapped  25%$")
 
     def test_a_bar_on_a_narrow_terminal(self):
-        bars = self.check_bar(40)
-        self.assertRegex(bars[-1], r"/s 0:00 *$")
+        bars = self.check_bar(60)
+        self.assertRegex(bars[-1], r"100% .* MiB/s  ETA 0:00    mapped  25%$")
+
+    def test_a_terminal_that_is_too_narrow_for_a_bar_has_the_figures(self):
+        for word in ("copying", "verifying"):
+            self.check_figures(40, word, r"^[a-z]+ +\d+% [ .\d]{3}[BKMG]/s [-\d][:\dh][-\d]*.* "
+                                         r"map(ped)? +\d+%$")
 
     def test_verification_has_a_bar_too(self):
         shown, _ = self.copy_on_terminal(80, "--verify")
@@ -175,7 +190,7 @@ class Longer(Terminal):
     def test_a_line_for_a_signal_fits_the_terminal(self):
         for columns in (52, 80, 200):
             line = [line for line in self.signalled(columns, "--progress=none") if line][0]
-            self.assertRegex(line, r"^thinmirror: copying \[#*\.*\] +\d+% ")
+            self.assertRegex(line, r"^thinmirror: copying (\[#*\.*\] )? *\d+% .*mapped +50%$")
             self.assertLess(len(line), columns)
 
     def test_a_line_for_a_signal_has_everything_where_there_is_no_terminal(self):

@@ -19,12 +19,19 @@ static const struct copy_status half = {.phase = PHASE_SYNC,
                                         .done_bytes = 4 * GIB,
                                         .seconds = 10};
 
-static void expect_line(size_t columns, double left, const char *expected)
+static void expect_line_of(enum copy_phase phase, size_t columns, double left, const char *expected)
 {
+    struct copy_status status = half;
     char line[PROGRESS_LINE_BYTES];
 
-    progress_line(&half, 0.5, 4e8, left, columns, line);
+    status.phase = phase;
+    progress_line(&status, 0.5, 4e8, left, columns, line);
     assert_string_equal(line, expected);
+}
+
+static void expect_line(size_t columns, double left, const char *expected)
+{
+    expect_line_of(PHASE_SYNC, columns, left, expected);
 }
 
 static void the_line_says_less_on_a_narrower_terminal(void **state)
@@ -35,22 +42,53 @@ static void the_line_says_less_on_a_narrower_terminal(void **state)
                 "ETA 0:11    mapped   8%");
     expect_line(80, 11,
                 "copying [#############.............]  50%  381.5 MiB/s  ETA 0:11    mapped   8%");
-    expect_line(40, 11, "copying [##...]  50% 381.5 MiB/s 0:11  ");
-    expect_line(30, 11, "copying [#######.......]  50%");
-    expect_line(3, 11, "co");
+    expect_line(60, 11, "copying [###...]  50%  381.5 MiB/s  ETA 0:11    mapped   8%");
+    expect_line(50, 11, "copying [####....]  50% 381M/s 0:11   mapped   8%");
+    expect_line(40, 11, "copying  50% 381M/s 0:11   mapped   8%");
+    expect_line(36, 11, "copying  50% 381M/s 0:11   map   8%");
+    expect_line(30, 11, " 50% 381M/s 0:11   map   8%");
+    expect_line(20, 11, " 50% 381M/s 0:11  ");
+    expect_line(10, 11, " 50%");
+    expect_line(3, 11, " 5");
     expect_line(1, 11, "");
     expect_line(0, 11, "");
+}
+
+/* The longest word leaves as many of them. */
+static void verifying_has_all_figures_too(void **state)
+{
+    (void)state;
+    expect_line_of(PHASE_VERIFY, 60, 3,
+                   "verifying [#####......]  50% 381.5 MiB/s 0:03   mapped   8%");
+    expect_line_of(PHASE_VERIFY, 40, 3, "verifying  50% 381M/s 0:03   map   8%");
+    expect_line_of(PHASE_VERIFY, 28, 3, " 50% 381M/s 0:03   map   8%");
 }
 
 static void time_has_six_characters(void **state)
 {
     (void)state;
-    expect_line(40, -1, "copying [##...]  50% 381.5 MiB/s -:--  ");
-    expect_line(40, 3599.4, "copying [##...]  50% 381.5 MiB/s 59:59 ");
-    expect_line(40, 3600, "copying [##...]  50% 381.5 MiB/s 1h00m ");
-    expect_line(40, 359999, "copying [##...]  50% 381.5 MiB/s 99h59m");
-    expect_line(40, 360000, "copying [##...]  50% 381.5 MiB/s 4d04h ");
-    expect_line(40, 1e300, "copying [##...]  50% 381.5 MiB/s 92d14h");
+    expect_line(40, -1, "copying  50% 381M/s -:--   mapped   8%");
+    expect_line(40, 3599.4, "copying  50% 381M/s 59:59  mapped   8%");
+    expect_line(40, 3600, "copying  50% 381M/s 1h00m  mapped   8%");
+    expect_line(40, 359999, "copying  50% 381M/s 99h59m mapped   8%");
+    expect_line(40, 360000, "copying  50% 381M/s 4d04h  mapped   8%");
+    expect_line(40, 1e300, "copying  50% 381M/s 92d14h mapped   8%");
+}
+
+static void a_brief_rate_has_four_characters(void **state)
+{
+    static const struct {
+        double rate;
+        const char *shown;
+    } cases[] = {{0, "  0B/s"},     {999, "999B/s"},     {999.6, "1.0K/s"}, {10188, "9.9K/s"},
+                 {10189, " 10K/s"}, {1023999, "1.0M/s"}, {4e8, "381M/s"},   {1.5e9, "1.4G/s"}};
+    char line[PROGRESS_LINE_BYTES];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        progress_line(&half, 0.5, cases[i].rate, 11, 20, line);
+        assert_memory_equal(line + strlen(" 50% "), cases[i].shown, strlen(cases[i].shown));
+    }
 }
 
 static void few_bytes_are_written_as_such(void **state)
@@ -141,6 +179,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_says_less_on_a_narrower_terminal),
+        cmocka_unit_test(verifying_has_all_figures_too),
+        cmocka_unit_test(a_brief_rate_has_four_characters),
         cmocka_unit_test(time_has_six_characters),
         cmocka_unit_test(few_bytes_are_written_as_such),
         cmocka_unit_test(a_plan_is_as_far_as_the_maps_are_read),
