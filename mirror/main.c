@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "options.h"
+#include "progress.h"
 #include "standard_files.h"
 
 /* A result that nobody got is no result. */
@@ -29,7 +30,7 @@ int main(int argc, char *argv[])
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error to report, not a reason to die */
     if (options_parse(argc, argv, &options, &error) < 0) {
-        fprintf(stderr, "thinmirror: %s\n", error.text);
+        progress_say(NULL, "", error.text);
         return STATUS_USAGE;
     }
     if (options.version) {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "utf8.h"
 
 #define DEFAULT_COLUMNS 80
 #define SHORTEST_BAR    5
@@ -361,8 +362,11 @@ void progress_clear(struct progress *progress)
 
 void progress_say(struct progress *progress, const char *kind, const char *sentence)
 {
+    CLEANUP_FREE char *shown = NULL;
+
     SCOPED_LOCK(&terminal_lock);
     if (progress)
         wipe(progress);
-    fprintf(stderr, "thinmirror: %s%s\n", kind, sentence);
+    shown = utf8_printable(sentence);
+    fprintf(stderr, "%s%s%s\n", line_prefix, kind, shown ? shown : "out of memory");
 }

@@ -36,7 +36,8 @@ void progress_show(void *opaque, const struct copy_status *status);
 /* Wipes the bar off, so that the next message has the line to itself. */
 void progress_clear(struct progress *progress);
 
-/* "thinmirror: KIND" and a sentence on a line of their own; progress may be NULL. */
+/* "thinmirror: KIND" and a sentence on a line of their own; progress may be NULL. Names in the
+ * sentence may hold anything: no control character gets to the terminal. */
 void progress_say(struct progress *progress, const char *kind, const char *sentence);
 
 /* What all that is mapped will come to: what was found so far, and as much again per byte for the

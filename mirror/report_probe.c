@@ -6,6 +6,7 @@
 
 #include "json_out.h"
 #include "size.h"
+#include "utf8.h"
 
 static void probe_json(const struct endpoint_info *info)
 {
@@ -38,8 +39,11 @@ static void probe_json(const struct endpoint_info *info)
 
 static void text_row(const char *name, const char *text)
 {
-    if (text[0])
-        printf("%-22s %s\n", name, text);
+    if (!text[0])
+        return;
+    printf("%-22s ", name);
+    utf8_print(stdout, text);
+    putchar('\n');
 }
 
 static void flag_row(const char *name, bool flag)

@@ -44,7 +44,9 @@ struct verb {
 /* An error's place among the exit statuses. */
 static int failed(int error, const struct errmsg *err)
 {
-    fprintf(stderr, "thinvol: %s\n", err->text);
+    fputs("thinvol: ", stderr);
+    utf8_print(stderr, err->text);
+    fputc('\n', stderr);
     return error == -EBUSY || error == -EEXIST || error == -ESHUTDOWN ? EXIT_REFUSED : EXIT_ERROR;
 }
 
@@ -120,7 +122,9 @@ static int print_volume(struct volume *volume, const struct arguments *arguments
         print_json(object);
         return EXIT_DONE;
     }
-    printf("volume:       %s\n", arguments->path);
+    fputs("volume:       ", stdout);
+    utf8_print(stdout, arguments->path);
+    putchar('\n');
     printf("uuid:         %s\n", uuid);
     printf("size:         %s, %" PRIu64 " bytes\n", size_text(bytes, size, sizeof(size)), bytes);
     printf("blocks:       %" PRIu64 " of %u bytes\n", volume_blocks(volume),

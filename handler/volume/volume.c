@@ -12,6 +12,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "iov.h"
+#include "shell_word.h"
 #include "store.h"
 #include "store_file.h"
 #include "volume_internal.h"
@@ -62,6 +63,7 @@ int volume_over_store(struct store *store, const struct volume_meta *meta, bool 
 int volume_open(const char *path, bool read_only, struct volume **ret, struct errmsg *err)
 {
     CLEANUP(close_store) struct store *store = NULL;
+    char word[SHELL_WORD_BYTES];
     struct volume_meta meta;
     int error = store_file_open(path, read_only, &store, err);
 
@@ -69,7 +71,7 @@ int volume_open(const char *path, bool read_only, struct volume **ret, struct er
         return errmsg_set(err, error,
                           "%s does not exist; to make a new volume, run: thinvol create "
                           "%s SIZE",
-                          path, path);
+                          path, shell_word(path, word, sizeof(word)));
     if (error)
         return error;
     error = volume_meta_load(path, &meta, err);

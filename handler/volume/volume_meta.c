@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "file_directory.h"
+#include "shell_word.h"
 
 #define FORMAT  "thinmirror-volume"
 #define VERSION 1
@@ -271,6 +272,7 @@ int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct er
     CLEANUP_FREE char *path = meta_path(volume_path);
     CLEANUP_FREE char *text = malloc(VOLUME_META_MAX_BYTES + 1);
     CLEANUP_CLOSE int fd = -1;
+    char word[SHELL_WORD_BYTES];
     struct errmsg detail;
     struct stat st;
     ssize_t length;
@@ -283,7 +285,7 @@ int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct er
         return errmsg_set(err, -ENOENT,
                           "%s is a file but not a volume: its description %s is missing; to make a "
                           "volume of it, which keeps its bytes, run: thinvol create --adopt %s",
-                          volume_path, path, volume_path);
+                          volume_path, path, shell_word(volume_path, word, sizeof(word)));
     if (fd < 0 || fstat(fd, &st) < 0)
         return errmsg_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "shell_word.h"
 
 #define MAX_FIELDS 5
 #define ANY_TARGET "*"
@@ -150,6 +151,7 @@ static int load_line(struct auth_table *table, char *line, size_t length, const 
 
 static int check_file(int fd, const char *path, struct errmsg *err)
 {
+    char word[SHELL_WORD_BYTES];
     struct stat st;
 
     if (fstat(fd, &st) < 0)
@@ -162,7 +164,7 @@ static int check_file(int fd, const char *path, struct errmsg *err)
     if (st.st_mode & (S_IRWXG | S_IRWXO))
         return errmsg_set(err, -EPERM,
                           "%s: holds secrets, but others have access to it: chmod 600 %s", path,
-                          path);
+                          shell_word(path, word, sizeof(word)));
     return 0;
 }
 

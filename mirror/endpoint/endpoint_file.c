@@ -25,6 +25,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "device.h"
+#include "shell_word.h"
 #include "workpool.h"
 
 #define FILE_THREADS        8
@@ -322,9 +323,9 @@ static void explain(const struct file_endpoint *file, struct endpoint_request *r
     if (request->op == ENDPOINT_FLUSH)
         errmsg_set(&request->error, r, "%s: flushing failed: %s", file->name, reason(r));
     else
-        errmsg_set(&request->error, r, "%s: %s %llu blocks at LBA %llu failed: %s", file->name,
-                   what, (unsigned long long)request->blocks, (unsigned long long)request->lba,
-                   reason(r));
+        errmsg_set(&request->error, r, "%s: %s %llu block%s at LBA %llu failed: %s", file->name,
+                   what, (unsigned long long)request->blocks, request->blocks == 1 ? "" : "s",
+                   (unsigned long long)request->lba, reason(r));
 }
 
 static void finished(struct work *work)
@@ -406,14 +407,14 @@ static const struct endpoint_ops file_ops = {
 
 static int explain_open(const char *path, bool writable, int error, struct errmsg *err)
 {
+    char user[256], word[SHELL_WORD_BYTES];
     struct stat st;
-    char user[256];
 
     if (error == ENOENT && writable && strncmp(path, "/dev/", 5) != 0)
         return errmsg_set(err, -ENOENT,
                           "%s: no such file; nothing is created here by itself: make an empty one "
                           "of the right size with truncate -s BYTES %s",
-                          path, path);
+                          path, shell_word(path, word, sizeof(word)));
     if (error == EBUSY && stat(path, &st) == 0 && device_find_user(st.st_rdev, user, sizeof(user)))
         return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", path, user);
     if (error == EBUSY)
@@ -515,7 +516,9 @@ static int file_open(struct file_endpoint *file, unsigned flags, struct errmsg *
                        "%s: neither a file nor a block device", file->name);
     if (r < 0)
         return r;
-    if (file->bytes == 0 || file->bytes % info->block_size)
+    if (file->bytes == 0)
+        return errmsg_set(err, -EINVAL, "%s: it is empty (0 bytes)", file->name);
+    if (file->bytes % info->block_size)
         return errmsg_set(err, -EINVAL, "%s: its size of %llu bytes is no multiple of %u",
                           file->name, (unsigned long long)file->bytes, info->block_size);
     info->blocks = file->bytes / info->block_size;

@@ -137,8 +137,8 @@ static void describe_command(const struct transport_request *request, char *buff
     struct cdb_block_fields fields;
 
     if (cdb_decode_block_fields(request->cdb, &fields) == 0 && fields.blocks > 0)
-        snprintf(buffer, size, "%s of %u blocks at LBA %llu", name, fields.blocks,
-                 (unsigned long long)fields.lba);
+        snprintf(buffer, size, "%s of %u block%s at LBA %llu", name, fields.blocks,
+                 fields.blocks == 1 ? "" : "s", (unsigned long long)fields.lba);
     else
         snprintf(buffer, size, "%s", name);
 }
