@@ -30,9 +30,10 @@ struct walk {
 struct printer {
     const struct endpoint_info *info;
     bool json;
-    int width; /* of an LBA */
-    uint64_t extents;
-    uint64_t blocks[3]; /* by enum extent_status */
+    int width;           /* of an LBA */
+    bool any;            /* extent was printed */
+    uint64_t extents[3]; /* by enum extent_status */
+    uint64_t blocks[3];
 };
 
 static void print_begin(struct printer *printer)
@@ -57,7 +58,7 @@ static void print_piece(void *opaque, const struct extent *extent, const char *w
 
     if (printer->json) {
         printf("%s\n  {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"",
-               printer->extents > 0 ? "," : "", extent->start, extent->length, name);
+               printer->any ? "," : "", extent->start, extent->length, name);
         if (why)
             printf(", \"why\": \"%s\"", why);
         putchar('}');
@@ -66,7 +67,8 @@ static void print_piece(void *opaque, const struct extent *extent, const char *w
                printer->width, extent->length, name, why ? (int)(13 - strlen(name)) : 0, "",
                why ? why : "");
     }
-    printer->extents++;
+    printer->any = true;
+    printer->extents[extent->status]++;
     printer->blocks[extent->status] += extent->length;
 }
 
@@ -84,13 +86,15 @@ static void print_end(struct printer *printer)
 
         if (blocks == 0 && status != EXTENT_MAPPED)
             continue;
-        printf("%-12s %12s  %5.1f%%\n", extent_status_name((enum extent_status)status),
+        printf("%-12s %12s  %5.1f%%, %" PRIu64 " extent%s\n",
+               extent_status_name((enum extent_status)status),
                size_text(blocks * printer->info->block_size, text, sizeof(text)),
-               100 * (double)blocks / (double)printer->info->blocks);
+               100 * (double)blocks / (double)printer->info->blocks, printer->extents[status],
+               printer->extents[status] == 1 ? "" : "s");
     }
-    printf("%-12s %12s  %" PRIu64 " extent%s, blocks of %u bytes\n", "LUN",
+    printf("%-12s %12s  blocks of %u bytes\n", "LUN",
            size_text(printer->info->blocks * printer->info->block_size, text, sizeof(text)),
-           printer->extents, printer->extents == 1 ? "" : "s", printer->info->block_size);
+           printer->info->block_size);
 }
 
 /* In pieces of one reason each, where there are reasons. */

@@ -2,10 +2,12 @@
 #include "map_picture.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "checked.h"
+#include "utf8.h"
 
 int map_picture_init(struct map_picture *picture, const char *name, uint64_t lun_bytes,
                      uint64_t scale_bytes, unsigned block_size, size_t cell_most)
@@ -37,6 +39,30 @@ uint64_t map_picture_offset(const struct map_picture *picture, size_t cell)
     uint64_t rest = picture->scale_bytes % picture->cell_count;
 
     return whole * cell + rest * cell / picture->cell_count;
+}
+
+static bool is_inside_character(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+char *map_picture_title(const struct map_picture *picture, size_t columns)
+{
+    static const char gap[] = "...";
+    char *name = utf8_printable(picture->name);
+    size_t length = name ? strlen(name) : 0;
+    size_t room = columns > strlen(gap) ? columns - strlen(gap) : 0;
+    size_t head = room / 2, tail = length - (room - head);
+
+    if (length <= columns || room < 2)
+        return name;
+    while (head > 0 && is_inside_character(name[head]))
+        head--;
+    while (is_inside_character(name[tail]))
+        tail++;
+    memmove(name + head + strlen(gap), name + tail, length - tail + 1);
+    memcpy(name + head, gap, strlen(gap));
+    return name;
 }
 
 static unsigned find_reason(struct map_picture *picture, const char *why)

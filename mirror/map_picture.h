@@ -47,6 +47,11 @@ void map_picture_free(struct map_picture *picture);
 void map_picture_add(struct map_picture *picture, uint64_t start_bytes, uint64_t length_bytes,
                      enum extent_status status, const char *why);
 
+/* The name to be shown where so many columns are, in printable characters (utf8.h). What does not
+ * fit is left out of the middle: LUNs are told apart by how they begin and end. The caller frees
+ * it; NULL without memory. */
+char *map_picture_title(const struct map_picture *picture, size_t columns);
+
 /* Where a cell begins, in bytes. */
 uint64_t map_picture_offset(const struct map_picture *picture, size_t cell);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdlib.h>
+#include <string.h>
 
+#include "cleanup.h"
 #include "map_picture.h"
 #include "size.h"
 #include "utf8.h"
@@ -14,7 +15,10 @@
 #define MARGIN      20
 #define HEAD        56
 #define LEGEND_LINE 20
-#define LABEL_ROWS  8 /* every so many rows say where they begin */
+#define TITLE_SIZE  12
+#define TITLE_WIDTH_TENTHS \
+    73               /* of a character, in tenths of a pixel: fonts have 0.6 em or a little more */
+#define LABEL_ROWS 8 /* every so many rows say where they begin */
 
 /* What a cell looks like: one colour for deallocated, anchored and each reason, and for what is
  * mapped in part a paler one. */
@@ -23,9 +27,10 @@ enum { STYLE_NONE, STYLE_DEALLOCATED, STYLE_ANCHORED, STYLE_MAPPED };
 #define STYLE_COUNT (STYLE_MAPPED + MAP_PICTURE_REASONS * LEVELS)
 
 static const char *const level_opacity[LEVELS] = {"0.4", "0.6", "0.8", "1"};
-static const char *const reason_colour[MAP_PICTURE_REASONS] = {"#1f5fa8", "#1f5fa8", "#c2410c",
-                                                               "#15803d", "#7e22ce", "#b91c5c",
-                                                               "#0e7490", "#854d0e", "#4b5563"};
+/* No two are alike, as nothing else tells reasons apart; the first is for what has none. */
+static const char *const reason_colour[MAP_PICTURE_REASONS] = {"#1f5fa8", "#c2410c", "#15803d",
+                                                               "#7e22ce", "#db2777", "#0e7490",
+                                                               "#854d0e", "#84a50a", "#4b5563"};
 #define COLOUR_DEALLOCATED "#e7e9ec"
 #define COLOUR_ANCHORED    "#f2c14e"
 
@@ -58,7 +63,7 @@ static unsigned cell_style(const struct map_cell *cell)
 /* What a name from outside holds must not become markup. */
 static void put_text(FILE *out, const char *text)
 {
-    char *copy = utf8_copy(text);
+    CLEANUP_FREE char *copy = utf8_printable(text);
 
     for (const char *at = copy ? copy : "?"; *at; at++) {
         if (*at == '&')
@@ -68,9 +73,8 @@ static void put_text(FILE *out, const char *text)
         else if (*at == '>')
             fputs("&gt;", out);
         else
-            fputc((unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at, out);
+            fputc(*at, out);
     }
-    free(copy);
 }
 
 static void print_style(FILE *out, unsigned style)
@@ -108,12 +112,27 @@ static void print_cells(FILE *out, const struct map_picture *picture, unsigned s
         fputs("\"/>\n", out);
 }
 
-static void print_head(FILE *out, const struct map_picture *picture, const char *side, unsigned x)
+/* How wide a text is depends on the viewer's fonts, except for a fixed width. */
+static void print_title(FILE *out, const struct map_picture *picture, const char *side,
+                        unsigned columns)
+{
+    size_t room = columns * CELL * 10 / TITLE_WIDTH_TENTHS - strlen(side);
+    CLEANUP_FREE char *title = map_picture_title(picture, room);
+
+    fputs(side, out);
+    put_text(out, title ? title : "?");
+}
+
+static void print_head(FILE *out, const struct map_picture *picture, const char *side,
+                       unsigned columns, unsigned x)
 {
     char mapped[SIZE_TEXT_BYTES], lun[SIZE_TEXT_BYTES];
 
-    fprintf(out, "<text x=\"%u\" y=\"%d\" font-weight=\"bold\">%s", x, MARGIN + 14, side);
-    put_text(out, picture->name);
+    fprintf(out,
+            "<text x=\"%u\" y=\"%d\" font-weight=\"bold\" font-family=\"monospace\" "
+            "font-size=\"%d\">",
+            x, MARGIN + 14, TITLE_SIZE);
+    print_title(out, picture, side, columns);
     fprintf(out,
             "</text>\n<text x=\"%u\" y=\"%d\">%s of %s mapped (%.1f%%), %" PRIu64
             " extent%s</text>\n",
@@ -197,10 +216,10 @@ void map_svg_print(FILE *out, const struct map_picture *pictures, size_t sides)
     for (size_t side = 0; side < sides; side++) {
         unsigned x = LABELS + (unsigned)side * panel;
 
-        /* A long name ends where its panel ends. */
+        /* However wide a font is, a name ends where its panel ends. */
         fprintf(out, "<svg x=\"0\" y=\"0\" width=\"%u\" height=\"%u\">\n", x + columns * CELL,
                 legend);
-        print_head(out, &pictures[side], sides > 1 ? names[side] : "", x);
+        print_head(out, &pictures[side], sides > 1 ? names[side] : "", columns, x);
         for (unsigned style = STYLE_NONE + 1; style < STYLE_COUNT; style++)
             print_cells(out, &pictures[side], style, columns, x);
         fputs("</svg>\n", out);

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "map_picture.h"
 #include "size.h"
 
@@ -80,14 +81,25 @@ static void print_line(FILE *out, const char *text, size_t columns)
     fputc('\n', out);
 }
 
-/* Each sign stays on one line with its meaning. */
-static void print_legend(FILE *out, size_t columns)
+/* A cell behind the end of the smaller one of two. */
+static bool is_any_blank(const struct map_picture *pictures, size_t sides)
 {
-    static const char *const signs[] = {"# mapped", "+ half of it or more", "- less", "o anchored",
-                                        ". deallocated"};
-    size_t at = 0;
+    for (size_t side = 0; side < sides; side++)
+        for (size_t i = 0; i < pictures[side].cell_count; i++)
+            if (cell_sign(&pictures[side].cells[i]) == ' ')
+                return true;
+    return false;
+}
 
-    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+/* Each sign stays on one line with its meaning. */
+static void print_legend(FILE *out, bool blank, size_t columns)
+{
+    static const char *const signs[] = {"# mapped",      "+ half of it or more",
+                                        "- less",        "o anchored",
+                                        ". deallocated", "blank: behind the end"};
+    size_t count = sizeof(signs) / sizeof(signs[0]) - (blank ? 0 : 1), at = 0;
+
+    for (size_t i = 0; i < count; i++) {
         size_t length = strlen(signs[i]);
 
         if (at > 0 && at + 3 + length > columns) {
@@ -115,28 +127,13 @@ static void print_summary(FILE *out, const struct map_picture *picture, const ch
     print_line(out, line, columns);
 }
 
-static bool is_inside_character(char byte)
+static void print_name(FILE *out, const char *mark, const struct map_picture *picture,
+                       size_t columns)
 {
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
+    size_t beside = strlen(mark);
+    CLEANUP_FREE char *title = map_picture_title(picture, columns > beside ? columns - beside : 0);
 
-/* What does not fit is left out of the middle: LUNs are told apart by how they begin and end. */
-static void print_name(FILE *out, const char *mark, const char *name, size_t columns)
-{
-    static const char gap[] = "...";
-    size_t length = strlen(name), beside = strlen(mark) + strlen(gap);
-    size_t room = columns > beside ? columns - beside : 0;
-    size_t head = room / 2, tail = length - (room - head);
-
-    if (strlen(mark) + length <= columns || room < 2) {
-        fprintf(out, "%s%s\n", mark, name);
-        return;
-    }
-    while (head > 0 && is_inside_character(name[head]))
-        head--;
-    while (is_inside_character(name[tail]))
-        tail++;
-    fprintf(out, "%s%.*s%s%s\n", mark, (int)head, name, gap, name + tail);
+    fprintf(out, "%s%s\n", mark, title ? title : "?");
 }
 
 void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides, size_t columns)
@@ -146,7 +143,7 @@ void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides,
     char label[SIZE_TEXT_BYTES];
 
     for (size_t side = 0; side < sides; side++)
-        print_name(out, sides > 1 ? marks[side] : "", pictures[side].name, columns);
+        print_name(out, sides > 1 ? marks[side] : "", &pictures[side], columns);
     for (size_t first = 0; first < pictures[0].cell_count; first += cells) {
         if (sides > 1 || first == 0)
             fputc('\n', out);
@@ -158,7 +155,7 @@ void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides,
         }
     }
     fputc('\n', out);
-    print_legend(out, columns);
+    print_legend(out, is_any_blank(pictures, sides), columns);
     size_text(map_picture_offset(&pictures[0], 1), label, sizeof(label));
     fprintf(out, "one sign: %s\n\n", label);
     for (size_t side = 0; side < sides; side++)

@@ -105,6 +105,30 @@ class Usage(rig.Case):
                                     check=True)
             json.loads(result.stdout.decode("utf-8"))
 
+    def test_no_name_writes_to_the_terminal(self):
+        name = "a\x1b[2J\nthinmirror: all is well\x9b\x7f \u00fc"
+        path = self.file(name, MIB)
+        for result in [self.expect(DONE, "probe", path),
+                       self.expect(DONE, "map", "--format=text", path),
+                       self.expect(DONE, "map", "--format=svg", path),
+                       self.expect(FAILED, "sync", path, f"{path}-2"),
+                       self.expect(USAGE, "probe", path, "x" + name)]:
+            text = result.out + result.err
+            self.assertIn(r" is well\xc2\x9b\x7f " + "\u00fc", text)
+            for byte in "\x1b\x7f\x9b":
+                self.assertNotIn(byte, text)
+            self.assertNotIn("\nthinmirror: all is well", text)
+        self.assertEqual(self.expect(DONE, "probe", "--json", path).json["name"], str(path))
+
+    def test_commands_that_are_suggested_can_be_pasted(self):
+        missing = self.folder / "my copy.img"
+        self.expect(FAILED, "sync", self.file("a", MIB), missing,
+                    says=[f"truncate -s BYTES '{missing}'"])
+        self.expect(FAILED, "probe", f"thin:{missing}", says=[f"thinvol create '{missing}' SIZE"])
+
+    def test_an_empty_file_is_called_empty(self):
+        self.expect(FAILED, "probe", self.file("a", 0), says=["a: it is empty"])
+
     def test_closed_standard_files_are_not_the_luns(self):
         primary = self.file("a", MIB)
         for name in ["", "thin:"]:
@@ -143,9 +167,9 @@ class Map(rig.Case):
         self.assertEqual([line.split() for line in lines[:4]],
                          [["LBA", "BLOCKS", "STATUS"], ["0", "8192", "deallocated"],
                           ["8192", "8192", "mapped"], ["16384", "16384", "deallocated"]])
-        self.assertRegex(lines[5], r"^mapped +4 MiB +25\.0%$")
-        self.assertRegex(lines[6], r"^deallocated +12 MiB +75\.0%$")
-        self.assertRegex(lines[7], r"^LUN +16 MiB +3 extents, blocks of 512 bytes$")
+        self.assertRegex(lines[5], r"^mapped +4 MiB +25\.0%, 1 extent$")
+        self.assertRegex(lines[6], r"^deallocated +12 MiB +75\.0%, 2 extents$")
+        self.assertRegex(lines[7], r"^LUN +16 MiB +blocks of 512 bytes$")
 
     def test_drawn_as_text_it_shows_where_data_lies(self):
         path = self.file("a", 16 * MIB, [(4 * MIB, 4 * MIB)])

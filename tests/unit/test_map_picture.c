@@ -96,6 +96,7 @@ static void a_sign_for_each_share(void **state)
     assert_non_null(strstr(text, "\n    0 bytes |#+-o............................................"
                                  "................|\n      4 MiB |........"));
     assert_non_null(strstr(text, "\none sign: 64 KiB\n"));
+    assert_null(strstr(text, "blank"));
     assert_non_null(
         strstr(text, "\n128 KiB of 64 MiB mapped (0.2%), 3 extents, anchored 64 KiB\n"));
     free(text);
@@ -147,6 +148,7 @@ static void two_sides_have_one_scale(void **state)
     assert_non_null(strstr(text,
                            "\n    320 KiB P |                |\n            S |################"
                            "|\n"));
+    assert_non_null(strstr(text, "blank: behind the end"));
     free(text);
     map_picture_free(&pictures[0]);
     map_picture_free(&pictures[1]);
@@ -220,6 +222,82 @@ static void a_long_name_has_its_beginning_and_its_end(void **state)
     }
 }
 
+static void a_panel_has_the_end_of_a_long_name_too(void **state)
+{
+    static const char *const names[] = {
+        "iscsi://san1.example.org,san2.example.org/iqn.2024-01.org.example.fresh:pri/1",
+        "iscsi://san1.example.org,san2.example.org/iqn.2024-01.org.example.fresh:sec/1"};
+    struct map_picture pictures[2];
+    char *text;
+
+    (void)state;
+    for (size_t side = 0; side < 2; side++) {
+        start(&pictures[side], 64 * KIB, 64 * KIB, map_svg_cells(2));
+        pictures[side].name = names[side];
+    }
+    text = svg_of(pictures, 2);
+    assert_non_null(strstr(text, "Primary: iscsi://san1."));
+    assert_non_null(strstr(text, ".fresh:pri/1</text>"));
+    assert_non_null(strstr(text, "Secondary: iscsi://san1."));
+    assert_non_null(strstr(text, ".fresh:sec/1</text>"));
+    assert_null(strstr(text, names[0]));
+    free(text);
+    map_picture_free(&pictures[0]);
+    map_picture_free(&pictures[1]);
+    /* There is room for it where there is but one. */
+    start(&pictures[0], 64 * KIB, 64 * KIB, map_svg_cells(1));
+    pictures[0].name = names[0];
+    text = svg_of(pictures, 1);
+    assert_non_null(strstr(text, names[0]));
+    free(text);
+    map_picture_free(&pictures[0]);
+}
+
+/* Of what the legend explains. */
+static size_t legend_colours(const char *svg, unsigned colours[16])
+{
+    size_t count = 0;
+
+    for (const char *at = svg; (at = strstr(at, "height=\"14\" fill=\"#")); count++) {
+        at += strlen("height=\"14\" fill=\"#");
+        assert_in_range(count, 0, 15);
+        colours[count] = (unsigned)strtoul(at, NULL, 16);
+    }
+    return count;
+}
+
+static int channel_distance(unsigned a, unsigned b, int shift)
+{
+    return abs((int)(a >> shift & 0xFF) - (int)(b >> shift & 0xFF));
+}
+
+static void no_two_colours_of_a_legend_are_alike(void **state)
+{
+    static const char *const names[] = {NULL, "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8"};
+    struct map_picture picture;
+    unsigned colours[16];
+    size_t count;
+    char *text;
+
+    (void)state;
+    start(&picture, 12 * KIB, 12 * KIB, 12);
+    for (size_t i = 0; i < 10; i++)
+        map_picture_add(&picture, i * KIB, KIB, EXTENT_MAPPED, names[i]);
+    map_picture_add(&picture, 10 * KIB, KIB, EXTENT_ANCHORED, NULL);
+    map_picture_add(&picture, 11 * KIB, KIB, EXTENT_DEALLOCATED, NULL);
+    text = svg_of(&picture, 1);
+    count = legend_colours(text, colours);
+    assert_int_equal(count, MAP_PICTURE_REASONS + 2);
+    for (size_t a = 0; a < count; a++)
+        for (size_t b = 0; b < a; b++)
+            assert_true(channel_distance(colours[a], colours[b], 0) +
+                            channel_distance(colours[a], colours[b], 8) +
+                            channel_distance(colours[a], colours[b], 16) >
+                        60);
+    free(text);
+    map_picture_free(&picture);
+}
+
 static void a_name_is_never_markup(void **state)
 {
     struct map_picture picture;
@@ -230,7 +308,7 @@ static void a_name_is_never_markup(void **state)
     picture.name = "<b>&\x01\xff";
     map_picture_add(&picture, 0, 64 * KIB, EXTENT_DEALLOCATED, NULL);
     text = svg_of(&picture, 1);
-    assert_non_null(strstr(text, ">&lt;b&gt;&amp;?\?</text>"));
+    assert_non_null(strstr(text, ">&lt;b&gt;&amp;\\x01\\xff</text>"));
     free(text);
     map_picture_free(&picture);
 }
@@ -246,6 +324,8 @@ int main(void)
         cmocka_unit_test(more_reasons_than_colours_become_other),
         cmocka_unit_test(a_cell_has_the_colour_of_its_majority),
         cmocka_unit_test(a_long_name_has_its_beginning_and_its_end),
+        cmocka_unit_test(a_panel_has_the_end_of_a_long_name_too),
+        cmocka_unit_test(no_two_colours_of_a_legend_are_alike),
         cmocka_unit_test(a_name_is_never_markup),
     };
 
