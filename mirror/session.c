@@ -124,6 +124,14 @@ static enum exit_status open_status(const char *name, int r)
     return STATUS_FAILED;
 }
 
+/* Of auth_table_load. */
+static enum exit_status auth_status(int r)
+{
+    if (r == -EPERM)
+        return STATUS_REFUSED;
+    return r == -EIO || r == -ENOMEM ? STATUS_FAILED : STATUS_USAGE;
+}
+
 static const char *path_of(const char *name)
 {
     return strncmp(name, "thin:", strlen("thin:")) == 0 ? name + strlen("thin:") : name;
@@ -187,7 +195,7 @@ static enum exit_status open_session(struct session *session, const struct optio
     log_set_sink(log_line);
     r = auth_table_load(options->auth_file, &session->auth, &session->error);
     if (r < 0)
-        return STATUS_FAILED;
+        return auth_status(r);
     for (size_t i = 0; i < options->name_count && i < 2; i++)
         sides[i] = (struct endpoint_opening){
             .name = options->names[i],

@@ -22,6 +22,7 @@ struct auth_entry {
 };
 
 struct auth_table {
+    const char *file; /* NULL: none; the caller's */
     struct auth_entry *entries;
     size_t count;
 };
@@ -157,7 +158,7 @@ static int check_file(int fd, const char *path, struct errmsg *err)
     if (fstat(fd, &st) < 0)
         return errmsg_set(err, -errno, "%s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return errmsg_set(err, -EINVAL, "%s: no regular file", path);
+        return errmsg_set(err, -EINVAL, "--auth-file=%s: no regular file", path);
     if (st.st_size > MAX_BYTES)
         return errmsg_set(err, -EFBIG, "%s: too large for a file of secrets (more than 1 MiB)",
                           path);
@@ -179,7 +180,8 @@ static int load_file(struct auth_table *table, const char *path, struct errmsg *
     int r;
 
     if (fd < 0)
-        return errmsg_set(err, -errno, "%s: %s", path, strerror(errno));
+        return errmsg_set(err, errno == EPERM ? -EACCES : -errno, "--auth-file=%s: %s", path,
+                          strerror(errno));
     r = check_file(fd, path, err);
     if (r < 0)
         return r;
@@ -224,6 +226,7 @@ int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *er
 
     if (!table)
         return errmsg_set(err, -ENOMEM, "out of memory");
+    table->file = path;
     /* The file comes first, so that of two entries that fit alike it wins. */
     r = path ? load_file(table, path, err) : 0;
     if (r == 0)
@@ -234,6 +237,11 @@ int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *er
     }
     *ret = table;
     return 0;
+}
+
+const char *auth_table_file(const struct auth_table *table)
+{
+    return table ? table->file : NULL;
 }
 
 static const struct iscsi_credentials *find(const struct auth_table *table, const char *target,

@@ -24,9 +24,14 @@ int iscsi_credentials_copy(const struct iscsi_credentials *from, struct iscsi_cr
 /* Of a copy. Takes NULL. */
 void iscsi_credentials_free(struct iscsi_credentials *copy);
 
-/* path NULL: the environment only. -EPERM when others may read the file; -EINVAL names the line. */
+/* path NULL: the environment only; it has to stay as long as the table. -EPERM only when others may
+ * read the file, which is refused for that; -EIO and -ENOMEM; anything else is the user's to mend:
+ * -ENOENT and the like, -EFBIG, -EINVAL names the line or the variable. */
 int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *err);
 void auth_table_free(struct auth_table *table);
+
+/* The file it was loaded from; NULL: none, or no table. */
+const char *auth_table_file(const struct auth_table *table);
 
 /* The entry for this target, an exact match before *; NULL when there is none. user: from the URL,
  * or NULL; when given, only an entry of that user fits. Owned by the table. */

@@ -27,6 +27,7 @@ static int open_iscsi(const char *name, unsigned flags, const struct auth_table 
                       struct endpoint **ret, struct errmsg *err)
 {
     const struct iscsi_credentials *credentials;
+    const char *file = auth_table_file(auth);
     struct transport *transport;
     struct target_url url;
     int r = target_url_parse(name, &url, err);
@@ -34,12 +35,18 @@ static int open_iscsi(const char *name, unsigned flags, const struct auth_table 
     if (r < 0)
         return r;
     credentials = auth_table_find(auth, url.target, url.user[0] ? url.user : NULL);
+    if (url.user[0] && !credentials && file)
+        return errmsg_set(err, -EACCES, "%s: %s has no line for this target and the user %s", name,
+                          file, url.user);
     if (url.user[0] && !credentials)
         return errmsg_set(err, -EACCES,
                           "%s: no secret is known for the user %s: give it in a file (--auth-file) "
                           "or in THINMIRROR_CHAP_USER and THINMIRROR_CHAP_SECRET",
                           name, url.user);
     r = transport_iscsi_open(name, credentials, &transport, err);
+    if (r == -ENOKEY && file)
+        return errmsg_set(err, r, "%s: the target wants CHAP, and %s has no line for %s", name,
+                          file, url.target);
     return r < 0 ? r : endpoint_scsi_open(name, "iscsi", transport, flags, ret, err);
 }
 

@@ -220,9 +220,25 @@ static int connect_portal(struct attempt *attempt, const char *portal, struct er
                  : 0;
 }
 
+/* A target without mutual CHAP refuses the login that asks for it like one with a wrong secret. */
+static int explain_chap(const struct attempt *attempt, const struct iscsi_credentials *credentials,
+                        struct errmsg *err)
+{
+    if (!credentials)
+        return errmsg_set(err, -ENOKEY,
+                          "%s: the target wants CHAP: give user and secret in a file (--auth-file) "
+                          "or in THINMIRROR_CHAP_USER and THINMIRROR_CHAP_SECRET",
+                          attempt->shown);
+    return errmsg_set(err, -EACCES, "%s: the target refuses this user or CHAP secret%s",
+                      attempt->shown,
+                      credentials->target_secret
+                          ? ", or has no mutual CHAP, which a secret of the target's was given for"
+                          : "");
+}
+
 /* libiscsi tells the login status (RFC 7143 11.13.5) in words only. */
 static int explain_login(const struct attempt *attempt, const struct target_url *url,
-                         bool with_secret, struct errmsg *err)
+                         const struct iscsi_credentials *credentials, struct errmsg *err)
 {
     const char *why = iscsi_get_error(attempt->context);
     char initiator[ISCSI_NAME_BYTES];
@@ -244,12 +260,7 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
                           "another one, or this is another target",
                           attempt->shown);
     if (strstr(why, "Authentication") || strstr(why, "AuthMethod") || strstr(why, "CHAP"))
-        return errmsg_set(err, -EACCES,
-                          with_secret ? "%s: the target refuses this user or CHAP secret"
-                                      : "%s: the target wants CHAP: give user and secret in a file "
-                                        "(--auth-file) or in THINMIRROR_CHAP_USER and "
-                                        "THINMIRROR_CHAP_SECRET",
-                          attempt->shown);
+        return explain_chap(attempt, credentials, err);
     if (strstr(why, "Authorization"))
         return errmsg_set(err, -EACCES,
                           "%s: the target does not let the initiator %s in (access list); "
@@ -336,7 +347,7 @@ static int follow_portal(const char *shown, const struct login *login, char port
 /* Whether another portal may do better: only one that could not be reached leaves hope. */
 static bool is_final(int r)
 {
-    return r == 0 || r == -EACCES || r == -ENODEV || r == -EINTR;
+    return r == 0 || r == -EACCES || r == -ENOKEY || r == -ENODEV || r == -EINTR;
 }
 
 /* Tries the addresses of one portal. */

@@ -36,8 +36,9 @@ struct iscsi_session {
  * which another thread may set, is true: within SESSION_STOP_LOOK_MS, unless it hangs in looking up
  * a name, which nothing ends; stop may be NULL. The context is the caller's, who ends it with
  * iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
- * -ECONNREFUSED, -ETIMEDOUT, -EACCES (CHAP or access control), -ENODEV (no such target), -EAGAIN
- * (not served at the moment), ... */
+ * -ECONNREFUSED, -ETIMEDOUT, -ENOKEY (it wants
+ * CHAP, and there are no credentials), -EACCES (CHAP or access control), -ENODEV (no such target),
+ * -EAGAIN (not served at the moment), ... */
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
                   const atomic_bool *stop, struct iscsi_session *ret, struct errmsg *err);

@@ -93,7 +93,8 @@ struct transport {
 };
 
 /* Opens one session to one LUN. url and path as on the command line; messages never hold secrets.
- * Errors: -EINVAL unparsable, -ENODEV no such target or LUN, -EACCES login refused,
+ * Errors: -EINVAL unparsable, -ENODEV no such target or LUN, -EACCES login refused, -ENOKEY it
+ * wants credentials,
  * -ECONNREFUSED ..., each with a sentence. */
 struct iscsi_credentials;
 int transport_iscsi_open(const char *url, const struct iscsi_credentials *credentials,

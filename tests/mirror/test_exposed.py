@@ -213,14 +213,19 @@ class AuthFile(rig.Case):
         os.truncate(large, 1 << 40)
         bad.touch(0o600)
         bad.write_text("* user")
-        for path, text in [(good, "chmod 600"), (link, "chmod 600"), (pipe, "no regular file"),
-                           (self.folder, "no regular file"), ("/dev/zero", "no regular file"),
-                           (large, "too large"), (bad, "line 1"), ("/nowhere", "No such file")]:
-            result = self.expect(FAILED, "probe", f"--auth-file={path}",
+        for status, path, text in [
+                (REFUSED, good, "chmod 600"), (REFUSED, link, "chmod 600"),
+                (USAGE, pipe, "no regular file"), (USAGE, self.folder, "no regular file"),
+                (USAGE, "/dev/zero", "no regular file"), (USAGE, large, "too large"),
+                (USAGE, bad, "line 1"), (USAGE, "/nowhere", "--auth-file=/nowhere: No such file")]:
+            result = self.expect(status, "probe", f"--auth-file={path}",
                                  "iscsi://127.0.0.1:1/iqn.2026-11.org.example:x/1",
                                  says=[path, text])
             self.assertNotIn("refused", result.err)
             self.assertNotIn("s3cret", result.err)
+        result = self.expect(REFUSED, "sync", "--json", f"--auth-file={good}", "a", "b")
+        self.assertEqual(result.json["result"], "refused")
+        self.assertIn("chmod 600", result.json["error"])
         good.chmod(0o600)
         self.expect(FAILED, "probe", f"--auth-file={link}",
                     "iscsi://127.0.0.1:1/iqn.2026-11.org.example:x/1", says=["connection refused"])

@@ -444,7 +444,7 @@ static void chap_opens_with_the_right_secret_only(void **state)
         skip_because("there is no tgtd that may run here");
     tgtd_url(&target, "chap", 1, url);
     snprintf(with_user, sizeof(with_user), "iscsi://alice@%s", url + strlen("iscsi://"));
-    open_fails(url, NULL, -EACCES, "wants CHAP");
+    open_fails(url, NULL, -ENOKEY, "wants CHAP: give user and secret");
     open_fails(with_user, NULL, -EACCES, "no secret is known for the user alice");
 
     auth = auth_from_environment("alice", "wrong-secret-1", NULL, NULL);
@@ -475,6 +475,47 @@ static void mutual_chap_checks_the_target(void **state)
     auth_table_free(auth);
     auth = auth_from_environment("alice", "alice-secret-1", "target", "other-secret-1");
     open_fails(url, auth, -EACCES, "could not prove who it is");
+    auth_table_free(auth);
+}
+
+/* Either may be the reason, and the target does not say which. */
+static void mutual_chap_that_the_target_has_not_is_told(void **state)
+{
+    struct auth_table *auth;
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip_because("there is no tgtd that may run here");
+    auth = auth_from_environment("alice", "alice-secret-1", "target", "target-secret-1");
+    open_fails(tgtd_url(&target, "chap", 1, url), auth, -EACCES,
+               "refuses this user or CHAP secret, or has no mutual CHAP");
+    auth_table_free(auth);
+}
+
+static void a_file_of_secrets_without_a_line_for_the_target_is_named(void **state)
+{
+    char path[] = "/tmp/secrets.XXXXXX", url[256], with_user[300];
+    struct auth_table *auth;
+    struct errmsg err;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_true(dprintf(fd, TGTD_IQN "other alice alice-secret-1\n") > 0);
+    close(fd);
+    assert_int_equal(auth_table_load(path, &auth, &err), 0);
+    unlink(path);
+    if (!available) {
+        auth_table_free(auth);
+        skip_because("there is no tgtd that may run here");
+    }
+    tgtd_url(&target, "chap", 1, url);
+    open_fails(url, auth, -ENOKEY, path);
+    open_fails(url, auth, -ENOKEY, "has no line for " TGTD_IQN "chap");
+    snprintf(with_user, sizeof(with_user), "iscsi://alice@%s", url + strlen("iscsi://"));
+    open_fails(with_user, auth, -EACCES, path);
+    open_fails(with_user, auth, -EACCES, "has no line for this target and the user alice");
     auth_table_free(auth);
 }
 
@@ -581,6 +622,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_reached_is_told),
         cmocka_unit_test(chap_opens_with_the_right_secret_only),
         cmocka_unit_test(mutual_chap_checks_the_target),
+        cmocka_unit_test(mutual_chap_that_the_target_has_not_is_told),
+        cmocka_unit_test(a_file_of_secrets_without_a_line_for_the_target_is_named),
         cmocka_unit_test(a_target_killed_under_load_fails_all_at_once),
         cmocka_unit_test(a_target_killed_at_rest_is_noticed),
         cmocka_unit_test(a_silent_target_is_given_up),
