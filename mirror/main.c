@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "commands.h"
+#include "iscsi_name.h"
 #include "options.h"
+#include "patience.h"
 #include "progress.h"
 #include "standard_files.h"
 
@@ -17,6 +21,25 @@ static int finish(int status)
         return status;
     perror("thinmirror: cannot write to stdout");
     return status == STATUS_DONE ? STATUS_FAILED : status;
+}
+
+/* What would be found out too late, or not at all, where it is used. */
+static int check_environment(struct errmsg *err)
+{
+    const char *seconds = getenv("THINMIRROR_RECONNECT_SECONDS");
+    const char *initiator = getenv("THINMIRROR_INITIATOR");
+
+    if (!patience_is_valid())
+        return errmsg_set(err, -EINVAL,
+                          "THINMIRROR_RECONNECT_SECONDS is a number of seconds from 0 to %d, not "
+                          "'%s'",
+                          RECONNECT_SECONDS_MAX, seconds);
+    if (initiator && initiator[0] && !iscsi_name_is_valid(initiator))
+        return errmsg_set(err, -EINVAL,
+                          "THINMIRROR_INITIATOR is an iSCSI name like "
+                          "iqn.2024-01.org.example:host, not '%s'",
+                          initiator);
+    return 0;
 }
 
 int main(int argc, char *argv[])
@@ -40,6 +63,10 @@ int main(int argc, char *argv[])
     if (options.help) {
         fputs(options_help(options.command), stdout);
         return finish(STATUS_DONE);
+    }
+    if (check_environment(&error) < 0) {
+        progress_say(NULL, "", error.text);
+        return STATUS_USAGE;
     }
     switch (options.command) {
     case COMMAND_SYNC:

@@ -248,6 +248,16 @@ static const struct option *find_option(const char *name, size_t length)
     return NULL;
 }
 
+static int no_option(const struct options *options, const char *word, size_t length,
+                     struct errmsg *err)
+{
+    const char *command = options_command_name(options->command);
+
+    return errmsg_set(err, -EINVAL, "%s has no option %.*s; thinmirror %s%s--help lists them",
+                      command ? command : "thinmirror", (int)length, word, command ? command : "",
+                      command ? " " : "");
+}
+
 /* argv[*at] begins with "--"; its value may be the next argument. */
 static int parse_option(int argc, char *const argv[], int *at, struct options *options,
                         struct errmsg *err)
@@ -255,13 +265,9 @@ static int parse_option(int argc, char *const argv[], int *at, struct options *o
     const char *name = argv[*at] + 2, *value = strchr(name, '=');
     size_t length = value ? (size_t)(value - name) : strlen(name);
     const struct option *option = find_option(name, length);
-    const char *command = options_command_name(options->command);
 
     if (!option || !(option->commands & 1U << options->command))
-        return errmsg_set(err, -EINVAL,
-                          "%s%shas no option --%.*s; thinmirror %s%s--help lists them",
-                          command ? command : "thinmirror", " ", (int)length, name,
-                          command ? command : "", command ? " " : "");
+        return no_option(options, argv[*at], strlen("--") + length, err);
     if (!option->set && value)
         return errmsg_set(err, -EINVAL, "--%s takes no value", option->name);
     if (option->flag > 0 && !value) {
@@ -290,7 +296,7 @@ static int take_name(const char *name, struct options *options, struct errmsg *e
 {
     size_t most = commands[options->command].most;
 
-    if (*name == '\0')
+    if (*name == '\0' || strcmp(name, "thin:") == 0)
         return errmsg_set(err, -EINVAL, "the name of a LUN or file is empty");
     if (options->name_count == most)
         return errmsg_set(err, -EINVAL, "%s takes %s only; '%s' is too many",
@@ -360,8 +366,7 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct errm
         if (!words_only && strncmp(word, "--", 2) == 0)
             r = parse_option(argc, argv, &at, ret, err);
         else if (!words_only && word[0] == '-')
-            r = errmsg_set(err, -EINVAL, "there is no option %s; thinmirror --help lists them",
-                           word);
+            r = no_option(ret, word, strlen(word), err);
         else
             r = take_word(word, ret, err);
         if (r < 0)

@@ -3,22 +3,39 @@
 
 #include <stdlib.h>
 
-#define RECONNECT_SECONDS     60
-#define RECONNECT_SECONDS_MAX 86400
+#define RECONNECT_SECONDS 60
 /* A wrong port or a wrong name of a target looks the same: nobody wants to wait a minute for it. */
 #define OPEN_SECONDS 10
 
-unsigned patience_reconnect_ms(void)
+/* Of the environment, or the usual; false: it makes no sense. */
+static bool read_seconds(unsigned long *ret)
 {
     const char *given = getenv("THINMIRROR_RECONNECT_SECONDS");
-    unsigned long seconds = RECONNECT_SECONDS;
+    unsigned long seconds;
     char *end;
 
-    if (given && *given >= '0' && *given <= '9') {
-        seconds = strtoul(given, &end, 10);
-        if (*end != '\0' || seconds > RECONNECT_SECONDS_MAX)
-            seconds = RECONNECT_SECONDS;
-    }
+    *ret = RECONNECT_SECONDS;
+    if (!given || !given[0])
+        return true;
+    seconds = strtoul(given, &end, 10);
+    if (*given < '0' || *given > '9' || *end != '\0' || seconds > RECONNECT_SECONDS_MAX)
+        return false;
+    *ret = seconds;
+    return true;
+}
+
+bool patience_is_valid(void)
+{
+    unsigned long ignored;
+
+    return read_seconds(&ignored);
+}
+
+unsigned patience_reconnect_ms(void)
+{
+    unsigned long seconds;
+
+    read_seconds(&seconds);
     return (unsigned)seconds * 1000;
 }
 

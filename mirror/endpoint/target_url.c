@@ -28,15 +28,14 @@ static bool all_digits(const char *from, const char *end)
 
 void target_url_without_secret(const char *text, char *to, size_t size)
 {
-    size_t prefix = strlen(TARGET_URL_PREFIX), shown;
-    const char *at = strrchr(text, '@');
+    const char *at = strrchr(text, '@'), *user = text + strlen(TARGET_URL_SCHEME);
 
     if (!target_url_is(text) || !at) {
         snprintf(to, size, "%s", text);
         return;
     }
-    shown = prefix + strcspn(text + prefix, "%:@");
-    snprintf(to, size, "%.*s%s", (int)shown, text, at);
+    user += strspn(user, "/");
+    snprintf(to, size, "%.*s%s", (int)(user - text) + (int)strcspn(user, "%:@"), text, at);
 }
 
 static int parse_port(const char *from, const char *end, struct target_portal *ret)
@@ -106,14 +105,15 @@ static const char *parse(const char *text, struct target_url *ret)
 {
     const char *at, *slash, *second;
 
-    if (!target_url_is(text))
-        return "it does not begin with iscsi://";
+    if (strncasecmp(text, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) != 0)
+        return "it must be iscsi://[user@]host[:port][,host[:port]].../target-iqn/lun";
     text += strlen(TARGET_URL_PREFIX);
     at = strrchr(text, '@'); /* the last: a secret may hold one, host and target cannot */
     if (at) {
         if (memchr(text, '%', (size_t)(at - text)) || memchr(text, ':', (size_t)(at - text)))
-            return "a secret in a URL can be seen by every user of this machine (ps): put it in a "
-                   "file (--auth-file) or in THINMIRROR_CHAP_SECRET";
+            return "a secret in a URL can be seen by every user of this machine (ps): put user and "
+                   "secret in a file (--auth-file) or in THINMIRROR_CHAP_USER and "
+                   "THINMIRROR_CHAP_SECRET";
         if (!copy_part(ret->user, sizeof(ret->user), text, at))
             return "the user name is empty or too long";
         text = at + 1;

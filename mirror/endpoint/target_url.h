@@ -8,9 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "errmsg.h"
 
+#define TARGET_URL_SCHEME  "iscsi:"
 #define TARGET_URL_PREFIX  "iscsi://"
 #define ISCSI_HOST_BYTES   256
 #define ISCSI_PORT_BYTES   6
@@ -33,9 +35,11 @@ struct target_url {
     unsigned lun;
 };
 
+/* Also of one that cannot be parsed: what begins with the scheme, in whatever case (RFC 3986 3.1),
+ * is no file's name. */
 static inline bool target_url_is(const char *name)
 {
-    return strncmp(name, TARGET_URL_PREFIX, strlen(TARGET_URL_PREFIX)) == 0;
+    return strncasecmp(name, TARGET_URL_SCHEME, strlen(TARGET_URL_SCHEME)) == 0;
 }
 
 /* -EINVAL with a sentence that says what is wrong and never repeats a secret: a URL that holds one

@@ -35,7 +35,8 @@ class Usage(rig.Case):
                 (["sync", "--session=2", "a", "b"], "no option --session"),
                 (["map", "--overwrite", "a"], "no option --overwrite"),
                 (["verify", "--dry-run", "a", "b"], "no option --dry-run"),
-                (["sync", "-n", "a", "b"], "no option -n"),
+                (["sync", "-n", "a", "b"], "sync has no option -n; thinmirror sync --help lists"),
+                (["-n"], "thinmirror has no option -n; thinmirror --help lists"),
                 (["sync", "--allocated", "a", "b"], "no option --allocated"),
                 (["verify", "--keep-free", "a", "b"], "no option --keep-free"),
                 (["map", "--keep-free", "a"], "no option --keep-free"),
@@ -50,11 +51,36 @@ class Usage(rig.Case):
                 (["sync", "--dry-run", "--verify=inline", "a", "b"], "--dry-run"),
                 (["sync", "--verify=later", "a", "b"], "'later'"),
                 (["probe", "iscsi://"], "iscsi://"),
+                (["probe", "iscsi:/host/iqn.2024-01.org.example:x/0"], "it must be iscsi://"),
+                (["probe", "iscsi:"], "it must be iscsi://"),
+                (["probe", "iscsi:@"], "it must be iscsi://"),
+                (["probe", "ISCSI://host"], "it must be iscsi://"),
+                (["sync", "a", ""], "is empty"),
+                (["sync", "thin:", "b"], "is empty"),
                 (["probe", "iscsi://host/iqn.2024-01.org.example:x"], "iscsi://host"),
         ]:
             with self.subTest(args=args):
                 result = self.expect(USAGE, *args, says=[text])
                 self.assertEqual(result.out, "")
+
+    def test_an_environment_that_makes_no_sense_is_wrong_usage(self):
+        for name, wrong, right in [
+                ("THINMIRROR_RECONNECT_SECONDS", ["abc", "-5", "5s", " 5", "86401", "1e3"],
+                 ["0", "86400", ""]),
+                ("THINMIRROR_INITIATOR",
+                 ["bad name", "host", "iqn.", "iqn.2024-01.", "iqn.24-01.org.example:a",
+                  "iqn.2024-01.org.example:a b", "iqn.2024-01.org.example:a\n", "eui.12",
+                  "naa.500000000000000g", "iqn.2024-01." + 212 * "x"],
+                 ["", "iqn.2024-01.org.example:host_1", "IQN.2024-01.org.example",
+                  "eui.0123456789ABCDEF", "naa." + 32 * "5", "iqn.2024-01." + 211 * "x"]),
+                ("THINMIRROR_CHAP_USER", ["alone"], [])]:
+            path = self.file("a", MIB)
+            for value in wrong + right:
+                with self.subTest(name=name, value=value):
+                    self.environment[name] = value
+                    self.expect(USAGE if value in wrong else DONE, "probe", path,
+                                says=[name] if value in wrong else [])
+            del self.environment[name]
 
     def test_every_command_has_help_with_examples(self):
         for command in ["sync", "map", "verify", "probe"]:
@@ -79,8 +105,8 @@ class Usage(rig.Case):
                 self.assertIn("cannot write to stdout", result.stderr)
 
     def test_a_secret_in_a_url_is_not_repeated(self):
-        for secret in ["u%hush", "u:hush"]:
-            url = f"iscsi://{secret}@127.0.0.1/iqn.x/0"
+        for url in ["iscsi://u%hush@127.0.0.1/iqn.x/0", "iscsi://u:hush@127.0.0.1/iqn.x/0",
+                    "Iscsi:u:hush@127.0.0.1/iqn.x/0", "iscsi:/u:hush@127.0.0.1/iqn.x/0"]:
             for args in [["sync", "--json", url, "b"], ["verify", "--json", "a", url],
                          ["probe", "--json", url], ["map", url]]:
                 result = self.run_mirror(*args)

@@ -23,6 +23,7 @@ static void whole_urls_are_taken_apart(void **state)
         {"iscsi://127.0.0.1:13000/" IQN "/0", "", "127.0.0.1", "13000", IQN, 0},
         {"iscsi://alice@host.example:1/" IQN "/255", "alice", "host.example", "1", IQN, 255},
         {"iscsi://[::1]/" IQN "/16383", "", "::1", "3260", IQN, 16383},
+        {"ISCSI://host/" IQN "/1", "", "host", "3260", IQN, 1},
         {"iscsi://alice@[fe80::1%eth0]:9/eui.0123456789ABCDEF/7", "alice", "fe80::1%eth0", "9",
          "eui.0123456789ABCDEF", 7},
         {"iscsi://[fe80::1]:65535/eui.0123456789ABCDEF/7", "", "fe80::1", "65535",
