@@ -4,11 +4,12 @@
 
 import os
 import pathlib
+import pty
 import re
 import subprocess
 
 import rig
-from rig import DONE, THINMIRROR
+from rig import BUILD, DONE, THINMIRROR
 
 TREE = pathlib.Path(__file__).parents[2]
 COMMANDS = ["sync", "map", "verify", "probe"]
@@ -27,7 +28,9 @@ class Manual(rig.Case):
             ["bash", "-c", script, "bash", TREE / "tools/completion/thinmirror", *words],
             capture_output=True, text=True, check=True, env=dict(os.environ, LC_ALL="C"))
         self.assertEqual(result.stderr, "")
-        return set(result.stdout.split())
+        found = result.stdout.split()
+        self.assertEqual(len(found), len(set(found)), f"{found} has something twice")
+        return set(found)
 
     def test_the_man_page_has_every_option(self):
         page = (TREE / "docs/thinmirror.1").read_text().replace("\\-", "-")
@@ -50,6 +53,68 @@ class Manual(rig.Case):
         self.assertEqual(self.complete(program, "sync", "--progress", "=", "j"), {"json"})
         self.assertEqual(self.complete(program, "sync", "--verify", "=", "i"), {"inline"})
         self.assertIn("analyse", self.complete(program, "sync", "--source-map", "="))
+        self.assertEqual(self.complete(program, "--"), {"--help", "--version"})
+        self.assertEqual(self.complete(program, "sync", "--ra"), {"--rate="})
+        self.assertEqual(self.complete(program, "verify", "--verify", "--all"), {"--allocated"})
+
+    def test_completion_of_a_value_that_is_the_next_word(self):
+        program = str(THINMIRROR)
+        self.assertEqual(self.complete(program, "sync", "--progress", ""),
+                         {"auto", "bar", "json", "none"})
+        self.assertEqual(self.complete(program, "verify", "--source-map", "b"), {"bitmap", "both"})
+        self.assertEqual(self.complete(program, "map", "--format", "s"), {"svg"})
+        place = self.folder / "so-many"
+        place.touch()
+        self.assertEqual(self.complete(program, "sync", "--ledger", f"{self.folder}/s"),
+                         {str(place)})
+        self.assertEqual(self.complete(program, "sync", "--resume", f"{self.folder}/s"),
+                         {str(place)})
+
+    def test_completion_of_the_file_of_a_rate(self):
+        """Bash breaks words at = and @, unless it was told otherwise."""
+        place, program = self.folder / "rate", str(THINMIRROR)
+        place.touch()
+        part = str(place)[:-1]
+        for words in [["=@", part], ["@", part], ["=", f"@{part}"], [f"@{part}"]]:
+            self.assertEqual(self.complete(program, "sync", "--rate", *words), {f"@{place}"})
+        self.assertEqual(self.complete(program, "sync", "--rate", "=", part), set())
+        self.assertEqual(self.complete(program, "sync", "--rate", "=@", str(self.folder)),
+                         {f"@{self.folder}/"})
+
+    def type(self, keys):
+        """What a line typed into an interactive bash runs, word by word."""
+        got = self.folder / "got"
+        start = self.folder / "start"
+        start.write_text(f"PATH={BUILD}/bin:$PATH; . {TREE}/tools/completion/thinmirror; PS1='ready> '\n"
+                         f"bind 'set enable-bracketed-paste off'\n")
+        (self.folder / "rate file").touch()
+        master, slave = pty.openpty()
+        with subprocess.Popen(["bash", "--noprofile", "--rcfile", start, "-i"], cwd=self.folder,
+                              stdin=slave, stdout=slave, stderr=slave, start_new_session=True) as run:
+            os.close(slave)
+            # What is completed is not run, but written down.
+            os.write(master, f"{keys}\x05\x01printf '%s\\n' \x05 > {got}; exit\n".encode())
+            try:
+                while os.read(master, 65536):
+                    pass
+            except OSError:  # how a terminal that nobody writes to any more ends
+                pass
+            run.wait(timeout=20)
+        os.close(master)
+        return got.read_text().splitlines()
+
+    def test_completion_in_an_interactive_bash(self):
+        for keys, words in [("sync --ra\t@rat\t", ["sync", "--rate=@rate file"]),
+                            ("sync --rate @rat\t", ["sync", "--rate", "@rate file"]),
+                            ("sync --led\trat\t", ["sync", "--ledger=rate file"]),
+                            ("ver\t--source-map=an\t--al\t",
+                             ["verify", "--source-map=analyse", "--allocated"]),
+                            ("sync --progress j\trat\t", ["sync", "--progress", "json", "rate file"])]:
+            with self.subTest(keys=keys):
+                self.assertEqual(self.type(f"thinmirror {keys}"), ["thinmirror", *words])
+
+    def test_completion_of_what_help_lists(self):
+        program = str(THINMIRROR)
         for command in COMMANDS:
             offered = {option.rstrip("=") for option in self.complete(program, command, "--")}
             self.assertLessEqual(self.options(command), offered)
