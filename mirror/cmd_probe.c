@@ -12,6 +12,8 @@ enum exit_status command_probe(const struct options *options)
         report_probe(session.primary, options->json);
     else
         message_error(&session.notes, session.error.text);
+    if (status != STATUS_DONE && options->json)
+        report_no_probe(options->names[0], session.error.text);
     session_close(&session);
     return status;
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "iscsi_name.h"
@@ -11,15 +14,24 @@
 #include "progress.h"
 #include "standard_files.h"
 
+/* Whoever reads a listing may have seen enough: that is no news to anybody. */
+static bool is_reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP);
+}
+
 /* A result that nobody got is no result. */
-static int finish(int status)
+static int finish(enum command command, int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     /* A signal ends a write, too; that the output is not complete was said. */
     if (status == STATUS_INTERRUPTED)
         return status;
-    perror("thinmirror: cannot write to stdout");
+    if (command != COMMAND_MAP || !is_reader_gone())
+        perror("thinmirror: cannot write to stdout");
     return status == STATUS_DONE ? STATUS_FAILED : status;
 }
 
@@ -58,11 +70,11 @@ int main(int argc, char *argv[])
     }
     if (options.version) {
         puts("thinmirror " THINMIRROR_VERSION);
-        return finish(STATUS_DONE);
+        return finish(COMMAND_NONE, STATUS_DONE);
     }
     if (options.help) {
         fputs(options_help(options.command), stdout);
-        return finish(STATUS_DONE);
+        return finish(COMMAND_NONE, STATUS_DONE);
     }
     if (check_environment(&error) < 0) {
         progress_say(NULL, "", error.text);
@@ -70,13 +82,13 @@ int main(int argc, char *argv[])
     }
     switch (options.command) {
     case COMMAND_SYNC:
-        return finish((int)command_sync(&options));
+        return finish(options.command, (int)command_sync(&options));
     case COMMAND_VERIFY:
-        return finish((int)command_verify(&options));
+        return finish(options.command, (int)command_verify(&options));
     case COMMAND_MAP:
-        return finish((int)command_map(&options));
+        return finish(options.command, (int)command_map(&options));
     case COMMAND_PROBE:
-        return finish((int)command_probe(&options));
+        return finish(options.command, (int)command_probe(&options));
     case COMMAND_NONE:
         break;
     }

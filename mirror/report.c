@@ -37,7 +37,7 @@ static uint64_t reconnects(const struct session *session)
     return sum;
 }
 
-static void add_name(struct json_object *object, const char *key, const char *name)
+void report_add_name(struct json_object *object, const char *key, const char *name)
 {
     size_t size = strlen(name) + 1;
     char *shown = malloc(size);
@@ -54,8 +54,8 @@ static struct json_object *begin_json(const struct report *report)
     struct json_object *object = json_new();
     struct json_object *notes;
 
-    add_name(object, "primary", session->options->names[0]);
-    add_name(object, "secondary", session->options->names[1]);
+    report_add_name(object, "primary", session->options->names[0]);
+    report_add_name(object, "secondary", session->options->names[1]);
     json_add_text(object, "result", result_words[report->status]);
     if (report->status != STATUS_DONE)
         json_add_text(object, "error", session->error.text);
@@ -182,8 +182,6 @@ static void mapped_row(const struct sync_result *sync)
 static void estimate_row(const struct report *report)
 {
     const struct estimate *estimate = &report->estimate;
-    const struct endpoint *primary = report->session->primary;
-    const struct endpoint *secondary = report->session->secondary;
     bool by_secondary =
         estimate->secondary_rate > 0 && estimate->secondary_rate < estimate->primary_rate;
     char time[PROGRESS_TIME_BYTES], rate[SIZE_TEXT_BYTES], sample[SIZE_TEXT_BYTES];
@@ -194,11 +192,11 @@ static void estimate_row(const struct report *report)
     size_text(estimate->bytes_per_second, rate, sizeof(rate));
     printf("%-12s %12s  ", "time", estimate->seconds < 1 ? "under 1 s" : time);
     if (estimate->basis == ESTIMATE_RATE)
-        printf("(estimated: at the %s/s of --rate, if both sides keep up with it)\n", rate);
+        printf("(estimated: at the %s/s of --rate, if both sides keep up)\n", rate);
     else
-        printf("(estimated: a sample of %s was read from %s at %s/s; writing %s may be slower)\n",
-               size_text(estimate->sample.bytes, sample, sizeof(sample)),
-               (by_secondary ? secondary : primary)->info.name, rate, secondary->info.name);
+        printf("(estimated: the %s was read at %s/s,\n%28sa sample of %s; writing may be slower)\n",
+               by_secondary ? "secondary" : "primary", rate, "",
+               size_text(estimate->sample.bytes, sample, sizeof(sample)));
 }
 
 static void bad_row(const struct report *report)

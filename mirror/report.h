@@ -14,6 +14,8 @@
 #include "sync.h"
 #include "verify.h"
 
+struct json_object;
+
 struct report {
     const struct session *session;
     enum exit_status status;
@@ -36,5 +38,10 @@ void report_verify(const struct report *report);
 void report_differences(const struct report *report);
 
 void report_probe(const struct endpoint *endpoint, bool json);
+/* The JSON of a probe that failed: name as on the command line, and the sentence. */
+void report_no_probe(const char *name, const char *error);
+
+/* A name that was given, without what may be a secret in it. */
+void report_add_name(struct json_object *object, const char *key, const char *name);
 
 #endif

@@ -93,6 +93,15 @@ static void probe_table(const struct endpoint_info *info)
     blocks_row("unmap granularity", info->unmap_granularity_blocks, info);
 }
 
+void report_no_probe(const char *name, const char *error)
+{
+    struct json_object *object = json_new();
+
+    report_add_name(object, "name", name);
+    json_add_text(object, "error", error);
+    json_print(object);
+}
+
 void report_probe(const struct endpoint *endpoint, bool json)
 {
     if (json)

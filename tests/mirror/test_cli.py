@@ -104,6 +104,16 @@ class Usage(rig.Case):
                 self.assertEqual(result.returncode, FAILED)
                 self.assertIn("cannot write to stdout", result.stderr)
 
+    def test_a_reader_of_a_map_that_has_seen_enough_is_no_news(self):
+        path = self.file("a", 64 * MIB, [(at, 4096) for at in range(0, 64 * MIB, 16384)])
+        for args in [["map"], ["map", "--json"], ["map", "--format=svg"]]:
+            run = self.start(*args, path)
+            run.stdout.readline()
+            run.stdout.close()
+            self.assertEqual(run.stderr.read(), "")
+            run.stderr.close()
+            self.assertEqual(run.wait(timeout=20), FAILED)
+
     def test_a_secret_in_a_url_is_not_repeated(self):
         for url in ["iscsi://u%hush@127.0.0.1/iqn.x/0", "iscsi://u:hush@127.0.0.1/iqn.x/0",
                     "Iscsi:u:hush@127.0.0.1/iqn.x/0", "iscsi:/u:hush@127.0.0.1/iqn.x/0"]:
@@ -271,6 +281,15 @@ class Probe(rig.Case):
         for value in [info["identity"], info["serial"], "16 MiB", "4096 bytes"]:
             self.assertIn(value, text)
 
+    def test_json_of_a_failure_says_why(self):
+        for status, name in [(FAILED, str(self.folder / "none")),
+                             (USAGE, "iscsi://127.0.0.1/iqn.2024-01.org.example:x")]:
+            result = self.expect(status, "probe", "--json", name)
+            self.assertEqual(list(result.json), ["name", "error"])
+            self.assertEqual(result.json["name"], name)
+            self.assertEqual(result.err, f"thinmirror: {result.json['error']}\n")
+        self.assertEqual(self.expect(FAILED, "map", "--json", self.folder / "none").out, "")
+
     def test_what_is_not_there(self):
         self.expect(FAILED, "probe", self.folder / "none", says=[self.folder / "none"])
         self.expect(FAILED, "probe", self.folder, says=[self.folder])
@@ -334,9 +353,11 @@ class Sync(rig.Case):
         self.assertEqual(got["estimate_from"], "rate")
         self.assertEqual(got["estimated_seconds"], 64)
         self.assertEqual(got["estimated_bytes_per_second"], 65536)
-        said = self.expect(DONE, "sync", "--dry-run", primary, secondary).out.splitlines()[-2]
-        self.assertRegex(said, r"^time +under 1 s  \(estimated: a sample of 4 MiB was read from "
-                               rf"({primary}|{secondary}) at .*/s; writing {secondary} may be slower\)$")
+        said = self.expect(DONE, "sync", "--dry-run", primary, secondary).out.splitlines()
+        self.assertRegex(said[-3], r"^time +under 1 s  \(estimated: the (prim|second)ary was "
+                                   r"read at .*/s,$")
+        self.assertRegex(said[-2], r"^ +a sample of 4 MiB; writing may be slower\)$")
+        self.assertLess(max(map(len, said)), 80)
         said = self.expect(DONE, "sync", "--dry-run", "--rate=64K", primary, secondary).out
         self.assertRegex(said.splitlines()[-2], r"^time +1:04  \(estimated: at the 64 KiB/s of ")
 

@@ -131,7 +131,7 @@ class Progress(Terminal):
         self.assertEqual(status, DONE)
         self.assertIn("planning [", shown)
         self.assertNotIn("copying", shown)
-        self.assertRegex(out, r"to copy +4 MiB\nto empty +0 bytes\ntime +\S.*\n"
+        self.assertRegex(out, r"to copy +4 MiB\nto empty +0 bytes\ntime +\S.*\n.*\n"
                               r"Dry run: nothing was written\.\n$")
 
     def test_json_lines(self):

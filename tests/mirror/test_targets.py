@@ -392,7 +392,7 @@ class Far(Targets):
         self.assertEqual(got["estimated_bytes_per_second"], got["secondary_bytes_per_second"])
         self.assertLess(got["sample_bytes"], got["to_copy_bytes"])
         said = self.expect(DONE, "sync", "--dry-run", "--queue-depth=1", primary, line.url).out
-        self.assertIn(f"was read from {line.url} at ", said)
+        self.assertIn("the secondary was read at ", said)
 
 
 class Stopped(Targets):
