@@ -12,7 +12,8 @@
 
 #define AUTH                                                                                   \
     "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \
-    "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET\n"
+    "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET, and for\n" \
+    "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"
 
 #define MOVING                                                                                  \
     "  --progress=auto|bar|json|none\n"                                                         \
@@ -67,7 +68,8 @@ static const char sync_help[] =
     "  --verify=inline     read back what is written, batch by batch, and compare it\n"
     "  --json              the result as one JSON object on stdout\n" MOVING
     "  --ledger=FILE       where it is noted what was copied here and from where; without it\n"
-    "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror)\n"
+    "                      a file in ~/.local/state/thinmirror (root: /var/lib/thinmirror), or\n"
+    "                      in $XDG_STATE_HOME/thinmirror\n"
     "  --resume            go on where an interrupted sync of the same two LUNs stopped\n"
     "  --reserve           shut other initiators out from writing to SECONDARY meanwhile, by a\n"
     "                      persistent reservation; refused where another one has reserved it;\n"
@@ -135,7 +137,8 @@ static const char probe_help[] =
     "whether it is thin, answers GET LBA STATUS, promises zeros for unmapped blocks, and its\n"
     "limits. Nothing is written.\n"
     "\n"
-    "  --json              as one JSON object on stdout\n" AUTH ENDPOINTS "\n"
+    "  --json              as one JSON object on stdout; name and error when it failed\n" AUTH
+        ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror probe /dev/sdb\n"
     "  thinmirror probe --json iscsi://127.0.0.1:3260/iqn.2024-01.org.example:vol1/0\n";

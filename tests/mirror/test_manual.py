@@ -43,6 +43,24 @@ class Manual(rig.Case):
         known = {"--help", "--version"}.union(*(self.options(command) for command in COMMANDS))
         self.assertEqual(set(re.findall(r"--[a-z-]+[a-z]", page)) - known, set())
 
+    def test_both_documents_have_every_variable_of_the_environment(self):
+        names = {name for path in (TREE / "mirror").rglob("*.c")
+                 for name in re.findall(r'getenv\("((?:THINMIRROR|XDG)_[A-Z_]+)"', path.read_text())}
+        self.assertIn("THINMIRROR_CHAP_TARGET_SECRET", names)
+        for document in ["thinmirror.1", "thinmirror.md"]:
+            text = (TREE / "docs" / document).read_text()
+            self.assertEqual({name for name in names if name not in text}, set(), document)
+
+    def test_what_the_man_page_refers_to_is_installed(self):
+        subprocess.run(["cmake", "--install", BUILD, "--prefix", "/usr/local"], check=True,
+                       capture_output=True, env=dict(os.environ, DESTDIR=str(self.folder)))
+        page = (self.folder / "usr/local/share/man/man1/thinmirror.1").read_text()
+        named = re.findall(r"/usr/local/share/doc/\S+", page)
+        self.assertEqual(len(named), 1)
+        path = self.folder / named[0][1:]
+        for link in re.findall(r"\]\(([^)#:]+)[)#]", path.read_text()):
+            self.assertTrue((path.parent / link).is_file(), link)
+
     def test_completion(self):
         program = str(THINMIRROR)
         self.assertEqual(self.complete(program, ""), set(COMMANDS))
@@ -85,12 +103,14 @@ class Manual(rig.Case):
         """What a line typed into an interactive bash runs, word by word."""
         got = self.folder / "got"
         start = self.folder / "start"
-        start.write_text(f"PATH={BUILD}/bin:$PATH; . {TREE}/tools/completion/thinmirror; PS1='ready> '\n"
+        start.write_text(f"PATH={BUILD}/bin:$PATH\n. {TREE}/tools/completion/thinmirror\n"
                          f"bind 'set enable-bracketed-paste off'\n")
         (self.folder / "rate file").touch()
         master, slave = pty.openpty()
         with subprocess.Popen(["bash", "--noprofile", "--rcfile", start, "-i"], cwd=self.folder,
-                              stdin=slave, stdout=slave, stderr=slave, start_new_session=True) as run:
+                              env=dict(os.environ, HOME=str(self.folder), INPUTRC="/dev/null"),
+                              stdin=slave, stdout=slave, stderr=slave,
+                              start_new_session=True) as run:
             os.close(slave)
             # What is completed is not run, but written down.
             os.write(master, f"{keys}\x05\x01printf '%s\\n' \x05 > {got}; exit\n".encode())
@@ -109,7 +129,8 @@ class Manual(rig.Case):
                             ("sync --led\trat\t", ["sync", "--ledger=rate file"]),
                             ("ver\t--source-map=an\t--al\t",
                              ["verify", "--source-map=analyse", "--allocated"]),
-                            ("sync --progress j\trat\t", ["sync", "--progress", "json", "rate file"])]:
+                            ("sync --progress j\trat\t",
+                             ["sync", "--progress", "json", "rate file"])]:
             with self.subTest(keys=keys):
                 self.assertEqual(self.type(f"thinmirror {keys}"), ["thinmirror", *words])
 
