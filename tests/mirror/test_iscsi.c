@@ -14,7 +14,6 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "auth.h"
 #include "endpoint.h"
 #include "endpoint_opening.h"
 #include "skip.h"
@@ -24,18 +23,10 @@
 #define LUN_BYTES (UINT64_C(64) << 20)
 
 static bool available;
-static struct tgtd target; /* for the tests that do it no harm: "plain", "large", "chap", "both" */
+static struct tgtd target; /* for the tests that do it no harm: "plain", "large", "bursts" */
 
 static int start_target(void **state)
 {
-    static const char *const chap[] = {
-        "--lld iscsi --op new --mode account --user alice --password alice-secret-1",
-        "--lld iscsi --op new --mode account --user target --password target-secret-1",
-        "--lld iscsi --op bind --mode account --tid 3 --user alice",
-        "--lld iscsi --op bind --mode account --tid 4 --user alice",
-        "--lld iscsi --op bind --mode account --tid 4 --user target --outgoing",
-    };
-
     (void)state;
     available = tgtd_available();
     if (!available)
@@ -43,11 +34,7 @@ static int start_target(void **state)
     tgtd_start(&target);
     tgtd_add_target(&target, 1, "plain", "64M", 512);
     tgtd_add_target(&target, 2, "large", "64M", 4096);
-    tgtd_add_target(&target, 3, "chap", "1M", 512);
-    tgtd_add_target(&target, 4, "both", "1M", 512);
-    tgtd_add_target(&target, 5, "bursts", "64M", 512);
-    for (size_t i = 0; i < sizeof(chap) / sizeof(chap[0]); i++)
-        tgtd_admin(&target, chap[i]);
+    tgtd_add_target(&target, 3, "bursts", "64M", 512);
     return 0;
 }
 
@@ -59,42 +46,23 @@ static int stop_target(void **state)
     return 0;
 }
 
-static struct auth_table *auth_from_environment(const char *user, const char *secret,
-                                                const char *target_user, const char *target_secret)
-{
-    static const char *const names[] = {"THINMIRROR_CHAP_USER", "THINMIRROR_CHAP_SECRET",
-                                        "THINMIRROR_CHAP_TARGET_USER",
-                                        "THINMIRROR_CHAP_TARGET_SECRET"};
-    const char *const values[] = {user, secret, target_user, target_secret};
-    struct auth_table *table;
-    struct errmsg err;
-
-    for (int i = 0; i < 4; i++)
-        if (values[i])
-            setenv(names[i], values[i], 1);
-    assert_int_equal(auth_table_load(NULL, &table, &err), 0);
-    for (int i = 0; i < 4; i++)
-        unsetenv(names[i]);
-    return table;
-}
-
-static struct endpoint *open_with(const char *name, unsigned flags, struct auth_table *auth)
+static struct endpoint *open_named(const char *name, unsigned flags)
 {
     struct endpoint *endpoint = NULL;
     struct errmsg err = {{0}};
     char url[256];
 
-    if (endpoint_open(tgtd_url(&target, name, 1, url), flags, auth, &endpoint, &err) < 0)
+    if (endpoint_open(tgtd_url(&target, name, 1, url), flags, NULL, &endpoint, &err) < 0)
         fail_msg("%s", err.text);
     return endpoint;
 }
 
-static void open_fails(const char *url, struct auth_table *auth, int error, const char *words)
+static void open_fails(const char *url, int error, const char *words)
 {
     struct endpoint *endpoint = NULL;
     struct errmsg err = {{0}};
 
-    assert_int_equal(endpoint_open(url, 0, auth, &endpoint, &err), error);
+    assert_int_equal(endpoint_open(url, 0, NULL, &endpoint, &err), error);
     if (!strstr(err.text, words) || !strstr(err.text, "iscsi://"))
         fail_msg("'%s' does not say '%s' and the name", err.text, words);
     if (strstr(err.text, "secret-1"))
@@ -142,7 +110,7 @@ static const char *map_text(struct endpoint *endpoint)
 static void check_data(const char *name, unsigned block_size, const char *map_after)
 {
     static char data[1 << 20], back[1 << 20];
-    struct endpoint *endpoint = open_with(name, ENDPOINT_WRITABLE, NULL);
+    struct endpoint *endpoint = open_named(name, ENDPOINT_WRITABLE);
     uint64_t blocks = sizeof(data) / block_size, hole = 65536 / block_size;
     struct endpoint_request zero = {.op = ENDPOINT_ZERO, .lba = blocks + hole, .blocks = hole};
     struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
@@ -190,34 +158,34 @@ static void note_result(struct endpoint_request *request)
 static void a_session_tells_the_bursts_it_has_agreed_on(void **state)
 {
     static const char *const shorter[] = {
-        "--lld iscsi --op update --mode target --tid 5 --name MaxBurstLength --value 131072",
-        "--lld iscsi --op update --mode target --tid 5 --name FirstBurstLength --value 98304",
+        "--lld iscsi --op update --mode target --tid 3 --name MaxBurstLength --value 131072",
+        "--lld iscsi --op update --mode target --tid 3 --name FirstBurstLength --value 98304",
     };
     static const char unsolicited[] =
-        "--lld iscsi --op update --mode target --tid 5 --name InitialR2T --value No";
+        "--lld iscsi --op update --mode target --tid 3 --name InitialR2T --value No";
     struct endpoint *endpoint;
 
     (void)state;
     if (!available)
         skip_because("there is no tgtd that may run here");
-    endpoint = open_with("plain", 0, NULL);
+    endpoint = open_named("plain", 0);
     assert_int_equal(endpoint->info.max_burst_bytes, 262144); /* the most that libiscsi offers */
     assert_int_equal(endpoint->info.unsolicited_bytes, 0);
     endpoint_close(endpoint);
     for (size_t i = 0; i < sizeof(shorter) / sizeof(shorter[0]); i++)
         tgtd_admin(&target, shorter[i]);
-    endpoint = open_with("bursts", 0, NULL);
+    endpoint = open_named("bursts", 0);
     assert_int_equal(endpoint->info.max_burst_bytes, 131072);
     assert_int_equal(endpoint->info.unsolicited_bytes, 0);
     endpoint_close(endpoint);
     tgtd_admin(&target, unsolicited);
-    endpoint = open_with("bursts", 0, NULL);
+    endpoint = open_named("bursts", 0);
     assert_int_equal(endpoint->info.unsolicited_bytes, 98304);
     endpoint_close(endpoint);
     check_data("bursts", 512, "D2048 M128 D128 M1792 D126976");
     /* Its log is the user's then. */
     setenv("LIBISCSI_DEBUG", "1", 1);
-    endpoint = open_with("bursts", 0, NULL);
+    endpoint = open_named("bursts", 0);
     unsetenv("LIBISCSI_DEBUG");
     assert_int_equal(endpoint->info.max_burst_bytes, 0);
     endpoint_close(endpoint);
@@ -349,7 +317,7 @@ static void many_are_in_flight_at_once(void **state)
     (void)state;
     if (!available)
         skip_because("there is no tgtd that may run here");
-    endpoint = open_with("plain", ENDPOINT_WRITABLE, NULL);
+    endpoint = open_named("plain", ENDPOINT_WRITABLE);
     many = start_many(endpoint);
     while (many->done < MANY_TOTAL)
         assert_int_equal(endpoint_wait(&endpoint, 1, 30000), 0);
@@ -366,7 +334,7 @@ static void close_with_requests_in_flight(void **state)
     (void)state;
     if (!available)
         skip_because("there is no tgtd that may run here");
-    endpoint = open_with("plain", ENDPOINT_WRITABLE, NULL);
+    endpoint = open_named("plain", ENDPOINT_WRITABLE);
     many = start_many(endpoint);
     many->submitted = MANY_TOTAL;
     assert_int_equal(endpoint_wait(&endpoint, 1, 30000), 0);
@@ -384,8 +352,8 @@ static void sessions_of_one_process_leave_each_other_alone(void **state)
     (void)state;
     if (!available)
         skip_because("there is no tgtd that may run here");
-    pair[0] = open_with("plain", 0, NULL);
-    pair[1] = open_with("plain", 0, NULL);
+    pair[0] = open_named("plain", 0);
+    pair[1] = open_named("plain", 0);
     for (int i = 0; i < 4; i++)
         transfer(pair[i % 2], ENDPOINT_READ, 0, 8, data);
     /* They are one LUN. */
@@ -407,7 +375,7 @@ static void first_luns_of_two_tgtds_are_two(void **state)
         skip_because("there is no tgtd that may run here");
     tgtd_start(&other);
     tgtd_add_target(&other, 1, "elsewhere", "64M", 512);
-    a = open_with("plain", 0, NULL);
+    a = open_named("plain", 0);
     assert_int_equal(endpoint_open(tgtd_url(&other, "elsewhere", 1, url), 0, NULL, &b, &err), 0);
     assert_int_equal(endpoint_check_distinct(a, b, &err), 0);
     /* Though they say the same of themselves. */
@@ -424,99 +392,14 @@ static void what_cannot_be_reached_is_told(void **state)
     (void)state;
     if (!available)
         skip_because("there is no tgtd that may run here");
-    open_fails(tgtd_url(&target, "plain", 9, url), NULL, -ENODEV, "no such LUN");
-    open_fails(tgtd_url(&target, "unknown", 1, url), NULL, -ENODEV, TGTD_IQN "unknown");
-    open_fails(tgtd_url(&target, "plain", 0, url), NULL, -ENOTBLK, "no disk");
-    open_fails("iscsi://127.0.0.1:1/" TGTD_IQN "x/1", NULL, -ECONNREFUSED, "connection refused");
-    open_fails("iscsi://no-such-host.invalid/" TGTD_IQN "x/1", NULL, -EHOSTUNREACH,
+    open_fails(tgtd_url(&target, "plain", 9, url), -ENODEV, "no such LUN");
+    open_fails(tgtd_url(&target, "unknown", 1, url), -ENODEV, TGTD_IQN "unknown");
+    open_fails(tgtd_url(&target, "plain", 0, url), -ENOTBLK, "no disk");
+    open_fails("iscsi://127.0.0.1:1/" TGTD_IQN "x/1", -ECONNREFUSED, "connection refused");
+    open_fails("iscsi://no-such-host.invalid/" TGTD_IQN "x/1", -EHOSTUNREACH,
                "no-such-host.invalid is not known");
-    open_fails("iscsi://127.0.0.1", NULL, -EINVAL, "it must be");
-    open_fails("iscsi://alice%secret-1@127.0.0.1/" TGTD_IQN "x/1", NULL, -EINVAL, "--auth-file");
-}
-
-static void chap_opens_with_the_right_secret_only(void **state)
-{
-    struct auth_table *auth;
-    char url[256], with_user[300];
-
-    (void)state;
-    if (!available)
-        skip_because("there is no tgtd that may run here");
-    tgtd_url(&target, "chap", 1, url);
-    snprintf(with_user, sizeof(with_user), "iscsi://alice@%s", url + strlen("iscsi://"));
-    open_fails(url, NULL, -ENOKEY, "wants CHAP: give user and secret");
-    open_fails(with_user, NULL, -EACCES, "no secret is known for the user alice");
-
-    auth = auth_from_environment("alice", "wrong-secret-1", NULL, NULL);
-    open_fails(url, auth, -EACCES, "refuses this user or CHAP secret");
-    auth_table_free(auth);
-    auth = auth_from_environment("bob", "alice-secret-1", NULL, NULL);
-    open_fails(url, auth, -EACCES, "refuses this user or CHAP secret");
-    auth_table_free(auth);
-
-    auth = auth_from_environment("alice", "alice-secret-1", NULL, NULL);
-    endpoint_close(open_with("chap", 0, auth));
-    /* It does no harm where none is wanted. */
-    endpoint_close(open_with("plain", 0, auth));
-    auth_table_free(auth);
-}
-
-static void mutual_chap_checks_the_target(void **state)
-{
-    struct auth_table *auth;
-    char url[256];
-
-    (void)state;
-    if (!available)
-        skip_because("there is no tgtd that may run here");
-    tgtd_url(&target, "both", 1, url);
-    auth = auth_from_environment("alice", "alice-secret-1", "target", "target-secret-1");
-    endpoint_close(open_with("both", 0, auth));
-    auth_table_free(auth);
-    auth = auth_from_environment("alice", "alice-secret-1", "target", "other-secret-1");
-    open_fails(url, auth, -EACCES, "could not prove who it is");
-    auth_table_free(auth);
-}
-
-/* Either may be the reason, and the target does not say which. */
-static void mutual_chap_that_the_target_has_not_is_told(void **state)
-{
-    struct auth_table *auth;
-    char url[256];
-
-    (void)state;
-    if (!available)
-        skip_because("there is no tgtd that may run here");
-    auth = auth_from_environment("alice", "alice-secret-1", "target", "target-secret-1");
-    open_fails(tgtd_url(&target, "chap", 1, url), auth, -EACCES,
-               "refuses this user or CHAP secret, or has no mutual CHAP");
-    auth_table_free(auth);
-}
-
-static void a_file_of_secrets_without_a_line_for_the_target_is_named(void **state)
-{
-    char path[] = "/tmp/secrets.XXXXXX", url[256], with_user[300];
-    struct auth_table *auth;
-    struct errmsg err;
-    int fd = mkstemp(path);
-
-    (void)state;
-    assert_true(fd >= 0);
-    assert_true(dprintf(fd, TGTD_IQN "other alice alice-secret-1\n") > 0);
-    close(fd);
-    assert_int_equal(auth_table_load(path, &auth, &err), 0);
-    unlink(path);
-    if (!available) {
-        auth_table_free(auth);
-        skip_because("there is no tgtd that may run here");
-    }
-    tgtd_url(&target, "chap", 1, url);
-    open_fails(url, auth, -ENOKEY, path);
-    open_fails(url, auth, -ENOKEY, "has no line for " TGTD_IQN "chap");
-    snprintf(with_user, sizeof(with_user), "iscsi://alice@%s", url + strlen("iscsi://"));
-    open_fails(with_user, auth, -EACCES, path);
-    open_fails(with_user, auth, -EACCES, "has no line for this target and the user alice");
-    auth_table_free(auth);
+    open_fails("iscsi://127.0.0.1", -EINVAL, "it must be");
+    open_fails("iscsi://alice%secret-1@127.0.0.1/" TGTD_IQN "x/1", -EINVAL, "--auth-file");
 }
 
 /* A target of its own, to be killed. */
@@ -620,10 +503,6 @@ int main(void)
         cmocka_unit_test(sessions_of_one_process_leave_each_other_alone),
         cmocka_unit_test(first_luns_of_two_tgtds_are_two),
         cmocka_unit_test(what_cannot_be_reached_is_told),
-        cmocka_unit_test(chap_opens_with_the_right_secret_only),
-        cmocka_unit_test(mutual_chap_checks_the_target),
-        cmocka_unit_test(mutual_chap_that_the_target_has_not_is_told),
-        cmocka_unit_test(a_file_of_secrets_without_a_line_for_the_target_is_named),
         cmocka_unit_test(a_target_killed_under_load_fails_all_at_once),
         cmocka_unit_test(a_target_killed_at_rest_is_noticed),
         cmocka_unit_test(a_silent_target_is_given_up),
