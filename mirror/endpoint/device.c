@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
@@ -77,6 +78,37 @@ void device_identity(dev_t device, char *text, size_t size)
     read_line("/proc/sys/kernel/random/boot_id", boot, sizeof(boot));
     snprintf(text, size, "block.%u.%u.%.8s.%llu", major(device), minor(device), boot,
              device_number(device, "diskseq"));
+}
+
+/* What the mount of the number was mounted from. */
+static dev_t device_of_mount(unsigned long long mount)
+{
+    CLEANUP_FCLOSE FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char line[4096], source[PATH_MAX];
+    struct stat st;
+
+    while (mounts && fgets(line, sizeof(line), mounts)) {
+        const char *rest = strstr(line, " - ");
+
+        if (strtoull(line, NULL, 10) == mount && rest &&
+            sscanf(rest, " - %*s %4095s", source) == 1 && source[0] == '/' &&
+            stat(source, &st) == 0 && S_ISBLK(st.st_mode))
+            return st.st_rdev;
+    }
+    return 0;
+}
+
+dev_t device_of_file(const char *path)
+{
+    struct statx st;
+
+    if (statx(AT_FDCWD, path, 0, STATX_MNT_ID, &st) < 0)
+        return 0;
+    if (st.stx_dev_major != 0)
+        return makedev(st.stx_dev_major, st.stx_dev_minor);
+    /* Of btrfs each subvolume has a number of its own, which is neither the device's nor that of
+     * the mount. */
+    return st.stx_mask & STATX_MNT_ID ? device_of_mount(st.stx_mnt_id) : 0;
 }
 
 int device_check_writable(int fd, const char *shown, struct errmsg *err)

@@ -34,6 +34,10 @@ void device_identity(dev_t device, char *text, size_t size);
  * partition, a loop device or a mapped device over it, at any depth. */
 bool device_lies_on(const struct stat *upper, const struct stat *lower);
 
+/* The block device that the file's file system was mounted from; 0 when there is none, or it is not
+ * known. */
+dev_t device_of_file(const char *path);
+
 /* Whether the kernel holds the open block device read-only (blockdev --setro), which does not keep
  * SCSI commands from writing to it. -EROFS with a sentence about what the user named; else 0. */
 int device_check_writable(int fd, const char *shown, struct errmsg *err);

@@ -204,10 +204,12 @@ int endpoint_reserve(struct endpoint *endpoint, uint64_t owner, bool take_over, 
 bool endpoint_may_be_one(const char *identity, const char *other);
 
 /* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file, or one is
- * a block device that lies on a disk of this machine that is or may be the other. */
+ * a block device or file that lies on a disk of this machine that is or may be the other, or both
+ * lie on such disks of one LUN and may have blocks in common (local_disks_share). */
 int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, struct errmsg *err);
 
-/* Who uses the LUN on this machine by another name than the endpoint's: "is /dev/sdb here, which is
+/* Who uses the LUN, or the part of it that a block device lies on, on this machine by another name
+ * than the endpoint's: "is /dev/sdb here, which is
  * mounted on /mnt". False, and an empty text, when nobody is seen. */
 bool endpoint_find_local_user(const struct endpoint *endpoint, char *text, size_t size);
 

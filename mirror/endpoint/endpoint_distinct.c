@@ -28,34 +28,32 @@ static bool is_kind(const struct endpoint_info *info, const char *kind)
     return info->kind && strcmp(info->kind, kind) == 0;
 }
 
-/* The block device that the name stands for, unless it is a SCSI disk; false: none. */
-static bool local_node(const struct endpoint_info *info, struct stat *ret)
+/* The disks below a block device or a file. Below what is a SCSI unit itself there are none. */
+static void look_below(const struct endpoint_info *info, struct local_disks *ret)
 {
-    return is_kind(info, "block") && stat(info->name, ret) == 0;
+    const char *path = info->name;
+    struct stat st;
+
+    ret->count = 0;
+    if (is_kind(info, "thin"))
+        path += strlen("thin:");
+    else if (!is_kind(info, "block") && !is_kind(info, "file"))
+        return;
+    if (stat(path, &st) < 0)
+        return;
+    if (S_ISBLK(st.st_mode))
+        local_disks_below("/sys", st.st_rdev, ret);
+    else
+        local_disks_below_file("/sys", path, ret);
 }
 
-/* Whether a block device lies on a disk that is or may be the other side's LUN, or both lie on such
- * disks. Two that have a disk in common are told apart by how they lie on it, which is seen
- * elsewhere (device_lies_on). */
-static bool share_a_disk(const struct local_disks *below_x, const struct local_disks *below_y,
-                         const struct endpoint_info *x, const struct endpoint_info *y,
-                         const struct local_disk **ret)
+/* Whether one of the disks is or may be the unit itself. */
+static bool lie_on(const struct local_disks *disks, const char *identity,
+                   const struct local_disk **ret)
 {
-    for (size_t i = 0; i < below_x->count; i++)
-        for (size_t k = 0; k < below_y->count; k++)
-            if (below_x->items[i].device == below_y->items[k].device)
-                return false;
-    for (size_t i = 0; i < below_x->count; i++) {
-        *ret = &below_x->items[i];
-        if (y->identity[0] && endpoint_may_be_one((*ret)->identity, y->identity))
-            return true;
-        for (size_t k = 0; k < below_y->count; k++)
-            if (endpoint_may_be_one((*ret)->identity, below_y->items[k].identity))
-                return true;
-    }
-    for (size_t k = 0; k < below_y->count; k++) {
-        *ret = &below_y->items[k];
-        if (x->identity[0] && endpoint_may_be_one((*ret)->identity, x->identity))
+    for (size_t i = 0; i < disks->count && identity[0]; i++) {
+        *ret = &disks->items[i];
+        if (endpoint_may_be_one((*ret)->identity, identity))
             return true;
     }
     return false;
@@ -66,16 +64,14 @@ static int check_disks(const struct endpoint_info *x, const struct endpoint_info
 {
     struct local_disks *below = calloc(2, sizeof(*below));
     const struct local_disk *disk;
-    struct stat node;
     int r = 0;
 
     if (!below)
         return errmsg_set(err, -ENOMEM, "%s: out of memory", x->name);
-    if (local_node(x, &node) && S_ISBLK(node.st_mode))
-        local_disks_below("/sys", node.st_rdev, &below[0]);
-    if (local_node(y, &node) && S_ISBLK(node.st_mode))
-        local_disks_below("/sys", node.st_rdev, &below[1]);
-    if (share_a_disk(&below[0], &below[1], x, y, &disk))
+    look_below(x, &below[0]);
+    look_below(y, &below[1]);
+    if (lie_on(&below[0], y->identity, &disk) || lie_on(&below[1], x->identity, &disk) ||
+        local_disks_share(&below[0], &below[1], &disk))
         r = errmsg_set(err, -ENOTUNIQ,
                        "%s and %s lie on the same LUN, which is /dev/%s here (%s): name another "
                        "secondary",
@@ -103,23 +99,58 @@ int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, 
                       x->name, y->name);
 }
 
+/* The names by which the endpoint has its disks itself: who uses those was seen when it was opened.
+ */
+static void look_at_own(const struct endpoint_info *info, struct local_disks *ret)
+{
+    struct sg_device device;
+
+    ret->count = 0;
+    if (is_kind(info, "block"))
+        look_below(info, ret);
+    if (!is_kind(info, "sg"))
+        return;
+    sg_device_look_up("/sys", info->name, &device);
+    if (device.disk[0] && strlen(device.disk) < sizeof(ret->items[0].name))
+        strcpy(ret->items[ret->count++].name, device.disk);
+}
+
+/* Who uses the LUN, or a part of it, by a name that is not among its own. */
+static bool find_other_user(const char *identity, const struct local_disk *part,
+                            const struct local_disks *own, struct local_disks *names, char *text,
+                            size_t size)
+{
+    local_disks_of("/sys", identity, names);
+    for (size_t i = 0; i < names->count; i++) {
+        struct local_disk *disk = &names->items[i];
+        bool is_own = false;
+
+        for (size_t k = 0; k < own->count && !is_own; k++)
+            is_own = strcmp(own->items[k].name, disk->name) == 0;
+        if (part) {
+            disk->start = part->start;
+            disk->sectors = part->sectors;
+        }
+        if (!is_own && local_disk_find_user("/sys", disk, text, size))
+            return true;
+    }
+    return false;
+}
+
 bool endpoint_find_local_user(const struct endpoint *endpoint, char *text, size_t size)
 {
     const struct endpoint_info *info = &endpoint->info;
-    bool node = is_kind(info, "sg"), found;
-    struct local_disks *disks;
-    struct sg_device own = {0};
+    struct local_disks *own = calloc(2, sizeof(*own));
+    bool found = false;
 
     text[0] = '\0';
-    if (!node && !is_kind(info, "iscsi"))
-        return false; /* who uses a block device or a file was seen when it was opened */
-    disks = calloc(1, sizeof(*disks));
-    if (!disks)
+    if (!own)
         return false;
-    if (node)
-        sg_device_look_up("/sys", info->name, &own);
-    local_disks_of("/sys", info->identity, disks);
-    found = local_disks_find_user(disks, own.disk, text, size);
-    free(disks);
+    look_at_own(info, own);
+    if (is_kind(info, "iscsi") || is_kind(info, "sg"))
+        found = find_other_user(info->identity, NULL, own, own + 1, text, size);
+    for (size_t i = 0; is_kind(info, "block") && i < own->count && !found; i++)
+        found = find_other_user(own->items[i].identity, &own->items[i], own, own + 1, text, size);
+    free(own);
     return found;
 }

@@ -55,7 +55,16 @@ static bool read_number(const char *folder, const char *name, dev_t *ret)
     return true;
 }
 
-/* folder: the disk's, with its SCSI device below. */
+/* 0 when it is not known. */
+static uint64_t read_sectors(const char *folder, const char *name)
+{
+    char text[32];
+
+    read_text(folder, name, text, sizeof(text));
+    return strtoull(text, NULL, 10);
+}
+
+/* folder: the disk's, with its SCSI device below. Not the part. */
 static bool look_at(const char *sysfs, const char *folder, struct local_disk *ret)
 {
     const char *name = strrchr(folder, '/') + 1;
@@ -88,53 +97,38 @@ static bool look_at(const char *sysfs, const char *folder, struct local_disk *re
 
 static void add(const struct local_disk *disk, struct local_disks *ret)
 {
-    for (size_t i = 0; i < ret->count; i++)
-        if (ret->items[i].device == disk->device)
+    for (size_t i = 0; i < ret->count; i++) {
+        const struct local_disk *item = &ret->items[i];
+
+        if (item->device == disk->device && item->start == disk->start &&
+            item->sectors == disk->sectors)
             return;
+    }
     if (ret->count < LOCAL_DISKS_MAX)
         ret->items[ret->count++] = *disk;
+    else
+        ret->incomplete = true;
 }
 
-static void walk(const char *sysfs, dev_t device, int depth, struct local_disks *ret);
+/* False when it ends at nothing that says who it is. */
+static bool walk(const char *sysfs, dev_t device, int depth, struct local_disks *ret);
 
-/* The device that a file system was mounted from: some have a device number of their own. */
-static dev_t device_of_file(const struct stat *st)
-{
-    CLEANUP_FCLOSE FILE *mounts = NULL;
-    char line[4096], source[PATH_MAX];
-    unsigned int at_major, at_minor;
-    struct stat node;
-
-    if (major(st->st_dev) != 0)
-        return st->st_dev;
-    mounts = fopen("/proc/self/mountinfo", "re");
-    while (mounts && fgets(line, sizeof(line), mounts)) {
-        const char *rest = strstr(line, " - ");
-
-        if (sscanf(line, "%*u %*u %u:%u", &at_major, &at_minor) == 2 &&
-            makedev(at_major, at_minor) == st->st_dev && rest &&
-            sscanf(rest, " - %*s %4095s", source) == 1 && stat(source, &node) == 0 &&
-            S_ISBLK(node.st_mode))
-            return node.st_rdev;
-    }
-    return st->st_dev;
-}
-
-static void walk_below_loop(const char *sysfs, const char *folder, int depth,
+static bool walk_below_loop(const char *sysfs, const char *folder, int depth,
                             struct local_disks *ret)
 {
     char backing[PATH_MAX];
     struct stat st;
 
     read_text(folder, "loop/backing_file", backing, sizeof(backing));
-    if (backing[0] && stat(backing, &st) == 0)
-        walk(sysfs, S_ISBLK(st.st_mode) ? st.st_rdev : device_of_file(&st), depth, ret);
+    return backing[0] && stat(backing, &st) == 0 &&
+           walk(sysfs, S_ISBLK(st.st_mode) ? st.st_rdev : device_of_file(backing), depth, ret);
 }
 
-static void walk_slaves(const char *sysfs, const char *folder, int depth, struct local_disks *ret)
+static bool walk_slaves(const char *sysfs, const char *folder, int depth, struct local_disks *ret)
 {
     char path[PATH_MAX + 8];
     struct dirent *entry;
+    bool found = false;
     dev_t device;
     DIR *dir;
 
@@ -145,35 +139,68 @@ static void walk_slaves(const char *sysfs, const char *folder, int depth, struct
 
         snprintf(slave, sizeof(slave), "%s/%s", path, entry->d_name);
         if (entry->d_name[0] != '.' && read_number(slave, "dev", &device))
-            walk(sysfs, device, depth, ret);
+            found = walk(sysfs, device, depth, ret) || found;
     }
     if (dir)
         closedir(dir);
+    return found;
 }
 
-static void walk(const char *sysfs, dev_t device, int depth, struct local_disks *ret)
+/* Which part of the disk it is; folder becomes that of the disk. */
+static void read_part(char *folder, struct local_disk *ret)
 {
-    char link[PATH_MAX], folder[PATH_MAX], *end;
-    struct local_disk disk;
-    char partition[16];
+    char partition[16], *end = strrchr(folder, '/');
 
-    snprintf(link, sizeof(link), "%s/dev/block/%u:%u", sysfs, major(device), minor(device));
-    if (depth == 0 || !realpath(link, folder))
-        return;
+    ret->start = read_sectors(folder, "start"); /* a whole disk has no such file */
+    ret->sectors = read_sectors(folder, "size");
+    if (ret->sectors == 0)
+        ret->sectors = UINT64_MAX;
     read_text(folder, "partition", partition, sizeof(partition));
-    end = strrchr(folder, '/');
     if (partition[0] && end)
         *end = '\0';
-    if (look_at(sysfs, folder, &disk))
-        add(&disk, ret);
-    walk_slaves(sysfs, folder, depth - 1, ret);
-    walk_below_loop(sysfs, folder, depth - 1, ret);
+}
+
+static bool walk(const char *sysfs, dev_t device, int depth, struct local_disks *ret)
+{
+    char link[PATH_MAX], folder[PATH_MAX];
+    struct local_disk disk;
+    bool found = false;
+
+    snprintf(link, sizeof(link), "%s/dev/block/%u:%u", sysfs, major(device), minor(device));
+    if (depth > 0 && realpath(link, folder)) {
+        read_part(folder, &disk);
+        found = look_at(sysfs, folder, &disk);
+        if (found)
+            add(&disk, ret);
+        found = walk_slaves(sysfs, folder, depth - 1, ret) || found;
+        found = walk_below_loop(sysfs, folder, depth - 1, ret) || found;
+    }
+    if (!found)
+        ret->incomplete = true;
+    return found;
+}
+
+static void empty(struct local_disks *ret)
+{
+    ret->count = 0;
+    ret->incomplete = false;
+    ret->sectors = 0;
 }
 
 void local_disks_below(const char *sysfs, dev_t device, struct local_disks *ret)
 {
-    ret->count = 0;
+    char folder[64 + PATH_MAX];
+
+    empty(ret);
+    snprintf(folder, sizeof(folder), "%s/dev/block/%u:%u", sysfs, major(device), minor(device));
+    ret->sectors = read_sectors(folder, "size");
     walk(sysfs, device, DEEPEST, ret);
+}
+
+void local_disks_below_file(const char *sysfs, const char *path, struct local_disks *ret)
+{
+    local_disks_below(sysfs, device_of_file(path), ret);
+    ret->sectors = 0; /* it takes no more than a part of them */
 }
 
 void local_disks_of(const char *sysfs, const char *identity, struct local_disks *ret)
@@ -183,17 +210,71 @@ void local_disks_of(const char *sysfs, const char *identity, struct local_disks 
     struct dirent *entry;
     DIR *dir;
 
-    ret->count = 0;
+    empty(ret);
     snprintf(path, sizeof(path), "%s/block", sysfs);
     dir = identity[0] ? opendir(path) : NULL;
     while (dir && (entry = readdir(dir))) {
         snprintf(link, sizeof(link), "%s/%s", path, entry->d_name);
-        if (entry->d_name[0] != '.' && realpath(link, folder) && look_at(sysfs, folder, &disk) &&
-            endpoint_may_be_one(disk.identity, identity))
+        if (entry->d_name[0] == '.' || !realpath(link, folder))
+            continue;
+        read_part(folder, &disk);
+        if (look_at(sysfs, folder, &disk) && endpoint_may_be_one(disk.identity, identity))
             add(&disk, ret);
     }
     if (dir)
         closedir(dir);
+}
+
+static bool overlap(const struct local_disk *a, const struct local_disk *b)
+{
+    return a->start < b->start ? b->start - a->start < a->sectors
+                               : a->start - b->start < b->sectors;
+}
+
+static bool is_same_part(const struct local_disk *a, const struct local_disk *b)
+{
+    return a->start == b->start && a->sectors == b->sectors;
+}
+
+static bool have(const struct local_disks *disks, dev_t device)
+{
+    for (size_t i = 0; i < disks->count; i++)
+        if (disks->items[i].device == device)
+            return true;
+    return false;
+}
+
+/* Whether it takes all of its part of the one LUN that it lies on. */
+static bool take_all(const struct local_disks *disks)
+{
+    const struct local_disk *first = &disks->items[0];
+
+    if (disks->incomplete || disks->count == 0 || disks->sectors < first->sectors)
+        return false;
+    for (size_t i = 1; i < disks->count; i++)
+        if (!is_same_part(&disks->items[i], first) ||
+            !endpoint_may_be_one(disks->items[i].identity, first->identity))
+            return false;
+    return true;
+}
+
+bool local_disks_share(const struct local_disks *a, const struct local_disks *b,
+                       const struct local_disk **ret)
+{
+    bool all = take_all(a) || take_all(b);
+
+    for (size_t i = 0; i < a->count; i++)
+        for (size_t k = 0; k < b->count; k++) {
+            const struct local_disk *x = &a->items[i], *y = &b->items[k];
+            /* Two paths that both have, as all that lies on multipath does, are one way to it. */
+            bool one_way = x->device == y->device || have(a, y->device) || have(b, x->device);
+
+            *ret = x;
+            if (overlap(x, y) && endpoint_may_be_one(x->identity, y->identity) &&
+                (all || !one_way || !is_same_part(x, y)))
+                return true;
+        }
+    return false;
 }
 
 /* Whether somebody has it for himself, whom nothing else shows. */
@@ -207,23 +288,58 @@ static bool is_held(const char *node)
     return held;
 }
 
-bool local_disks_find_user(const struct local_disks *disks, const char *except, char *text,
-                           size_t size)
+static bool find_user(const char *name, dev_t device, char *text, size_t size)
 {
-    text[0] = '\0';
-    for (size_t i = 0; i < disks->count; i++) {
-        const struct local_disk *disk = &disks->items[i];
-        char node[LOCAL_DISK_NAME_BYTES + 8], user[256];
+    char node[NAME_MAX + 8], user[256];
 
-        snprintf(node, sizeof(node), "/dev/%s", disk->name);
-        if (strcmp(disk->name, except) == 0)
-            continue;
-        if (!device_find_user(disk->device, user, sizeof(user)) && is_held(node))
-            snprintf(user, sizeof(user), "is held by another program");
-        if (user[0]) {
-            snprintf(text, size, "is %s here, which %s", node, user);
-            return true;
-        }
+    snprintf(node, sizeof(node), "/dev/%s", name);
+    if (!device_find_user(device, user, sizeof(user))) {
+        if (!is_held(node))
+            return false;
+        snprintf(user, sizeof(user), "is held by another program");
     }
-    return false;
+    snprintf(text, size, "is %s here, which %s", node, user);
+    return true;
+}
+
+/* The same for the partitions that lie there. */
+static bool find_user_of_parts(const char *sysfs, const struct local_disk *disk, bool *ret_any,
+                               char *text, size_t size)
+{
+    char path[PATH_MAX], folder[PATH_MAX + NAME_MAX + 2];
+    struct local_disk part;
+    struct dirent *entry;
+    bool found = false;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "%s/block/%s", sysfs, disk->name);
+    *ret_any = false;
+    dir = opendir(path);
+    while (dir && !found && (entry = readdir(dir))) {
+        snprintf(folder, sizeof(folder), "%s/%s/partition", path, entry->d_name);
+        if (entry->d_name[0] == '.' || access(folder, F_OK) < 0)
+            continue;
+        *strrchr(folder, '/') = '\0';
+        if (!read_number(folder, "dev", &part.device))
+            continue;
+        read_part(folder, &part);
+        if (!overlap(&part, disk))
+            continue;
+        *ret_any = true;
+        found = find_user(entry->d_name, part.device, text, size);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+bool local_disk_find_user(const char *sysfs, const struct local_disk *disk, char *text, size_t size)
+{
+    bool found = false, any = false;
+
+    text[0] = '\0';
+    if (disk->start > 0)
+        found = find_user_of_parts(sysfs, disk, &any, text, size);
+    /* Whoever has one of the partitions is known to be the whole disk's user, too. */
+    return any ? found : find_user(disk->name, disk->device, text, size);
 }

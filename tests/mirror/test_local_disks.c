@@ -75,6 +75,17 @@ static void put_device(const char *folder, const char *number)
     assert_int_equal(symlink(target, in_root(link)), 0);
 }
 
+static void put_part(const char *name, const char *number, const char *start, const char *size)
+{
+    char folder[64];
+
+    snprintf(folder, sizeof(folder), "devices/%.3s/%s", name, name);
+    put_device(folder, number);
+    put_text(folder, "partition", name + 3);
+    put_text(folder, "start", start);
+    put_text(folder, "size", size);
+}
+
 static void put_disk(const char *name, const char *number, uint8_t last)
 {
     uint8_t naa[16] = {0x60, 0x01, 0x40, 0x50, [15] = last}, page[PAGE_BYTES];
@@ -83,6 +94,7 @@ static void put_disk(const char *name, const char *number, uint8_t last)
     snprintf(folder, sizeof(folder), "devices/%s", name);
     snprintf(device, sizeof(device), "units/%s", name);
     put_device(folder, number);
+    put_text(folder, "size", "10000\n");
     put(device, "vpd_pg83", page, vpd_encode_identification(page, naa, "FAKE", name));
     put_text(device, "vendor", "FAKE    \n");
     put_text(device, "model", "UNIT            \n");
@@ -106,8 +118,15 @@ static void put_slave(const char *folder, const char *slave)
     assert_int_equal(symlink(target, in_root(path)), 0);
 }
 
-/* sda and sdb are one LUN, sdc is another; sda1 is a partition; dm-0 lies on sda1 and sdc, dm-1 on
- * dm-0. */
+static void put_mapped(const char *folder, const char *number, const char *size)
+{
+    put_device(folder, number);
+    put_text(folder, "size", size);
+}
+
+/* sda and sdb are one LUN, sdc is another; sda1 and sda2 are partitions, and so they are by sdb;
+ * dm-0 lies on sda1 and sdc, dm-1 on dm-0. dm-2 is sda and sdb together, dm-3 and dm-4 are parts of
+ * it. dm-5 is all of sda, dm-6 and dm-7 are parts of it; dm-8 lies on nothing. */
 static int setup(void **state)
 {
     (void)state;
@@ -116,13 +135,29 @@ static int setup(void **state)
     put_disk("sda", "8:0\n", 0x0a);
     put_disk("sdb", "8:16\n", 0x0a);
     put_disk("sdc", "8:32\n", 0x0b);
-    put_device("devices/sda/sda1", "8:1\n");
-    put_text("devices/sda/sda1", "partition", "1\n");
+    put_part("sda1", "8:1\n", "2048\n", "1000\n");
+    put_part("sda2", "8:2\n", "3048\n", "6952\n");
+    put_part("sdb1", "8:17\n", "2048\n", "1000\n");
+    put_part("sdb2", "8:18\n", "3048\n", "6952\n");
     put_device("devices/dm-0", "253:0\n");
     put_slave("devices/dm-0", "devices/sda/sda1");
     put_slave("devices/dm-0", "devices/sdc");
     put_device("devices/dm-1", "253:1\n");
     put_slave("devices/dm-1", "devices/dm-0");
+    put_mapped("devices/dm-2", "253:2\n", "10000\n");
+    put_slave("devices/dm-2", "devices/sda");
+    put_slave("devices/dm-2", "devices/sdb");
+    put_mapped("devices/dm-3", "253:3\n", "1000\n");
+    put_slave("devices/dm-3", "devices/dm-2");
+    put_mapped("devices/dm-4", "253:4\n", "1000\n");
+    put_slave("devices/dm-4", "devices/dm-2");
+    put_mapped("devices/dm-5", "253:5\n", "10000\n");
+    put_slave("devices/dm-5", "devices/sda");
+    put_mapped("devices/dm-6", "253:6\n", "1000\n");
+    put_slave("devices/dm-6", "devices/sda");
+    put_mapped("devices/dm-7", "253:7\n", "1000\n");
+    put_slave("devices/dm-7", "devices/sda");
+    put_mapped("devices/dm-8", "253:8\n", "10000\n");
     return 0;
 }
 
@@ -191,6 +226,147 @@ static void all_paths_to_a_lun_are_found(void **state)
     assert_int_equal(disks.count, 0);
 }
 
+static struct local_disks others;
+
+/* In either order. */
+static bool share(dev_t a, dev_t b)
+{
+    const struct local_disk *disk;
+    bool shared;
+
+    local_disks_below(root, a, &disks);
+    local_disks_below(root, b, &others);
+    shared = local_disks_share(&disks, &others, &disk);
+    assert_int_equal(local_disks_share(&others, &disks, &disk), shared);
+    return shared;
+}
+
+static void partitions_are_told_apart_by_where_they_lie(void **state)
+{
+    (void)state;
+    assert_false(share(makedev(8, 1), makedev(8, 2)));
+    assert_false(share(makedev(8, 1), makedev(8, 18)));
+    assert_true(share(makedev(8, 1), makedev(8, 17)));
+    put_text("devices/sdb/sdb2", "start", "3047\n");
+    assert_true(share(makedev(8, 1), makedev(8, 18)));
+}
+
+static void multipath_is_the_whole_of_its_lun(void **state)
+{
+    (void)state;
+    assert_true(share(makedev(253, 2), makedev(8, 1)));
+    assert_true(share(makedev(253, 2), makedev(8, 18)));
+    assert_true(share(makedev(253, 2), makedev(253, 6)));
+    assert_true(share(makedev(253, 2), makedev(253, 1)));
+}
+
+static void what_takes_a_whole_disk_shares_it_with_all_that_lies_on_it(void **state)
+{
+    (void)state;
+    assert_true(share(makedev(253, 5), makedev(253, 6)));
+    assert_true(share(makedev(253, 5), makedev(8, 2)));
+    assert_true(share(makedev(253, 5), makedev(253, 3)));
+}
+
+static void volumes_side_by_side_share_nothing(void **state)
+{
+    (void)state;
+    assert_false(share(makedev(253, 3), makedev(253, 4)));
+    assert_false(share(makedev(253, 6), makedev(253, 7)));
+    assert_false(share(makedev(253, 3), makedev(253, 6)));
+}
+
+/* Of a mapped device only the disk is known, not where on it. */
+static void a_volume_may_lie_where_a_partition_is(void **state)
+{
+    (void)state;
+    assert_true(share(makedev(253, 6), makedev(8, 2)));
+    assert_true(share(makedev(253, 3), makedev(8, 1)));
+}
+
+static void volumes_on_different_paths_may_be_one(void **state)
+{
+    (void)state;
+    put_mapped("devices/dm-9", "253:9\n", "1000\n");
+    put_slave("devices/dm-9", "devices/sdb");
+    assert_true(share(makedev(253, 6), makedev(253, 9)));
+}
+
+static void different_luns_share_nothing(void **state)
+{
+    (void)state;
+    assert_false(share(makedev(8, 32), makedev(253, 2)));
+    assert_false(share(makedev(8, 32), makedev(8, 1)));
+}
+
+static void of_what_is_not_known_nothing_is_said(void **state)
+{
+    (void)state;
+    local_disks_below(root, makedev(253, 8), &disks);
+    assert_true(disks.incomplete);
+    assert_false(share(makedev(253, 8), makedev(8, 1)));
+    assert_false(share(makedev(9, 9), makedev(9, 9)));
+}
+
+/* A volume of several disks is no smaller than one of them, and yet has not all of it. */
+static void a_volume_that_has_more_than_a_disk_is_no_whole_one(void **state)
+{
+    (void)state;
+    put_mapped("devices/dm-9", "253:9\n", "12000\n");
+    put_slave("devices/dm-9", "devices/sda");
+    put_slave("devices/dm-9", "devices/sdc");
+    assert_false(share(makedev(253, 6), makedev(253, 9)));
+    put_mapped("devices/dm-10", "253:10\n", "12000\n");
+    put_slave("devices/dm-10", "devices/sda");
+    put_slave("devices/dm-10", "devices/dm-8");
+    assert_false(share(makedev(253, 6), makedev(253, 10)));
+}
+
+static void a_size_that_is_not_known_is_no_end(void **state)
+{
+    (void)state;
+    assert_int_equal(unlink(in_root("devices/sda/size")), 0);
+    assert_int_equal(unlink(in_root("devices/sda/sda1/size")), 0);
+    assert_true(share(makedev(253, 2), makedev(8, 1)));
+    assert_true(share(makedev(8, 1), makedev(8, 2)));
+}
+
+/* A file takes a part of what it lies on, of a size that does not matter. */
+static void files_side_by_side_share_nothing(void **state)
+{
+    const struct local_disk *disk;
+
+    (void)state;
+    local_disks_below(root, makedev(8, 1), &disks);
+    disks.sectors = 0;
+    others = disks;
+    assert_false(local_disks_share(&disks, &others, &disk));
+    local_disks_below(root, makedev(8, 2), &others);
+    assert_false(local_disks_share(&disks, &others, &disk));
+    local_disks_below(root, makedev(8, 1), &others);
+    assert_true(local_disks_share(&disks, &others, &disk));
+    assert_string_equal(disk->name, "sda");
+}
+
+/* None that is there, and none of a file system without one. */
+static void a_file_without_a_disk_lies_on_nothing(void **state)
+{
+    (void)state;
+    local_disks_below_file(root, "/proc/self/status", &disks);
+    assert_int_equal(disks.count, 0);
+    local_disks_below_file(root, in_root("no such file"), &disks);
+    assert_int_equal(disks.count, 0);
+    assert_int_equal(disks.sectors, 0);
+}
+
+static void what_lies_on_itself_has_an_end(void **state)
+{
+    (void)state;
+    put_slave("devices/dm-8", "devices/dm-8");
+    put_slave("devices/dm-8", "devices/sdc");
+    expect_below(makedev(253, 8), "sdc");
+}
+
 /* Bytes that make no sense name nobody. */
 static void a_damaged_page_is_no_name(void **state)
 {
@@ -225,6 +401,19 @@ int main(void)
         TEST(a_mapped_device_lies_on_all_that_is_below_it),
         TEST(what_is_not_there_lies_on_nothing),
         TEST(all_paths_to_a_lun_are_found),
+        TEST(partitions_are_told_apart_by_where_they_lie),
+        TEST(multipath_is_the_whole_of_its_lun),
+        TEST(what_takes_a_whole_disk_shares_it_with_all_that_lies_on_it),
+        TEST(volumes_side_by_side_share_nothing),
+        TEST(a_volume_may_lie_where_a_partition_is),
+        TEST(volumes_on_different_paths_may_be_one),
+        TEST(different_luns_share_nothing),
+        TEST(of_what_is_not_known_nothing_is_said),
+        TEST(a_volume_that_has_more_than_a_disk_is_no_whole_one),
+        TEST(a_size_that_is_not_known_is_no_end),
+        TEST(files_side_by_side_share_nothing),
+        TEST(a_file_without_a_disk_lies_on_nothing),
+        TEST(what_lies_on_itself_has_an_end),
         TEST(a_damaged_page_is_no_name),
         TEST(without_a_page_83_the_serial_number_names_it),
     };
