@@ -17,15 +17,15 @@ static void note_user(struct session *session)
 {
     const char *name = session->options->names[0];
     struct stat status;
-    char user[256];
+    char user[512];
     bool used = false;
 
-    if (stat(name, &status) < 0)
-        return;
-    if (S_ISBLK(status.st_mode))
+    if (stat(name, &status) == 0 && S_ISBLK(status.st_mode))
         used = device_find_user(status.st_rdev, user, sizeof(user));
-    else if (S_ISREG(status.st_mode))
+    else if (stat(name, &status) == 0 && S_ISREG(status.st_mode))
         used = device_find_loop(&status, user, sizeof(user));
+    if (!used)
+        used = endpoint_find_local_user(session->primary, user, sizeof(user));
     if (used)
         message_note(&session->notes,
                      "%s %s: what it says of its blocks may change while they are copied; only a "
