@@ -94,7 +94,7 @@ struct scsi_reservation {
     uint64_t key;
     uint64_t next_key; /* being registered */
     uint64_t old_key;  /* of the session before, to be taken over from */
-    size_t stale_keys; /* of an earlier run, in command->reply: still to be preempted */
+    size_t stale_keys; /* in command->reply: still to be preempted */
 };
 
 /* What will be unmapped by the next command. */

@@ -7,7 +7,8 @@
  *
  *   RESERVE                   look, register, take over what is left of an earlier run, reserve
  *   recheck, same session     look: it must still be there
- *   recheck, new session      look, register again with a new key, take over from the old one, look
+ *   recheck, new session      look, register again with a new key, take over from the old one and
+ *                             from those in between that were lost before they had, look
  *   close                     release, end the registration
  *
  * What a session that is gone has registered is the next one's for a target that goes by the ISID,
@@ -213,7 +214,7 @@ static void old_gone(struct scsi_command *command, const struct outcome *outcome
     if (outcome->verdict != VERDICT_GOOD && outcome->error != -EBADE)
         end_with(command, outcome);
     else
-        look(command);
+        send_in(command, RESERVATION_READ_KEYS, KEYS_REPLY_BYTES, keys_done);
 }
 
 static void register_done(struct scsi_command *command, const struct outcome *outcome)
@@ -241,7 +242,8 @@ static void register_done(struct scsi_command *command, const struct outcome *ou
         send_in(command, RESERVATION_READ_KEYS, KEYS_REPLY_BYTES, keys_done);
 }
 
-/* The keys that are left of an earlier run come to the beginning of the reply. */
+/* The keys that are left of an earlier run, or of an earlier session of this one, come to the
+ * beginning of the reply. */
 static void keys_done(struct scsi_command *command, const struct outcome *outcome)
 {
     struct scsi_reservation *own = &command->endpoint->reservation;
@@ -264,7 +266,7 @@ static void keys_done(struct scsi_command *command, const struct outcome *outcom
         return;
     }
     memcpy(command->reply, keys, stale * sizeof(keys[0]));
-    own->stale_keys = command->user->reservation->take_over ? stale : 0;
+    own->stale_keys = !command->user || command->user->reservation->take_over ? stale : 0;
     preempt_next(command);
 }
 
@@ -281,6 +283,10 @@ static void preempt_next(struct scsi_command *command)
     struct scsi_reservation *own = &command->endpoint->reservation;
     uint64_t victim;
 
+    if (own->stale_keys == 0 && !command->user) {
+        look(command);
+        return;
+    }
     if (own->stale_keys == 0) {
         send_out(command, RESERVATION_RESERVE, own->key, 0, reserve_done);
         return;

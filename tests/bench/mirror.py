@@ -54,7 +54,7 @@ def cases(small):
         "contiguous": Case(f"contiguous {1024 // part} MiB of {4096 // part} MiB",
                            4096 * MIB // part, contiguous, repeat=1 if small else 3),
         "pieces": Case(f"{extents} extents of 64 KiB", extents * step, pieces, limit=75),
-        "fine": Case(f"{fine} extents of 4 KiB", fine * 16384, fine_pieces(fine), qemu, 300),
+        "fine": Case(f"{fine} extents of 4 KiB", fine * 16384, fine_pieces(fine), qemu, 270),
         # So few that qemu-img comes to its end.
         "finished": Case(f"{2048 // part} extents of 4 KiB", 2048 // part * 16384,
                          fine_pieces(2048 // part), qemu, 60),

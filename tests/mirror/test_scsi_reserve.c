@@ -226,18 +226,38 @@ static void a_new_session_registers_again(void **state)
     did(fixture, "HOLDER REG KEYS RES");
     lose_session(fixture);
     assert_int_equal(write_block(fixture), 0);
-    did(fixture, "W 8+1 RC16 VPD83 HOLDER anyREG PRE HOLDER W 8+1");
+    did(fixture, "W 8+1 RC16 VPD83 HOLDER anyREG PRE KEYS HOLDER W 8+1");
     assert_true(fixture->target->holder == fixture->target->own);
     /* As tgt keeps it: the key is nobody's. */
     fixture->target->own = 0;
     lose_session(fixture);
     assert_int_equal(write_block(fixture), 0);
-    did(fixture, "W 8+1 RC16 VPD83 HOLDER anyREG PRE HOLDER W 8+1");
+    did(fixture, "W 8+1 RC16 VPD83 HOLDER anyREG PRE KEYS HOLDER W 8+1");
     assert_true(fixture->target->holder == fixture->target->own);
     assert_int_equal(fixture->target->key_count, 1);
     close_endpoint(fixture);
     did(fixture, "REL REG");
     assert_int_equal(fixture->target->key_count, 0);
+}
+
+/* A session may be lost between its registration and its taking over. */
+static void what_lost_sessions_have_registered_is_cleared_away(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(reserve(fixture, false), 0);
+    did(fixture, "HOLDER REG KEYS RES");
+    fake_reservation_add(fixture->target, fixture->target->own ^ 1, 0);
+    fake_reservation_add(fixture->target, 0xABC, 0); /* somebody else's */
+    fixture->target->own = 0;
+    lose_session(fixture);
+    assert_int_equal(write_block(fixture), 0);
+    did(fixture, "W 8+1 RC16 VPD83 HOLDER anyREG PRE KEYS PRE HOLDER W 8+1");
+    assert_int_equal(fixture->target->key_count, 2);
+    close_endpoint(fixture);
+    did(fixture, "REL REG");
+    assert_int_equal(fixture->target->key_count, 1);
+    assert_int_equal(fixture->target->keys[0], 0xABC);
 }
 
 static void one_that_is_lost_ends_everything(void **state)
@@ -285,6 +305,7 @@ int main(void)
         TEST(a_target_without_any_is_told),
         TEST(a_unit_attention_makes_it_look_only),
         TEST(a_new_session_registers_again),
+        TEST(what_lost_sessions_have_registered_is_cleared_away),
         TEST(one_that_is_lost_ends_everything),
         TEST(one_that_was_taken_away_ends_everything),
     };
