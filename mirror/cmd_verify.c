@@ -30,6 +30,7 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
                                          .allocated = source_map_allocated(&session->source),
                                          .only_mapped = only_mapped,
                                          .need_map = session->source.ask && session->source.chosen,
+                                         .trust_maps = session->options->trust_maps,
                                          .seed = new_seed(),
                                          .control = session_control(session)};
 
@@ -50,8 +51,12 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
         return STATUS_DIFFERENT;
     }
     if (ret_result->interrupted) {
-        errmsg_set(&session->error, 0, "interrupted: the comparison of %s with %s is not complete",
-                   session->secondary->info.name, session->primary->info.name);
+        bool less = !only_mapped && !params.trust_maps && session->secondary->info.thin;
+
+        errmsg_set(&session->error, 0,
+                   "interrupted: the comparison of %s with %s is not complete%s",
+                   session->secondary->info.name, session->primary->info.name,
+                   less ? "; --trust-maps reads less" : "");
         return STATUS_INTERRUPTED;
     }
     return STATUS_DONE;

@@ -227,6 +227,7 @@ static const struct option {
     {"vtoc-lstar", SYNC | MAP | VERIFY, offsetof(struct options, vtoc_lstar), NULL},
     {"format", MAP, 0, set_format},
     {"keep-free", SYNC, offsetof(struct options, keep_free), NULL},
+    {"trust-maps", SYNC | VERIFY, offsetof(struct options, trust_maps), NULL},
     {"allocated", VERIFY, offsetof(struct options, allocated), NULL},
     {"dry-run", SYNC, offsetof(struct options, dry_run), NULL},
     {"overwrite", SYNC, offsetof(struct options, overwrite), NULL},
@@ -343,6 +344,8 @@ static int check_complete(struct options *options, struct errmsg *err)
         return errmsg_set(err, -EINVAL,
                           "--dry-run writes nothing that --verify could check; "
                           "thinmirror verify compares what is there");
+    if (options->command == COMMAND_SYNC && options->trust_maps && !options->verify)
+        return errmsg_set(err, -EINVAL, "--trust-maps is for --verify, which compares both sides");
     return options->command == COMMAND_MAP ? settle_format(options, err) : 0;
 }
 

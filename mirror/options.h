@@ -46,6 +46,7 @@ struct options {
     uint64_t skip_bad;  /* blocks */
     bool verify;        /* both sides are compared at the end */
     bool verify_inline; /* what is written is read back at once */
+    bool trust_maps;    /* what both sides call unmapped is not compared */
     bool skip_gaps;     /* what lies between partitions is free */
     bool vtoc_lstar;    /* a DASD's data sets end at the last track that was written */
     bool keep_free;     /* what isn't copied is left alone */

@@ -35,7 +35,10 @@ static void fail(struct verify *verify, int error, const char *message)
 /* From needed to jobs. */
 static int add_spots(struct verify *verify, uint64_t start, uint64_t end)
 {
-    bool spots = verify->params->seed != 0 && !verify->params->only_mapped;
+    const struct verify_params *params = verify->params;
+    bool certain =
+        params->primary->info.unmapped_is_certain && params->secondary->info.unmapped_is_certain;
+    bool spots = params->trust_maps && params->seed != 0 && !params->only_mapped && !certain;
     int r = 0;
 
     verify->jobs.count = 0;
@@ -53,11 +56,15 @@ static int add_spots(struct verify *verify, uint64_t start, uint64_t end)
 
 static int plan_next(struct verify *verify, uint64_t end)
 {
+    const struct endpoint_info *primary = &verify->params->primary->info;
+    const struct endpoint_info *secondary = &verify->params->secondary->info;
     const struct plan_params params = {
-        .primary_reads_zeros =
-            verify->params->primary->info.unmapped_reads_zeros && !verify->params->allocated,
+        .primary_reads_zeros = primary->unmapped_reads_zeros && !verify->params->allocated,
+        .primary_is_certain = primary->unmapped_is_certain,
+        .secondary_reads_zeros = secondary->unmapped_reads_zeros,
+        .secondary_is_certain = secondary->unmapped_is_certain,
+        .trust_maps = verify->params->trust_maps,
         .leave_unmapped = verify->params->only_mapped,
-        .secondary_reads_zeros = verify->params->secondary->info.unmapped_reads_zeros,
     };
     int r;
 

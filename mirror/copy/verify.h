@@ -2,10 +2,9 @@
 #ifndef THINMIRROR_VERIFY_H
 #define THINMIRROR_VERIFY_H
 
-/* Proves, or disproves, that the secondary reads as the primary reads. Everything that either side
- * has mapped is read on both sides. Blocks that are unmapped on the primary must read as zeros on
- * the secondary: they are read there, unless its own map calls them unmapped and it promises zeros
- * for that; then spots of them are (spots.h). */
+/* Proves, or disproves, that the secondary reads as the primary reads. Both sides are read, and
+ * blocks that are unmapped on the primary must read as zeros on the secondary. Only what is a hole
+ * of a file of this machine is not read: the kernel itself says that it is zeros. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,14 +24,17 @@ struct verify_params {
     const struct block_set *allocated;
     bool only_mapped; /* what is not mapped on the primary is not looked at */
     bool need_map;    /* as in struct sync_params */
-    uint64_t seed;    /* of the spots: another one looks elsewhere. 0: there are none */
+    /* What both sides' maps call unmapped is not read where both promise zeros for that, but for
+     * spots of it (spots.h). */
+    bool trust_maps;
+    uint64_t seed; /* of the spots: another one looks elsewhere. 0: there are none */
     struct copy_control control;
 };
 
 struct verify_result {
     bool interrupted;
     uint64_t lun_bytes;
-    uint64_t compared_bytes; /* of the LUN, by reading */
+    uint64_t compared_bytes; /* of the LUN, by reading; the spots are not counted */
     uint64_t spot_bytes;     /* read besides, of what is unmapped on both sides */
     uint64_t read_bytes;     /* of both sides together */
     struct differences differences;

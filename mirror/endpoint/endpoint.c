@@ -64,7 +64,11 @@ static int open_local(const char *name, unsigned flags, struct endpoint **ret, s
     int r = transport_local_open(name + strlen(LOCAL_PREFIX), flags & ENDPOINT_WRITABLE, &transport,
                                  err);
 
-    return r < 0 ? r : endpoint_scsi_open(name, "thin", transport, flags, ret, err);
+    if (r == 0)
+        r = endpoint_scsi_open(name, "thin", transport, flags, ret, err);
+    if (r == 0)
+        (*ret)->info.unmapped_is_certain = true;
+    return r;
 }
 
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,

@@ -455,7 +455,7 @@ static int open_regular(struct file_endpoint *file, struct stat *st, struct errm
     info->can_map = lseek(file->fd, 0, SEEK_DATA) >= 0 || errno == ENXIO;
     info->can_unmap = true;
     info->thin = true;
-    info->unmapped_reads_zeros = true;
+    info->unmapped_reads_zeros = info->unmapped_is_certain = true;
     file->bytes = (uint64_t)st->st_size;
     file->has_name = st->st_nlink > 0;
     file->granularity_bytes = (uint32_t)max_u64((uint64_t)st->st_blksize, FILE_BLOCK_SIZE);

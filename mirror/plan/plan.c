@@ -87,10 +87,16 @@ static bool choose_sync(enum extent_status primary, enum extent_status secondary
 static bool choose_verify(enum extent_status primary, enum extent_status secondary,
                           const struct plan_params *params, enum job_kind *ret)
 {
-    *ret = primary == EXTENT_MAPPED || params->primary_reads_zeros ? JOB_COMPARE : JOB_EXPECT_ZEROS;
-    if (primary != EXTENT_MAPPED && params->leave_unmapped)
+    bool defined = params->primary_reads_zeros, trust = params->trust_maps;
+    bool here_known = !defined || params->primary_is_certain;
+    bool there_known = params->secondary_is_certain || (trust && params->secondary_reads_zeros);
+
+    *ret = primary == EXTENT_MAPPED || !here_known ? JOB_COMPARE : JOB_EXPECT_ZEROS;
+    if (primary == EXTENT_MAPPED)
+        return true;
+    if (params->leave_unmapped)
         return false;
-    return primary == EXTENT_MAPPED || secondary == EXTENT_MAPPED || !params->secondary_reads_zeros;
+    return secondary == EXTENT_MAPPED || !there_known || !(here_known || trust);
 }
 
 /* Zeros on both sides, by their promises. */

@@ -49,6 +49,12 @@ struct plan_params {
      * not told. */
     uint64_t granularity_blocks;
     uint64_t alignment_blocks;
+    /* What the map of a side calls deallocated or anchored reads as zeros for certain, as a hole of
+     * a file of this machine does; for plan_verify. */
+    bool primary_is_certain;
+    bool secondary_is_certain;
+    /* Promises are believed of blocks that are not mapped on either side; for plan_verify. */
+    bool trust_maps;
     /* Blocks that are not mapped on the primary may read as anything on the secondary: they are
      * neither emptied nor compared. */
     bool leave_unmapped;
@@ -62,10 +68,10 @@ int plan_window(const struct extent_list *primary, const struct extent_list *sec
                 uint64_t start, uint64_t end, const struct plan_params *params,
                 struct job_list *jobs);
 
-/* What has to be read to know that both sides are equal: COMPARE where the primary is mapped.
- * Elsewhere nothing, when the secondary is unmapped there and promises zeros for that; otherwise
- * COMPARE when the primary promises zeros (the promise is then checked too), and EXPECT_ZEROS when
- * what it would read there is not defined. */
+/* What has to be read to know that both sides are equal: COMPARE where the primary is mapped. Where
+ * it isn't, EXPECT_ZEROS when what it would read is not defined, or certain, and otherwise COMPARE,
+ * which checks its promise. Nothing where neither side is mapped and both are certain; with
+ * trust_maps a promise of zeros will do for certainty. */
 int plan_verify(const struct extent_list *primary, const struct extent_list *secondary,
                 uint64_t start, uint64_t end, const struct plan_params *params,
                 struct job_list *jobs);

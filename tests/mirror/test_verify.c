@@ -67,9 +67,81 @@ static void fill_both(struct fixture *fixture, uint64_t lba, uint64_t blocks)
     fake_fill(fixture->secondary, lba, blocks, 1);
 }
 
-static void what_either_side_has_is_read_on_both(void **state)
+/* Their maps are believed. */
+static void trust(struct fixture *fixture)
+{
+    fixture->params.trust_maps = true;
+}
+
+static void both_sides_are_read_from_end_to_end(void **state)
 {
     struct fixture *fixture = *state;
+
+    fill_both(fixture, 100, 50);
+    fixture->params.seed = 1; /* no spots are needed */
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 0);
+    expect_reads(fixture, "0+4096", "0+4096");
+    assert_int_equal(fixture->result.compared_bytes, BLOCKS * 512);
+    assert_int_equal(fixture->result.read_bytes, 2 * BLOCKS * 512);
+    assert_int_equal(fixture->result.spot_bytes, 0);
+}
+
+static void what_both_maps_keep_from_each_other_is_seen(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->data[1000 * 512] = 1;
+    fixture->secondary->data[3000 * 512 + 511] = 1;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 2);
+    assert_int_equal(fixture->result.differences.first[0].start, 1000);
+    assert_int_equal(fixture->result.differences.first[1].start, 3000);
+}
+
+static void holes_of_local_files_are_zeros_without_being_read(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->base.info.unmapped_is_certain = true;
+    fixture->secondary->base.info.unmapped_is_certain = true;
+    fill_both(fixture, 100, 50);
+    fake_fill(fixture->secondary, 300, 10, 1);
+    memset(fixture->secondary->data + 300 * 512, 0, 10 * 512);
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 0);
+    expect_reads(fixture, "100+50", "100+50 300+10");
+}
+
+static void holes_of_a_file_are_what_a_lun_is_held_against(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->base.info.unmapped_is_certain = true;
+    fill_both(fixture, 100, 50);
+    fixture->secondary->data[3000 * 512 + 511] = 1;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 1);
+    expect_reads(fixture, "100+50", "0+4096");
+}
+
+static void a_lun_is_read_where_the_file_it_was_copied_to_has_holes(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->secondary->base.info.unmapped_is_certain = true;
+    fill_both(fixture, 100, 50);
+    fixture->primary->data[1000 * 512] = 1;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 1);
+    expect_reads(fixture, "0+4096", "0+4096");
+}
+
+static void what_either_side_has_is_read_on_both_when_maps_are_trusted(void **state)
+{
+    struct fixture *fixture = *state;
+
+    trust(fixture);
 
     fill_both(fixture, 100, 50);
     fake_fill(fixture->secondary, 300, 10, 1);
@@ -98,6 +170,7 @@ static void a_primary_that_promises_no_zeros_stands_for_zeros(void **state)
 {
     struct fixture *fixture = *state;
 
+    trust(fixture);
     fixture->primary->base.info.unmapped_reads_zeros = false;
     fake_set_status(fixture->primary, 0, BLOCKS, EXTENT_DEALLOCATED);
     fill_both(fixture, 100, 50);
@@ -114,6 +187,7 @@ static void a_broken_promise_of_the_primary_is_seen(void **state)
 {
     struct fixture *fixture = *state;
 
+    trust(fixture);
     fixture->primary->data[300 * 512] = 1; /* deallocated, and yet not zeros */
     fake_fill(fixture->secondary, 300, 1, 1);
     memset(fixture->secondary->data + 300 * 512, 0, 512);
@@ -315,12 +389,27 @@ static void what_only_claims_to_be_unmapped_is_seen(void **state)
     expect_unmapped_in_vain(*state);
 }
 
-/* A map that lies as well is met with spot checks: this LUN is so small that they are all of it. */
-static void a_map_that_claims_it_too_is_seen_by_spot_checks(void **state)
+static void a_map_that_claims_it_too_is_seen(void **state)
+{
+    unmap_in_vain(*state, false);
+    expect_unmapped_in_vain(*state);
+}
+
+static void what_only_claims_to_be_unmapped_is_seen_though_maps_are_trusted(void **state)
+{
+    unmap_in_vain(*state, true);
+    trust(*state);
+    expect_unmapped_in_vain(*state);
+}
+
+/* A trusted map that lies as well is met with spot checks: this LUN is so small that they are all
+ * of it. */
+static void a_trusted_map_that_claims_it_too_is_seen_by_spot_checks(void **state)
 {
     struct fixture *fixture = *state;
 
     unmap_in_vain(fixture, false);
+    trust(fixture);
     fixture->params.seed = 1;
     expect_unmapped_in_vain(fixture);
     assert_int_equal(fixture->result.compared_bytes, 8 * 512);
@@ -332,6 +421,7 @@ static void what_is_not_to_be_looked_at_has_no_spots(void **state)
     struct fixture *fixture = *state;
 
     fill_both(fixture, 100, 50);
+    trust(fixture);
     fixture->params.seed = 1;
     fixture->params.only_mapped = true;
     assert_int_equal(run(fixture), 0);
@@ -387,7 +477,12 @@ static void looking_for_data_can_fail_and_be_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_either_side_has_is_read_on_both),
+        TEST(both_sides_are_read_from_end_to_end),
+        TEST(what_both_maps_keep_from_each_other_is_seen),
+        TEST(holes_of_local_files_are_zeros_without_being_read),
+        TEST(holes_of_a_file_are_what_a_lun_is_held_against),
+        TEST(a_lun_is_read_where_the_file_it_was_copied_to_has_holes),
+        TEST(what_either_side_has_is_read_on_both_when_maps_are_trusted),
         TEST(a_secondary_that_promises_no_zeros_is_read_everywhere),
         TEST(a_primary_that_promises_no_zeros_stands_for_zeros),
         TEST(a_broken_promise_of_the_primary_is_seen),
@@ -401,7 +496,9 @@ int main(void)
         TEST(more_in_flight_take_no_more_memory),
         TEST(a_deep_queue_reads_small_pieces),
         TEST(what_only_claims_to_be_unmapped_is_seen),
-        TEST(a_map_that_claims_it_too_is_seen_by_spot_checks),
+        TEST(a_map_that_claims_it_too_is_seen),
+        TEST(what_only_claims_to_be_unmapped_is_seen_though_maps_are_trusted),
+        TEST(a_trusted_map_that_claims_it_too_is_seen_by_spot_checks),
         TEST(what_is_not_to_be_looked_at_has_no_spots),
         TEST(a_map_that_claims_it_too_is_seen_by_a_full_comparison),
         TEST(data_is_found_where_it_begins),

@@ -121,6 +121,60 @@ static void what_is_unmapped_can_be_left_alone(void **state)
     assert_int_equal(jobs.items[1].blocks, 1);
 }
 
+/* Letters as for plan_letters: what is compared (C), expected to be zeros (E), or not read (-). */
+static void expect_verify(const char *here, const char *there, const struct plan_params *params,
+                          const char *wanted)
+{
+    CLEANUP(extent_list_free) struct extent_list primary = {0}, secondary = {0};
+    CLEANUP(job_list_free) struct job_list jobs = {0};
+    size_t length = strlen(here);
+    char got[16];
+
+    memset(got, '-', sizeof(got));
+    got[length] = '\0';
+    map_from(here, &primary);
+    map_from(there, &secondary);
+    assert_int_equal(plan_verify(&primary, &secondary, 0, length, params, &jobs), 0);
+    for (size_t i = 0; i < jobs.count; i++)
+        memset(got + jobs.items[i].lba, jobs.items[i].kind == JOB_COMPARE ? 'C' : 'E',
+               jobs.items[i].blocks);
+    assert_string_equal(got, wanted);
+}
+
+static void a_comparison_reads_what_is_not_certain(void **state)
+{
+    struct plan_params params = {.primary_reads_zeros = true, .secondary_reads_zeros = true};
+    static const char here[] = "mmmdddaaa", there[] = "mdamdamda";
+
+    (void)state;
+    expect_verify(here, there, &params, "CCCCCCCCC");
+    params.secondary_is_certain = true;
+    expect_verify(here, there, &params, "CCCCCCCCC");
+    params.primary_is_certain = true;
+    expect_verify(here, there, &params, "CCCE--E--");
+    params.secondary_is_certain = false;
+    expect_verify(here, there, &params, "CCCEEEEEE");
+}
+
+static void a_comparison_may_trust_promises_of_both_sides(void **state)
+{
+    struct plan_params params = {.primary_reads_zeros = true,
+                                 .secondary_reads_zeros = true,
+                                 .trust_maps = true};
+    static const char here[] = "mmmdddaaa", there[] = "mdamdamda";
+
+    (void)state;
+    expect_verify(here, there, &params, "CCCC--C--");
+    params.secondary_reads_zeros = false;
+    expect_verify(here, there, &params, "CCCCCCCCC");
+    params.primary_reads_zeros = false;
+    expect_verify(here, there, &params, "CCCEEEEEE");
+    params.secondary_reads_zeros = true;
+    expect_verify(here, there, &params, "CCCE--E--");
+    params.trust_maps = false;
+    expect_verify(here, there, &params, "CCCEEEEEE");
+}
+
 static void maps_may_reach_beyond_the_window(void **state)
 {
     char got[64];
@@ -335,6 +389,8 @@ int main(void)
         cmocka_unit_test(unmapped_without_a_promise_of_zeros_is_zeroed),
         cmocka_unit_test(anchored_storage_is_given_back_where_that_can_be_done),
         cmocka_unit_test(what_is_unmapped_can_be_left_alone),
+        cmocka_unit_test(a_comparison_reads_what_is_not_certain),
+        cmocka_unit_test(a_comparison_may_trust_promises_of_both_sides),
         cmocka_unit_test(maps_may_reach_beyond_the_window),
         cmocka_unit_test(a_map_with_a_hole_in_it_is_no_map),
         cmocka_unit_test(a_window_at_the_top_does_not_wrap),
