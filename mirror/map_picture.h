@@ -57,8 +57,7 @@ uint64_t map_picture_offset(const struct map_picture *picture, size_t cell);
 
 /* For text on a terminal of so many columns. sides is 1 or 2. */
 size_t map_text_cells(size_t columns, size_t sides);
-/* One picture, or primary and secondary of one scale with the rows of the secondary below those of
- * the primary. Errors stay in out. */
+/* One picture, or primary and secondary of one scale side by side. Errors stay in out. */
 void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides, size_t columns);
 
 /* For an SVG document. */

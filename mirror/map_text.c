@@ -8,25 +8,24 @@
 #include "size.h"
 
 #define LABEL_COLUMNS 11 /* "1023.99 MiB" */
-#define ROWS_ALONE    16
-#define ROWS_OF_TWO   8
-#define FEWEST_CELLS  8
-#define MOST_CELLS    128
+#define ROWS          16
+#define FEWEST_CELLS  8   /* of all sides */
+#define MOST_CELLS    128 /* of a side */
 
-/* A power of two of cells in a row: rows then begin at round offsets. */
+/* Of a side. A power of two of cells in a row: rows then begin at round offsets. */
 static size_t row_cells(size_t columns, size_t sides)
 {
-    size_t beside = LABEL_COLUMNS + strlen(" ||") + (sides > 1 ? strlen("P ") : 0);
-    size_t cells = FEWEST_CELLS;
+    size_t beside = LABEL_COLUMNS + strlen(" |") + sides * strlen("|");
+    size_t cells = FEWEST_CELLS / sides;
 
-    while (cells < MOST_CELLS && beside + cells * 2 <= columns)
+    while (cells < MOST_CELLS && beside + sides * cells * 2 <= columns)
         cells *= 2;
     return cells;
 }
 
 size_t map_text_cells(size_t columns, size_t sides)
 {
-    return row_cells(columns, sides) * (sides > 1 ? ROWS_OF_TWO : ROWS_ALONE);
+    return row_cells(columns, sides) * ROWS;
 }
 
 /* However little is mapped in a cell, it never looks like an empty one. */
@@ -47,10 +46,9 @@ static char cell_sign(const struct map_cell *cell)
 
 static void print_row(FILE *out, const struct map_picture *picture, size_t first, size_t cells)
 {
-    fputc('|', out);
     for (size_t i = first; i < first + cells; i++)
         fputc(i < picture->cell_count ? cell_sign(&picture->cells[i]) : ' ', out);
-    fputs("|\n", out);
+    fputc('|', out);
 }
 
 /* Words go to the next line where they don't fit; *at is the column. */
@@ -144,15 +142,15 @@ void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides,
 
     for (size_t side = 0; side < sides; side++)
         print_name(out, sides > 1 ? marks[side] : "", &pictures[side], columns);
+    fputc('\n', out);
+    if (sides > 1)
+        fprintf(out, "%*s  %-*s %s\n", LABEL_COLUMNS, "", (int)cells, "P", "S");
     for (size_t first = 0; first < pictures[0].cell_count; first += cells) {
-        if (sides > 1 || first == 0)
-            fputc('\n', out);
         size_text(map_picture_offset(&pictures[0], first), label, sizeof(label));
-        for (size_t side = 0; side < sides; side++) {
-            fprintf(out, "%*s %s", LABEL_COLUMNS, side == 0 ? label : "",
-                    sides > 1 ? marks[side] : "");
+        fprintf(out, "%*s |", LABEL_COLUMNS, label);
+        for (size_t side = 0; side < sides; side++)
             print_row(out, &pictures[side], first, cells);
-        }
+        fputc('\n', out);
     }
     fputc('\n', out);
     print_legend(out, is_any_blank(pictures, sides), columns);

@@ -126,7 +126,7 @@ static void the_text_is_never_wider_than_the_terminal(void **state)
     }
 }
 
-/* The same column is the same LBA, and what the smaller one doesn't have is blank. */
+/* The same place is the same LBA, and what the smaller one doesn't have is blank. */
 static void two_sides_have_one_scale(void **state)
 {
     struct map_picture pictures[2];
@@ -138,16 +138,11 @@ static void two_sides_have_one_scale(void **state)
     map_picture_add(&pictures[0], 0, 256 * KIB, EXTENT_MAPPED, NULL);
     map_picture_add(&pictures[1], 0, 320 * KIB, EXTENT_DEALLOCATED, NULL);
     map_picture_add(&pictures[1], 320 * KIB, 192 * KIB, EXTENT_MAPPED, NULL);
-    text = text_of(pictures, 2, 40);
-    assert_non_null(strstr(text,
-                           "\n    0 bytes P |################|\n            S |................"
-                           "|\n"));
-    assert_non_null(strstr(text,
-                           "\n    256 KiB P |                |\n            S |................"
-                           "|\n"));
-    assert_non_null(strstr(text,
-                           "\n    320 KiB P |                |\n            S |################"
-                           "|\n"));
+    text = text_of(pictures, 2, 50);
+    assert_non_null(strstr(text, "\n             P                S\n    0 bytes |######"));
+    assert_non_null(strstr(text, "\n    0 bytes |################|................|\n"));
+    assert_non_null(strstr(text, "\n    256 KiB |                |................|\n"));
+    assert_non_null(strstr(text, "\n    320 KiB |                |################|\n"));
     assert_non_null(strstr(text, "blank: behind the end"));
     free(text);
     map_picture_free(&pictures[0]);
