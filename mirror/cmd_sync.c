@@ -57,8 +57,8 @@ static enum exit_status check(struct session *session, struct book *book,
     int r;
 
     *ret_data = (struct safety_data){0};
-    if (safety_check_writable(primary, secondary, &session->error) != SAFETY_OK ||
-        safety_check_pair(primary, secondary, &session->error) != SAFETY_OK)
+    if (safety_check_pair(primary, secondary, &session->error) != SAFETY_OK ||
+        safety_check_writable(primary, secondary, &session->error) != SAFETY_OK)
         return STATUS_REFUSED;
     if (sole_writer_take(secondary->info.identity, secondary->info.name, &session->sole_writer,
                          &session->error) < 0)
