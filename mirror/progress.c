@@ -23,12 +23,16 @@
 #define LINE_COLUMNS          120
 #define SHORTEST_LINE_COLUMNS 40
 
-static const char *const phase_words[] = {[PHASE_LOOK] = "looking",
+static const char *const phase_words[] = {[PHASE_TABLES] = "reading tables",
+                                          [PHASE_LOOK] = "looking",
                                           [PHASE_PLAN] = "planning",
                                           [PHASE_SYNC] = "copying",
                                           [PHASE_VERIFY] = "verifying"};
-static const char *const phase_names[] = {
-    [PHASE_LOOK] = "look", [PHASE_PLAN] = "plan", [PHASE_SYNC] = "sync", [PHASE_VERIFY] = "verify"};
+static const char *const phase_names[] = {[PHASE_TABLES] = "tables",
+                                          [PHASE_LOOK] = "look",
+                                          [PHASE_PLAN] = "plan",
+                                          [PHASE_SYNC] = "sync",
+                                          [PHASE_VERIFY] = "verify"};
 static const char line_prefix[] = "thinmirror: ";
 
 /* Guards the terminal and every struct progress: the threads of sessions have messages, too. The
@@ -238,6 +242,25 @@ static bool lay_out(const struct figures *figures, unsigned layout, size_t colum
     return strlen(to) <= columns;
 }
 
+/* As much as fits. */
+static void lay_out_widest(const struct figures *figures, size_t columns, char *to)
+{
+    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
+        if (lay_out(figures, layouts[i], columns, to))
+            return;
+}
+
+/* Nothing is known of what they will come to. */
+static void tables_line(const struct copy_status *status, double rate, char *to)
+{
+    char done[32], speed[32];
+
+    format_size((double)status->done_bytes, done);
+    format_size(rate, speed);
+    to[0] = '\0';
+    put(to, "%s  %s  %s/s", phase_words[PHASE_TABLES], done, speed);
+}
+
 void progress_line(const struct copy_status *status, double share, double rate, double left,
                    size_t columns, char to[static PROGRESS_LINE_BYTES])
 {
@@ -256,10 +279,12 @@ void progress_line(const struct copy_status *status, double share, double rate, 
     /* One column stays free: some terminals wrap when the last one is written. */
     columns = columns > PROGRESS_LINE_BYTES ? PROGRESS_LINE_BYTES - 1 : columns;
     columns = columns > 0 ? columns - 1 : 0;
-    for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++)
-        if (lay_out(&figures, layouts[i], columns, to))
-            return;
-    to[columns] = '\0'; /* cut: narrower than anything worth showing */
+    if (status->phase == PHASE_TABLES)
+        tables_line(status, rate, to);
+    else
+        lay_out_widest(&figures, columns, to);
+    if (strlen(to) > columns)
+        to[columns] = '\0'; /* narrower than anything worth showing */
 }
 
 size_t terminal_columns(int fd)

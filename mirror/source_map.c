@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "device.h"
 #include "session.h"
+#include "tables_watch.h"
 #include "track_view.h"
 
 /* Tables of contents of a file system that is in use are a moving target. */
@@ -33,18 +34,24 @@ static void note_user(struct session *session)
                      name, user);
 }
 
-static struct analyse_params params_of(struct session *session)
-{
-    return (struct analyse_params){.skip_gaps = session->options->skip_gaps,
-                                   .vtoc_lstar = session->options->vtoc_lstar,
-                                   .stop = session_control(session).stop};
-}
-
 static int analyse(struct session *session, struct analysis *ret)
 {
-    const struct analyse_params params = params_of(session);
+    struct tables_watch watch;
+    struct analyse_params params;
 
+    tables_watch_begin(&watch, session);
+    params = tables_watch_params(&watch);
     return analyse_run(session->primary, &params, ret, &session->error);
+}
+
+static int look(struct session *session, uint64_t *ret_read_digest)
+{
+    struct tables_watch watch;
+    struct analyse_params params;
+
+    tables_watch_begin(&watch, session);
+    params = tables_watch_params(&watch);
+    return analyse_look(session->primary, &params, ret_read_digest, &session->error);
 }
 
 static void note_findings(struct session *session, const struct analysis *analysis)
@@ -266,10 +273,9 @@ enum exit_status source_map_reread(struct session *session, struct block_set *re
                                    uint64_t *ret_added, bool *ret_changed)
 {
     struct analysis *before = &session->source.analysis;
-    const struct analyse_params params = params_of(session);
     struct analysis now = {0};
     uint64_t digest;
-    int r = analyse_look(session->primary, &params, &digest, &session->error);
+    int r = look(session, &digest);
 
     if (r == 0 && digest != before->read_digest)
         r = analyse(session, &now);

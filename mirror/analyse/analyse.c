@@ -215,6 +215,7 @@ static int read_tables(struct analyser *analyser, struct endpoint *endpoint,
     if (r == 0) {
         disk_reader_set_trace(analyser->reader, trace);
         disk_reader_set_stop(analyser->reader, analyser->params->stop);
+        disk_reader_set_watch(analyser->reader, analyser->params->watch, analyser->params->opaque);
         r = analyse_disk(analyser);
     }
     if (analyser->reader && disk_reader_was_stopped(analyser->reader)) {

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "allocation.h"
 #include "endpoint.h"
@@ -20,6 +21,10 @@ struct analyse_params {
     bool skip_gaps;  /* what lies between partitions is free; otherwise it may hold boot loaders */
     bool vtoc_lstar; /* tracks of a data set behind the last one that was written are free */
     const volatile sig_atomic_t *stop; /* non-zero: read no more, end with -EINTR; or NULL */
+    /* Called again and again while there is something to wait for, with the bytes that were read so
+     * far; or NULL. It may do whatever does not touch the endpoint. */
+    void (*watch)(void *opaque, uint64_t read_bytes);
+    void *opaque;
 };
 
 /* A file system, or whatever else has a table of contents that was understood. */

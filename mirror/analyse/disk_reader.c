@@ -65,6 +65,9 @@ struct disk_reader {
     struct read_trace *trace;          /* NULL: nobody wants to know */
     const volatile sig_atomic_t *stop; /* or NULL */
     bool was_stopped;
+    void (*watch)(void *opaque, uint64_t read_bytes); /* or NULL */
+    void *opaque;                                     /* watch's */
+    uint64_t read_bytes;
 };
 
 static uint64_t choose_page_bytes(const struct endpoint_info *info)
@@ -112,6 +115,13 @@ void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace)
 void disk_reader_set_stop(struct disk_reader *reader, const volatile sig_atomic_t *stop)
 {
     reader->stop = stop;
+}
+
+void disk_reader_set_watch(struct disk_reader *reader,
+                           void (*watch)(void *opaque, uint64_t read_bytes), void *opaque)
+{
+    reader->watch = watch;
+    reader->opaque = opaque;
 }
 
 bool disk_reader_was_stopped(const struct disk_reader *reader)
@@ -204,6 +214,7 @@ static void run_done(struct endpoint_request *request)
     }
     for (size_t i = 0; i < run->count; i++)
         keep_page(reader, run->slots[i], run->first + i);
+    reader->read_bytes += request->blocks * reader->endpoint->info.block_size;
 }
 
 static struct run *idle_run(struct disk_reader *reader)
@@ -218,6 +229,8 @@ static int wait_for_run(struct disk_reader *reader)
 {
     int r = endpoint_wait(&reader->endpoint, 1, WAIT_MS);
 
+    if (reader->watch)
+        reader->watch(reader->opaque, reader->read_bytes);
     return r == -EINTR ? 0 : r;
 }
 

@@ -25,7 +25,11 @@ void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace)
 /* From now on a read ends early, and any other fails at once, with -EINTR, once *stop is not zero.
  * What is in flight then is waited for. It stays the caller's; NULL: it never comes to that. */
 void disk_reader_set_stop(struct disk_reader *reader, const volatile sig_atomic_t *stop);
-/* Whether that has happened to a read, whatever has become of its -EINTR. */
+/* From now on watch is called after each wait for the endpoint, with all bytes that were read so
+ * far; NULL: nobody wants to know. */
+void disk_reader_set_watch(struct disk_reader *reader,
+                           void (*watch)(void *opaque, uint64_t read_bytes), void *opaque);
+/* Whether a stop has happened to a read, whatever has become of its -EINTR. */
 bool disk_reader_was_stopped(const struct disk_reader *reader);
 /* Takes NULL. */
 void disk_reader_free(struct disk_reader *reader);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum copy_phase {
+    PHASE_TABLES, /* reading the primary's tables of contents; how much there is nobody knows */
     PHASE_LOOK,   /* reading a secondary that cannot tell whether it holds data */
     PHASE_PLAN,   /* asking what would be copied (a dry run) */
     PHASE_SYNC,   /* copying and emptying */

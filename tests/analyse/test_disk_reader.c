@@ -178,6 +178,36 @@ static void a_stop_ends_it(void **state)
     assert_int_equal(disk_reader_read(fixture->reader, 0, bytes, sizeof(bytes)), -EINTR);
 }
 
+static void note_bytes(void *opaque, uint64_t read_bytes)
+{
+    uint64_t *noted = opaque;
+
+    assert_true(read_bytes >= *noted);
+    *noted = read_bytes;
+}
+
+static uint64_t blocks_read(const struct fake_endpoint *fake)
+{
+    uint64_t blocks = 0;
+
+    for (size_t i = 0; i < fake->log_count; i++)
+        blocks += fake->log[i].blocks;
+    return blocks;
+}
+
+static void what_was_read_is_told_while_it_waits(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t noted = 0;
+
+    disk_reader_set_watch(fixture->reader, note_bytes, &noted);
+    expect_bytes(fixture, 0, 512);
+    assert_int_equal(noted, blocks_read(fixture->fake) * 512);
+    expect_bytes(fixture, BYTES - 512, 512);
+    assert_int_equal(noted, blocks_read(fixture->fake) * 512);
+    assert_true(noted > 512);
+}
+
 static void a_stop_while_the_target_is_away_is_no_loss(void **state)
 {
     struct fixture *fixture = *state;
@@ -219,6 +249,7 @@ int main(void)
         T(a_read_that_fails_twice_is_an_error),
         T(a_lost_target_is_an_error),
         T(a_stop_ends_it),
+        T(what_was_read_is_told_while_it_waits),
         T(a_stop_while_the_target_is_away_is_no_loss),
         T(reading_without_end_comes_to_an_end),
     };

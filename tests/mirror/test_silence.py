@@ -48,16 +48,17 @@ class Silence(Targets):
             time.sleep(0.01)
         return run
 
-    def expect_a_line(self, run):
+    def expect_a_line(self, run, says="copying \\["):
         """SIGUSR1 is answered at once."""
         run.send_signal(signal.SIGUSR1)
         self.assertTrue(select.select([run.stderr], [], [], 1.5)[0], "no line")
-        self.assertRegex(run.stderr.readline(), r"^thinmirror: copying \[")
+        self.assertRegex(run.stderr.readline(), f"^thinmirror: {says}")
 
-    def expect_pings_answered(self):
-        before = self.primary.answers
+    def expect_pings_answered(self, line=None):
+        line = line or self.primary
+        before = line.answers
         time.sleep(1)
-        self.assertGreater(self.primary.answers - before, 2)
+        self.assertGreater(line.answers - before, 2)
 
     def expect_an_end(self, run, says="with --resume goes on"):
         """SIGINT is answered at once."""
@@ -205,6 +206,19 @@ class Tables(Silence):
             self.assertIsNone(run.poll())
             time.sleep(0.01)
         self.expect_an_end(run, says)
+
+    def test_the_secondary_is_served_meanwhile_and_progress_told(self):
+        for command in ("sync", "verify"):
+            with self.subTest(command=command):
+                urls = self.slow_tables(WatchedLine(self.tgtd[1].port))
+                self.primary.seconds = 0.1
+                run = self.start(command, "--source-map=analyse", *urls)
+                while self.primary.delayed < 25:
+                    self.assertIsNone(run.poll())
+                    time.sleep(0.01)
+                self.expect_pings_answered(self.secondary)
+                self.expect_a_line(run, r"reading tables  .* KiB  .* KiB/s$")
+                self.interrupt(run, 0, "interrupted: the tables of contents of " + urls[0])
 
     def test_an_interrupt_ends_the_reading(self):
         urls = self.slow_tables(Line(self.tgtd[1].port))

@@ -54,6 +54,14 @@ static void the_line_says_less_on_a_narrower_terminal(void **state)
     expect_line(0, 11, "");
 }
 
+static void of_tables_it_tells_how_much_was_read(void **state)
+{
+    (void)state;
+    expect_line_of(PHASE_TABLES, 80, -1, "reading tables    4.0 GiB  381.5 MiB/s");
+    expect_line_of(PHASE_TABLES, 15, -1, "reading tables");
+    expect_line_of(PHASE_TABLES, 0, -1, "");
+}
+
 /* The longest word leaves as many of them. */
 static void verifying_has_all_figures_too(void **state)
 {
@@ -179,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_line_says_less_on_a_narrower_terminal),
+        cmocka_unit_test(of_tables_it_tells_how_much_was_read),
         cmocka_unit_test(verifying_has_all_figures_too),
         cmocka_unit_test(a_brief_rate_has_four_characters),
         cmocka_unit_test(time_has_six_characters),
