@@ -193,8 +193,9 @@ static void print_legend(FILE *out, const struct map_picture *pictures, size_t s
     }
     fprintf(out,
             "<text x=\"%d\" y=\"%u\" fill=\"#555\">One cell is %s; the paler it is, the less of it "
-            "is mapped.</text>\n",
-            LABELS, y, size_text(map_picture_offset(&pictures[0], 1), cell, sizeof(cell)));
+            "is mapped.%s</text>\n",
+            LABELS, y, size_text(map_picture_offset(&pictures[0], 1), cell, sizeof(cell)),
+            pictures[0].lun_bytes != other->lun_bytes ? " What is blank is behind the end." : "");
 }
 
 void map_svg_print(FILE *out, const struct map_picture *pictures, size_t sides)

@@ -251,6 +251,7 @@ class Map(rig.Case):
             for name in names:
                 self.assertIn(str(name), text)
             self.assertIn("4 MiB of 16 MiB mapped (25.0%), 1 extent", text)
+            self.assertEqual("What is blank is behind the end" in text, len(names) == 2)
             self.assertTrue(root.findall(f".//{space}path"))
 
     def test_a_thin_volume_knows_its_block_size(self):
