@@ -338,7 +338,7 @@ static void show_line(struct progress *progress, const struct copy_status *statu
 {
     char line[PROGRESS_LINE_BYTES];
 
-    *progress->line_wanted = 0;
+    *progress->line_wanted = false;
     if (progress->mode == PROGRESS_JSON) {
         show_json(progress, status, left, true);
         return;

@@ -6,7 +6,7 @@
  * as the terminal is at that moment; JSON is one object a line, once a second. What is shown here
  * and said here never mixes, whatever threads it comes from. */
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -24,8 +24,7 @@ struct progress {
     uint64_t rate_bytes;
     double printed_seconds; /* JSON */
     bool printed_end;
-    volatile sig_atomic_t
-        *line_wanted; /* non-zero: print one line, whatever the mode; may be NULL */
+    atomic_bool *line_wanted; /* set: print one line, whatever the mode; may be NULL */
 };
 
 void progress_init(struct progress *progress, enum progress_mode wanted);

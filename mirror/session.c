@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,9 @@
 #define RATE_READ_SECONDS 0.5
 #define RATE_LOST_TOLD    4 /* times in a row */
 
-static volatile sig_atomic_t stop_requested;
-static volatile sig_atomic_t line_requested;
-static volatile sig_atomic_t opening;
+static atomic_bool stop_requested;
+static atomic_bool line_requested;
+static atomic_bool opening;
 
 /* One wish may come as two signals: timeout(1) sends its own to the process and to its group, and a
  * terminal that goes lets the kernel and the shell send SIGHUP. */
@@ -45,7 +46,7 @@ static void request_stop(int signal_number)
     }
     if (!stop_requested) {
         first_ms = monotonic_ms();
-        stop_requested = 1;
+        stop_requested = true;
     } else if (signal_number != SIGHUP && monotonic_ms() - first_ms > SAME_WISH_MS) {
         sigaction(signal_number, &action, NULL);
         raise(signal_number); /* delivered when this handler ends */
@@ -56,7 +57,7 @@ static void request_stop(int signal_number)
 static void request_line(int signal_number)
 {
     (void)signal_number;
-    line_requested = 1;
+    line_requested = true;
 }
 
 static void catch_signals(void)
@@ -225,10 +226,10 @@ enum exit_status session_open(struct session *session, const struct options *opt
     enum exit_status status;
 
     *session = (struct session){.options = options, .sole_writer = -1};
-    opening = 1;
+    opening = true;
     catch_signals();
     status = open_session(session, options, secondary_writable);
-    opening = 0;
+    opening = false;
     return status;
 }
 

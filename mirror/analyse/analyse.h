@@ -6,7 +6,7 @@
  * blocks belong to something. Whatever is unknown, dirty, unsupported, inconsistent or beyond its
  * bounds counts as allocated, with a note that names it. */
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +20,7 @@
 struct analyse_params {
     bool skip_gaps;  /* what lies between partitions is free; otherwise it may hold boot loaders */
     bool vtoc_lstar; /* tracks of a data set behind the last one that was written are free */
-    const volatile sig_atomic_t *stop; /* non-zero: read no more, end with -EINTR; or NULL */
+    const atomic_bool *stop; /* set: read no more, end with -EINTR; or NULL */
     /* Called again and again while there is something to wait for, with the bytes that were read so
      * far; or NULL. It may do whatever does not touch the endpoint. */
     void (*watch)(void *opaque, uint64_t read_bytes);

@@ -62,8 +62,8 @@ struct disk_reader {
     struct run runs[FLIGHT];
     size_t in_flight;
     struct errmsg error;
-    struct read_trace *trace;          /* NULL: nobody wants to know */
-    const volatile sig_atomic_t *stop; /* or NULL */
+    struct read_trace *trace; /* NULL: nobody wants to know */
+    const atomic_bool *stop;  /* or NULL */
     bool was_stopped;
     void (*watch)(void *opaque, uint64_t read_bytes); /* or NULL */
     void *opaque;                                     /* watch's */
@@ -112,7 +112,7 @@ void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace)
     reader->trace = trace;
 }
 
-void disk_reader_set_stop(struct disk_reader *reader, const volatile sig_atomic_t *stop)
+void disk_reader_set_stop(struct disk_reader *reader, const atomic_bool *stop)
 {
     reader->stop = stop;
 }

@@ -7,7 +7,7 @@
  * requests in flight, once it has been planned. Memory is bounded, and so is the sum of what may
  * be read, so that a loop on the disk comes to an end. */
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,9 +22,9 @@ struct read_trace;
 int disk_reader_create(struct endpoint *endpoint, struct disk_reader **ret);
 /* From now on trace is told all that is read; it stays the caller's. */
 void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace);
-/* From now on a read ends early, and any other fails at once, with -EINTR, once *stop is not zero.
+/* From now on a read ends early, and any other fails at once, with -EINTR, once *stop is set.
  * What is in flight then is waited for. It stays the caller's; NULL: it never comes to that. */
-void disk_reader_set_stop(struct disk_reader *reader, const volatile sig_atomic_t *stop);
+void disk_reader_set_stop(struct disk_reader *reader, const atomic_bool *stop);
 /* From now on watch is called after each wait for the endpoint, with all bytes that were read so
  * far; NULL: nobody wants to know. */
 void disk_reader_set_watch(struct disk_reader *reader,

@@ -4,7 +4,7 @@
 
 /* How a long run is limited, watched and stopped. */
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -31,9 +31,9 @@ struct copy_control {
     unsigned queue_depth;     /* requests in flight on each side; 0: as many as are of use */
     uint64_t rate_bytes;      /* bytes read from the primary per second at most; 0: no limit */
     const uint64_t *rate_now; /* not NULL: the rate instead, which progress() may change */
-    uint64_t skip_bad;  /* so many blocks of the primary that cannot be read are passed over */
-    bool detect_zeroes; /* what reads as zeros is emptied instead of written */
-    const volatile sig_atomic_t *stop; /* non-zero: begin nothing new, finish what is in flight */
+    uint64_t skip_bad;       /* so many blocks of the primary that cannot be read are passed over */
+    bool detect_zeroes;      /* what reads as zeros is emptied instead of written */
+    const atomic_bool *stop; /* set: begin nothing new, finish what is in flight */
     void (*progress)(void *opaque, const struct copy_status *status); /* about ten times a second */
     void *opaque;
 };

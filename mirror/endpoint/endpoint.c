@@ -302,7 +302,7 @@ int endpoint_forget(struct endpoint *endpoint, struct errmsg *err)
                  : 0;
 }
 
-void endpoint_stop_by(struct endpoint *endpoint, const volatile sig_atomic_t *stop)
+void endpoint_stop_by(struct endpoint *endpoint, const atomic_bool *stop)
 {
     if (endpoint->ops->stop_by)
         endpoint->ops->stop_by(endpoint, stop);

@@ -10,7 +10,7 @@
  * outside of this folder track_view.c (one as another one is to be copied). */
 
 #include <poll.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -133,7 +133,7 @@ struct endpoint_ops {
     /* NULL when what is read comes from the device anyway. */
     int (*forget)(struct endpoint *endpoint);
     /* NULL when there is nothing that could be waited for. */
-    void (*stop_by)(struct endpoint *endpoint, const volatile sig_atomic_t *stop);
+    void (*stop_by)(struct endpoint *endpoint, const atomic_bool *stop);
 };
 
 /* Commands and calls issued so far, for reports and for tests that assert the exact I/O. */
@@ -177,10 +177,10 @@ void endpoint_close(struct endpoint *endpoint);
  * from the medium. Nothing may be in flight. -errno with a sentence. */
 int endpoint_forget(struct endpoint *endpoint, struct errmsg *err);
 
-/* Once *stop is not zero, a target that went away is not waited for any more: its requests fail
+/* Once *stop is set, a target that went away is not waited for any more: its requests fail
  * with -ENOTCONN or -ETIMEDOUT within a second. It stays the caller's, until the endpoint is
  * closed. */
-void endpoint_stop_by(struct endpoint *endpoint, const volatile sig_atomic_t *stop);
+void endpoint_stop_by(struct endpoint *endpoint, const atomic_bool *stop);
 
 /* Gives both the same block size: a raw file has none of its own and takes that of its partner (512
  * when both are raw files). Before the first request. -EINVAL with a sentence when they differ or a

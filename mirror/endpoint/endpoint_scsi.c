@@ -344,7 +344,7 @@ static int scsi_submit(struct endpoint *base, struct endpoint_request *request)
     return -EINVAL;
 }
 
-static void scsi_stop_by(struct endpoint *base, const volatile sig_atomic_t *stop)
+static void scsi_stop_by(struct endpoint *base, const atomic_bool *stop)
 {
     struct scsi_endpoint *endpoint = (struct scsi_endpoint *)base;
 

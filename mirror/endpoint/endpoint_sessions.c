@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -338,7 +339,7 @@ static void sessions_close(struct endpoint *base)
 }
 
 /* The one call that reaches into the threads' endpoints: all it does there is an atomic store. */
-static void sessions_stop_by(struct endpoint *base, const volatile sig_atomic_t *stop)
+static void sessions_stop_by(struct endpoint *base, const atomic_bool *stop)
 {
     struct sessions *all = (struct sessions *)base;
 

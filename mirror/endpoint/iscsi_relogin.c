@@ -88,8 +88,7 @@ int relogin_serve(struct iscsi_relogin *relogin, struct iscsi_session *ret)
     return 0;
 }
 
-int relogin_run(struct iscsi_relogin *relogin, const volatile sig_atomic_t *stop,
-                struct iscsi_session *ret)
+int relogin_run(struct iscsi_relogin *relogin, const atomic_bool *stop, struct iscsi_session *ret)
 {
     int r;
 

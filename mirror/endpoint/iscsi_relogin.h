@@ -6,7 +6,7 @@
  * longer and longer waits between them. Nothing here blocks but relogin_run. */
 
 #include <poll.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,10 +42,9 @@ int relogin_poll(const struct iscsi_relogin *relogin, struct pollfd *ret);
  * tells, once however often it is tried; the next one is due in a while. */
 int relogin_serve(struct iscsi_relogin *relogin, struct iscsi_session *ret);
 
-/* Tries one login and waits for it. 0 or -errno as relogin_serve, or -EINTR once *stop is not zero;
+/* Tries one login and waits for it. 0 or -errno as relogin_serve, or -EINTR once *stop is set;
  * stop may be NULL. */
-int relogin_run(struct iscsi_relogin *relogin, const volatile sig_atomic_t *stop,
-                struct iscsi_session *ret);
+int relogin_run(struct iscsi_relogin *relogin, const atomic_bool *stop, struct iscsi_session *ret);
 
 /* Tells a login that is tried to end, and doesn't wait for it. */
 void relogin_stop(struct iscsi_relogin *relogin);

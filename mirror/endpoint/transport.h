@@ -9,7 +9,6 @@
  * transport_service, from which done() is called. Any number of requests may be in flight. */
 
 #include <poll.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -82,7 +81,7 @@ struct transport {
     unsigned reconnect_ms;
     /* Not NULL: once it is not zero, a lost connection stays lost all the same. Set by the thread
      * of the user, who may be another than the one that serves the transport. */
-    _Atomic(const volatile sig_atomic_t *) stop;
+    _Atomic(const atomic_bool *) stop;
     /* How often the connection was lost by no fault of our own, or something happened to the unit
      * that nobody was told of: the target may have been restarted meanwhile, and what it had not
      * flushed be lost. */

@@ -25,6 +25,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,7 +104,7 @@ static bool broken_by_libiscsi(const struct iscsi_transport *transport)
 
 static bool is_stopped(const struct iscsi_transport *transport)
 {
-    const volatile sig_atomic_t *stop = atomic_load(&transport->base.stop);
+    const atomic_bool *stop = atomic_load(&transport->base.stop);
 
     return stop && *stop;
 }

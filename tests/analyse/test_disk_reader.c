@@ -143,7 +143,7 @@ static void a_lost_target_is_an_error(void **state)
     assert_int_equal(disk_reader_read(fixture->reader, 0, bytes, sizeof(bytes)), -ENOTCONN);
 }
 
-static volatile sig_atomic_t stop;
+static atomic_bool stop;
 
 static size_t reads_left; /* until the stop */
 
@@ -161,7 +161,7 @@ static void a_stop_ends_it(void **state)
     struct byte_range plan[64];
     uint8_t bytes[512];
 
-    stop = 0;
+    stop = false;
     reads_left = 5;
     fixture->fake->on_submit = count_down;
     disk_reader_set_stop(fixture->reader, &stop);
@@ -213,7 +213,7 @@ static void a_stop_while_the_target_is_away_is_no_loss(void **state)
     struct fixture *fixture = *state;
     uint8_t bytes[512];
 
-    stop = 0;
+    stop = false;
     reads_left = 1;
     fixture->fake->on_submit = count_down;
     disk_reader_set_stop(fixture->reader, &stop);

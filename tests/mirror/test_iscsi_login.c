@@ -17,7 +17,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -93,7 +93,7 @@ static int listen_silently(unsigned port)
 struct away {
     struct tgtd tgtd;
     struct endpoint *endpoint;
-    volatile sig_atomic_t stop;
+    atomic_bool stop;
     int listener;
     char data[512];
     struct iovec iov;
@@ -189,7 +189,7 @@ static void a_stop_ends_a_login_that_is_not_answered(void **state)
         skip_because("there is no tgtd that may run here");
     away = go_away();
     wait_for_login(away);
-    away->stop = 1;
+    away->stop = true;
     begin = monotonic_ms();
     while (away->result == 1)
         serve(away);

@@ -166,12 +166,12 @@ static void what_a_flush_before_reading_back_failed_at_is_not_noted(void **state
 static void stop_at_a_flush(struct fake_endpoint *fake, const struct endpoint_request *request)
 {
     if (request->op == ENDPOINT_FLUSH)
-        *(volatile sig_atomic_t *)fake->opaque = 1;
+        *(atomic_bool *)fake->opaque = true;
 }
 
 static void a_signal_before_it_is_read_back_is_an_interruption(void **state)
 {
-    static volatile sig_atomic_t stop;
+    static atomic_bool stop;
     struct fixture *fixture = *state;
 
     fixture->params.read_back = true;

@@ -3,8 +3,8 @@
  * then resumed. */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -185,13 +185,13 @@ static void a_full_secondary_leaves_what_was_written_remembered(void **state)
     free_survivor(survivor);
 }
 
-static volatile sig_atomic_t stop;
+static atomic_bool stop;
 
 static void stop_at_tenth(struct fake_endpoint *fake, const struct endpoint_request *request)
 {
     flush_answered(fake, request);
     if (request->op == ENDPOINT_WRITE && fake_count(fake, ENDPOINT_WRITE) >= 10)
-        stop = 1;
+        stop = true;
 }
 
 static void a_stop_remembers_everything_that_was_written(void **state)
@@ -199,7 +199,7 @@ static void a_stop_remembers_everything_that_was_written(void **state)
     struct fixture *fixture = *state;
     struct survivor *survivor = attach_survivor(fixture);
 
-    stop = 0;
+    stop = false;
     fake_fill(fixture->primary, 0, BLOCKS, 1);
     fixture->params.control = (struct copy_control){.queue_depth = 4, .stop = &stop};
     fixture->params.checkpoint_seconds = 3600;
@@ -208,7 +208,7 @@ static void a_stop_remembers_everything_that_was_written(void **state)
     assert_true(fixture->result.interrupted);
     assert_int_equal(survivor->checkpoints, 1);
     assert_int_equal(survivor->done.total * 512, fixture->result.written_bytes);
-    stop = 0;
+    stop = false;
     fixture->secondary->on_answer = flush_answered;
     assert_int_equal(run(fixture), 0);
     assert_int_equal(fixture->result.resumed_bytes + fixture->result.written_bytes, BYTES);

@@ -2,8 +2,8 @@
 /* What is refused before anything is written, in one sentence that names both sides. */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -216,7 +216,7 @@ static void a_map_that_breaks_off_is_no_proof_of_emptiness(void **state)
 static void failures_are_no_verdict(void **state)
 {
     struct fixture *fixture = *state;
-    const volatile sig_atomic_t stop = 1;
+    const atomic_bool stop = true;
 
     fixture->secondary->fault = (struct fake_fault){ENDPOINT_MAP, 0, -ETIMEDOUT};
     assert_int_equal(check_data(fixture, NULL), -ETIMEDOUT);

@@ -2,8 +2,8 @@
 /* What a dry run reads to see how fast the copy will be. */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -117,7 +117,7 @@ static void a_sample_that_cannot_be_read_says_why(void **state)
 
 static void a_signal_ends_the_sample(void **state)
 {
-    static const volatile sig_atomic_t stop = 1;
+    static const atomic_bool stop = true;
     struct fixture *fixture = *state;
     struct sample_result result;
 

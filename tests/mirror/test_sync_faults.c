@@ -2,8 +2,8 @@
 /* The copy engine when maps are broken, requests fail, targets go away, and somebody stops it. */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -252,19 +252,19 @@ static void a_secondary_that_goes_away_ends_it(void **state)
     }
 }
 
-static volatile sig_atomic_t stop;
+static atomic_bool stop;
 
 static void stop_after_ten(struct fake_endpoint *fake, const struct endpoint_request *request)
 {
     if (request->op == ENDPOINT_WRITE && fake_count(fake, ENDPOINT_WRITE) >= 10)
-        stop = 1;
+        stop = true;
 }
 
 static void a_stop_finishes_what_was_begun_and_flushes(void **state)
 {
     struct fixture *fixture = *state;
 
-    stop = 0;
+    stop = false;
     prepare_copy(fixture);
     fixture->params.control.stop = &stop;
     fixture->secondary->on_answer = stop_after_ten;
@@ -279,7 +279,7 @@ static void a_stop_at_the_very_end_is_none(void **state)
 {
     struct fixture *fixture = *state;
 
-    stop = 0;
+    stop = false;
     fake_fill(fixture->primary, 0, 640, 1);
     fixture->params.control.stop = &stop;
     fixture->secondary->answers_per_wait = 1;

@@ -2,8 +2,8 @@
 /* The comparison over endpoints in memory: what is read, and what is found. */
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -267,7 +267,7 @@ static void errors_of_either_side_are_errors(void **state)
 static void a_stop_is_not_equality(void **state)
 {
     struct fixture *fixture = *state;
-    const volatile sig_atomic_t stop = 1;
+    const atomic_bool stop = true;
 
     fixture->params.control.stop = &stop;
     fill_both(fixture, 0, 8);
@@ -458,7 +458,7 @@ static void data_is_found_where_it_begins(void **state)
 static void looking_for_data_can_fail_and_be_stopped(void **state)
 {
     struct fixture *fixture = *state;
-    const volatile sig_atomic_t stop = 1;
+    const atomic_bool stop = true;
     struct copy_control control = {0};
     bool found;
     uint64_t lba;
