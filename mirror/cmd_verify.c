@@ -38,6 +38,16 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
 
     if (r == 0)
         r = verify_run(&params, ret_result, &session->error);
+    if (session_gave_up(r)) {
+        struct errmsg why = session->error;
+
+        ret_result->interrupted = true;
+        errmsg_set(&session->error, 0,
+                   "interrupted while a LUN was away (%s): the comparison of %s with %s is not "
+                   "complete",
+                   why.text, session->secondary->info.name, session->primary->info.name);
+        return STATUS_INTERRUPTED;
+    }
     if (r < 0)
         return session_status(r);
     session_note_doubt(session, &ret_result->primary_doubt, &ret_result->secondary_doubt);

@@ -276,6 +276,7 @@ static void flush_cdb(struct scsi_command *command)
                                       ? cdb_synchronize_cache_10(command->request.cdb)
                                       : cdb_synchronize_cache_16(command->request.cdb);
     command->request.timeout_ms = SCSI_FLUSH_TIMEOUT_MS;
+    command->request.vital = true; /* only its end tells what is durable */
     command->counter = &command->endpoint->base.counters.flushes;
     command->step = flush_done;
 }

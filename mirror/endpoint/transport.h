@@ -35,6 +35,7 @@ struct transport_request {
     uint32_t medium_block_size;
     uint64_t medium_lba;
     unsigned timeout_ms; /* 0: the transport's default of 30 s; a local LUN has none */
+    bool vital;          /* waited for that long also after the user's stop */
 
     /* Filled before done(): 0 when the target answered; otherwise -errno: -ENOTCONN or -ECONNRESET
      * when the connection is gone, -ENOENT when what is written has no name any more, -ERESTART

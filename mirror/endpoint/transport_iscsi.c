@@ -43,6 +43,7 @@
 /* The one limit on a target's silence. TCP_USER_TIMEOUT is left alone: Linux counts a receive
  * window that a busy target keeps closed as silence, too. */
 #define COMMAND_TIMEOUT_MS  30000
+#define STOPPED_TIMEOUT_MS  5000 /* when the user wants to end */
 #define MOVED_BYTES         8192 /* taken by the target: more than the answers to its pings */
 #define MOVED_LOOK_MS       1000
 #define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
@@ -65,7 +66,9 @@ struct iscsi_transport {
     struct iscsi_command *first; /* in flight, oldest first */
     struct iscsi_command *last;
     uint64_t moved_ms;    /* when the connection last moved on */
-    uint64_t taken_bytes; /* by the target, of this session, when it last moved on by that */
+    uint64_t looked_ms;   /* when the kernel was last asked what the target has taken */
+    uint64_t counted_ms;  /* from when on what it takes counts, as it has not moved on since */
+    uint64_t taken_bytes; /* of this session, until then */
 
     char *text;
     struct iscsi_relogin relogin; /* while down */
@@ -257,6 +260,7 @@ static void use_session(struct iscsi_transport *transport, const struct iscsi_se
 {
     transport->context = session->context;
     transport->taken_bytes = 0;
+    transport->counted_ms = monotonic_ms();
     transport->base.max_burst_bytes = session->bursts.max_bytes;
     transport->base.unsolicited_bytes =
         session->bursts.unsolicited ? session->bursts.first_bytes : 0;
@@ -348,21 +352,36 @@ static void serve_down(struct iscsi_transport *transport)
 /* Milliseconds until the first command is out of time, 0 when one is, -1 without any. */
 static int time_left(const struct iscsi_transport *transport)
 {
+    unsigned most = is_stopped(transport) ? STOPPED_TIMEOUT_MS : UINT_MAX;
     uint64_t now = monotonic_ms(), first = UINT64_MAX;
 
     for (const struct iscsi_command *command = transport->first; command; command = command->next) {
         uint64_t since = max_u64(command->started_ms, transport->moved_ms);
+        uint64_t timeout_ms =
+            command->request->vital ? command->timeout_ms : min_u64(command->timeout_ms, most);
 
-        first = min_u64(first, since + command->timeout_ms);
+        first = min_u64(first, since + timeout_ms);
     }
     if (first == UINT64_MAX)
         return -1;
     return first <= now ? 0 : (int)(first - now);
 }
 
+/* Milliseconds until the kernel is to be asked what the target has taken: once after the connection
+ * has moved on in another way, so that nothing of before counts; -1: not now. */
+static int look_left(const struct iscsi_transport *transport)
+{
+    uint64_t now = monotonic_ms(), due = transport->looked_ms + MOVED_LOOK_MS;
+
+    if (!transport->first || transport->moved_ms <= transport->counted_ms)
+        return -1;
+    return due <= now ? 0 : (int)(due - now);
+}
+
 static int iscsi_poll(struct transport *base, struct pollfd *ret)
 {
     struct iscsi_transport *transport = (struct iscsi_transport *)base;
+    int left, look;
 
     *ret = (struct pollfd){.fd = -1};
     if (transport->down && !transport->dead)
@@ -371,7 +390,9 @@ static int iscsi_poll(struct transport *base, struct pollfd *ret)
         return -1;
     ret->fd = iscsi_get_fd(transport->context);
     ret->events = (short)iscsi_which_events(transport->context);
-    return time_left(transport);
+    left = time_left(transport);
+    look = look_left(transport);
+    return look >= 0 && look < left ? look : left;
 }
 
 /* The session is of no more use. */
@@ -407,26 +428,31 @@ static int serve_context(struct iscsi_context *context, short revents)
 }
 
 /* What was written is taken off our hands. A target that pings takes something, too: our answers,
- * of 48 bytes, though nothing else may move. */
-static void note_taken(struct iscsi_transport *transport)
+ * of 48 bytes, though nothing else may move. writable: the socket is; what there is to go by where
+ * the kernel does not count. */
+static void note_taken(struct iscsi_transport *transport, bool writable)
 {
     uint64_t now = monotonic_ms(), taken;
+    bool counts, moved_otherwise = transport->moved_ms > transport->counted_ms;
 
     /* To ask the kernel each time would cost more than it says. */
-    if (now - transport->moved_ms < MOVED_LOOK_MS)
+    if (now - transport->looked_ms < MOVED_LOOK_MS)
         return;
-    if (tcp_acknowledged(iscsi_get_fd(transport->context), &taken)) {
-        if (taken - transport->taken_bytes < MOVED_BYTES)
-            return;
+    transport->looked_ms = now;
+    counts = tcp_acknowledged(iscsi_get_fd(transport->context), &taken);
+    if (counts && !moved_otherwise && taken - transport->taken_bytes < MOVED_BYTES)
+        return;
+    if (counts)
         transport->taken_bytes = taken;
-    }
-    transport->moved_ms = now;
+    transport->counted_ms = now;
+    if (counts ? !moved_otherwise : writable)
+        transport->moved_ms = now;
 }
 
 static void serve_connected(struct iscsi_transport *transport, short revents)
 {
-    if (revents & POLLOUT)
-        note_taken(transport);
+    if (revents & POLLOUT || look_left(transport) == 0)
+        note_taken(transport, revents & POLLOUT);
     if (revents && !transport->dead && serve_context(transport->context, revents) < 0 &&
         !transport->replacing) {
         transport->replacing = broken_by_libiscsi(transport);
@@ -438,7 +464,7 @@ static void serve_connected(struct iscsi_transport *transport, short revents)
     if (transport->replacing)
         replace_session(transport);
     if (time_left(transport) == 0 && transport->context)
-        note_taken(transport);
+        note_taken(transport, false);
     if (time_left(transport) == 0)
         lose(transport, -ETIMEDOUT);
 }
