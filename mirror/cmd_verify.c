@@ -21,6 +21,15 @@ static uint64_t new_seed(void)
     return seed | 1;
 }
 
+/* Than with --trust-maps, by what a target calls unmapped. */
+static bool reads_more(const struct session *session, bool only_mapped)
+{
+    const struct endpoint_info *from = &session->primary->info, *to = &session->secondary->info;
+
+    return !session->options->trust_maps && session->source.ask && !only_mapped && to->can_map &&
+           to->unmapped_reads_zeros && !(from->unmapped_is_certain && to->unmapped_is_certain);
+}
+
 enum exit_status session_verify(struct session *session, bool only_mapped,
                                 struct verify_result *ret_result)
 {
@@ -61,12 +70,10 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
         return STATUS_DIFFERENT;
     }
     if (ret_result->interrupted) {
-        bool less = !only_mapped && !params.trust_maps && session->secondary->info.thin;
-
         errmsg_set(&session->error, 0,
                    "interrupted: the comparison of %s with %s is not complete%s",
                    session->secondary->info.name, session->primary->info.name,
-                   less ? "; --trust-maps reads less" : "");
+                   reads_more(session, only_mapped) ? "; --trust-maps reads less" : "");
         return STATUS_INTERRUPTED;
     }
     return STATUS_DONE;

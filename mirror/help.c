@@ -15,24 +15,24 @@
     "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET, and for\n" \
     "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"
 
-#define MOVING                                                                                  \
-    "  --progress=auto|bar|json|none\n"                                                         \
-    "                      on stderr; auto: a bar when that is a terminal\n"                    \
-    "  --source-map=lba-status|bitmap|analyse|both|full\n"                                      \
-    "                      what tells which blocks of PRIMARY are used. lba-status asks\n"      \
-    "                      the target, bitmap reads the bitmap that user:thin has, which is\n"  \
-    "                      shorter for very many extents, analyse reads PRIMARY's own\n"        \
-    "                      partition tables and file systems, both takes what lba-status and\n" \
-    "                      analyse call used, full takes all. Without it: lba-status when\n"    \
-    "                      the target is thin and answers, else analyse where a table\n"        \
-    "                      is understood, else full\n"                                          \
-    "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
-    "                      may be, is not used\n"                                               \
-    "  --vtoc-lstar        with analyse: of a DASD's sequential and partitioned data sets\n"    \
-    "                      only the tracks up to the last one that was written\n"               \
-    "  --rate=BYTES        read at most so many bytes per second from PRIMARY (20M, 1G);\n"     \
-    "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"    \
-    "  --queue-depth=N     requests in flight on each side (default: by the line)\n"            \
+#define MOVING                                                                                   \
+    "  --progress=auto|bar|json|none\n"                                                          \
+    "                      on stderr; auto: a bar when that is a terminal\n"                     \
+    "  --source-map=lba-status|bitmap|analyse|both|full\n"                                       \
+    "                      what tells which blocks of PRIMARY are used. lba-status asks\n"       \
+    "                      the target, bitmap reads the bitmap that user:thin has, which is\n"   \
+    "                      shorter for very many extents, analyse reads PRIMARY's own\n"         \
+    "                      partition tables and file systems, both takes what lba-status and\n"  \
+    "                      analyse call used, full takes all. Without it: lba-status when\n"     \
+    "                      the target is thin and answers, else analyse where a table\n"         \
+    "                      is understood, else full\n"                                           \
+    "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"     \
+    "                      may be, is not used\n"                                                \
+    "  --vtoc-lstar        with analyse: of a DASD's sequential and partitioned data sets\n"     \
+    "                      only the tracks up to the last one that was written\n"                \
+    "  --rate=BYTES        read (verify: compare) at most so many bytes per second (20M, 1G);\n" \
+    "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"     \
+    "  --queue-depth=N     requests in flight on each side (default: by the line)\n"             \
     "  --sessions=N        iSCSI sessions with each target, a thread each (default 1)\n"
 
 static const char general[] =
@@ -64,8 +64,8 @@ static const char sync_help[] =
     "                      takes (as a sample of both is read, or by --rate); write nothing\n"
     "  --keep-free         what is not copied is left as it is on SECONDARY, not emptied\n"
     "  --overwrite         the data that SECONDARY holds may be lost\n"
-    "  --verify[=end]      compare both sides afterwards\n"
-    "  --trust-maps        with that: don't read what both targets call unmapped (see verify)\n"
+    "  --verify[=end]      compare both sides afterwards, from end to end (see verify)\n"
+    "  --trust-maps        with that: don't read what both targets call unmapped\n"
     "  --verify=inline     read back what is written, batch by batch, and compare it\n"
     "  --json              the result as one JSON object on stdout\n" MOVING
     "  --ledger=FILE       where it is noted what was copied here and from where; without it\n"
@@ -121,8 +121,10 @@ static const char verify_help[] =
     "usage: thinmirror verify [OPTION]... PRIMARY SECONDARY\n"
     "\n"
     "Reads both sides, and compares them block by block; what is not mapped on PRIMARY must\n"
-    "read as zeros on SECONDARY. Only the holes of files of this machine need not be read. Exit\n"
-    "status 4, and the first blocks that differ, when they are not alike. Nothing is written.\n"
+    "read as zeros on SECONDARY. Only the holes of local files need not be read. Where nothing\n"
+    "but PRIMARY's own tables tells what is in use there, the rest is not looked at, unless they\n"
+    "are asked for (--source-map). Exit status 4, and the first blocks that differ, when they\n"
+    "are not alike. Nothing is written.\n"
     "\n"
     "  --trust-maps        what both targets call unmapped is not read when both promise zeros\n"
     "                      for that, but for samples of it all over the LUN: quicker, and as\n"

@@ -346,6 +346,11 @@ static int check_complete(struct options *options, struct errmsg *err)
                           "thinmirror verify compares what is there");
     if (options->command == COMMAND_SYNC && options->trust_maps && !options->verify)
         return errmsg_set(err, -EINVAL, "--trust-maps is for --verify, which compares both sides");
+    if (options->trust_maps &&
+        (options->source == SOURCE_FULL || options->allocated || options->keep_free))
+        return errmsg_set(err, -EINVAL,
+                          "--trust-maps changes nothing with --source-map=full, --allocated or "
+                          "--keep-free: leave it out");
     return options->command == COMMAND_MAP ? settle_format(options, err) : 0;
 }
 

@@ -268,7 +268,7 @@ void progress_line(const struct copy_status *status, double share, double rate, 
         .word = phase_words[status->phase],
         .share = share,
         .mapped = status->scanned_bytes > 0
-                      ? 100 * (double)status->todo_bytes / (double)status->scanned_bytes
+                      ? 100 * (double)status->mapped_bytes / (double)status->scanned_bytes
                       : 0,
         .rate = rate,
         .left = left,
@@ -306,10 +306,11 @@ static void show_json(struct progress *progress, const struct copy_status *statu
     progress->printed_end = is_finished(status);
     fprintf(stderr,
             "{\"phase\": \"%s\", \"lun_bytes\": %" PRIu64 ", \"scanned_bytes\": %" PRIu64
-            ", \"todo_bytes\": %" PRIu64 ", \"done_bytes\": %" PRIu64
+            ", \"mapped_bytes\": %" PRIu64 ", \"todo_bytes\": %" PRIu64 ", \"done_bytes\": %" PRIu64
             ", \"bytes_per_second\": %.0f, \"seconds\": %.3f",
             phase_names[status->phase], status->lun_bytes, status->scanned_bytes,
-            status->todo_bytes, status->done_bytes, progress->rate, status->seconds);
+            status->mapped_bytes, status->todo_bytes, status->done_bytes, progress->rate,
+            status->seconds);
     if (left >= 0)
         fprintf(stderr, ", \"seconds_left\": %.0f", left);
     fputs("}\n", stderr);

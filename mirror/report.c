@@ -239,6 +239,8 @@ static void sync_table(const struct report *report)
     speed_row("time", sync->seconds, sync->written_bytes);
     if (is_verified(report))
         speed_row("verified", report->verify.seconds, report->verify.compared_bytes);
+    if (is_verified(report) && report->verify.spot_bytes > 0)
+        row("spot checks", report->verify.spot_bytes, "  (of what is unmapped on both sides)");
 }
 
 void report_sync(const struct report *report)

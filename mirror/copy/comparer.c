@@ -23,8 +23,8 @@ struct pair_piece {
     struct half secondary;
     uint64_t lba;
     uint64_t blocks;
-    bool zeros;       /* expected; the primary is not read */
-    unsigned waiting; /* for so many reads */
+    const struct half *only; /* this one is read alone, and must be zeros; NULL: both */
+    unsigned waiting;        /* for so many reads */
     bool failed;
 };
 
@@ -129,18 +129,18 @@ void differences_add(struct differences *differences, uint64_t lba, uint64_t blo
 
 static bool block_differs(const struct pair_piece *piece, uint64_t block, size_t block_size)
 {
-    const uint8_t *there = (const uint8_t *)piece->secondary.iov.iov_base + block * block_size;
+    size_t offset = block * block_size;
 
-    if (piece->zeros)
-        return !bytes_are_zero(there, block_size);
-    return memcmp((const uint8_t *)piece->primary.iov.iov_base + block * block_size, there,
-                  block_size) != 0;
+    if (piece->only)
+        return !bytes_are_zero((const uint8_t *)piece->only->iov.iov_base + offset, block_size);
+    return memcmp((const uint8_t *)piece->primary.iov.iov_base + offset,
+                  (const uint8_t *)piece->secondary.iov.iov_base + offset, block_size) != 0;
 }
 
 static bool piece_differs(const struct pair_piece *piece)
 {
-    if (piece->zeros)
-        return !bytes_are_zero(piece->secondary.iov.iov_base, piece->secondary.iov.iov_len);
+    if (piece->only)
+        return !bytes_are_zero(piece->only->iov.iov_base, piece->only->iov.iov_len);
     return memcmp(piece->primary.iov.iov_base, piece->secondary.iov.iov_base,
                   piece->secondary.iov.iov_len) != 0;
 }
@@ -172,7 +172,7 @@ static void piece_finished(struct pair_piece *piece)
     if (!piece->failed) {
         note_differences(comparer, piece);
         comparer->done_blocks += piece->blocks;
-        comparer->read_blocks += piece->blocks * (piece->zeros ? 1 : 2);
+        comparer->read_blocks += piece->blocks * (piece->only ? 1 : 2);
     }
     piece->next = comparer->free_pieces;
     comparer->free_pieces = piece;
@@ -244,20 +244,25 @@ void comparer_pump(struct comparer *comparer)
     while ((job = job_queue_first(&comparer->jobs)) && comparer->free_pieces && !comparer->error &&
            comparer_delay(comparer) == 0) {
         struct pair_piece *piece = comparer->free_pieces;
+        const struct half *only;
         uint64_t most = copy_pacer_blocks(comparer->control, comparer->chunk_blocks,
                                           comparer->secondary->info.block_size);
 
         comparer->free_pieces = piece->next;
         piece->lba = job->lba;
         piece->blocks = job_piece_blocks(job, most, most, 0);
-        piece->zeros = job->kind == JOB_EXPECT_ZEROS;
-        piece->waiting = piece->zeros ? 1 : 2;
+        piece->only = job->kind == JOB_EXPECT_ZEROS           ? &piece->secondary
+                      : job->kind == JOB_EXPECT_PRIMARY_ZEROS ? &piece->primary
+                                                              : NULL;
+        piece->waiting = piece->only ? 1 : 2;
         piece->failed = false;
         job_queue_take(&comparer->jobs, piece->blocks);
         copy_pacer_spend(&comparer->pacer, comparer->control,
                          piece->blocks * comparer->secondary->info.block_size);
-        if (!piece->zeros)
+        only = piece->only; /* the piece may be another job's once its reads have ended */
+        if (only != &piece->secondary)
             read_half(piece, &piece->primary, comparer->primary, primary_read);
-        read_half(piece, &piece->secondary, comparer->secondary, secondary_read);
+        if (only != &piece->primary)
+            read_half(piece, &piece->secondary, comparer->secondary, secondary_read);
     }
 }

@@ -2,7 +2,7 @@
 #ifndef THINMIRROR_COMPARER_H
 #define THINMIRROR_COMPARER_H
 
-/* Reads both sides (or, for JOB_EXPECT_ZEROS, the secondary alone) with many requests in flight and
+/* Reads both sides (or one alone that is expected to be zeros) with many requests in flight and
  * notes where they differ. queue_depth pieces are in flight at a time. */
 
 #include <stdbool.h>

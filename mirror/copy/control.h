@@ -21,6 +21,7 @@ struct copy_status {
     enum copy_phase phase;
     uint64_t lun_bytes;
     uint64_t scanned_bytes; /* what the maps have told about so far, from LBA 0 on */
+    uint64_t mapped_bytes;  /* of those, what is mapped on the primary */
     uint64_t todo_bytes;    /* of those, what has to be read (copied, compared) */
     uint64_t done_bytes;    /* of those, what is read, and written where that is the task */
     double seconds;         /* since the phase began */

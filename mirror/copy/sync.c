@@ -189,6 +189,7 @@ static void report(struct sync *sync, bool force)
         .phase = sync->params->dry_run ? PHASE_PLAN : PHASE_SYNC,
         .lun_bytes = sync->maps.end * sync->block_size,
         .scanned_bytes = sync->maps.planned * sync->block_size,
+        .mapped_bytes = sync->copy_blocks * sync->block_size,
         .todo_bytes = sync->copy_blocks * sync->block_size,
         .done_bytes = written + sync->mover.detected_bytes,
         .seconds = copy_now() - sync->started,

@@ -19,7 +19,7 @@ struct verify {
     struct job_list jobs;   /* the same with spots of the rest */
     struct spots spots;
     uint64_t block_size;
-    uint64_t todo_blocks; /* planned */
+    uint64_t todo_blocks, mapped_blocks; /* planned */
     double started;
     double reported;
     int error; /* the first */
@@ -54,6 +54,18 @@ static int add_spots(struct verify *verify, uint64_t start, uint64_t end)
     return r == 0 && spots ? spots_add(&verify->spots, start, end, &verify->jobs) : r;
 }
 
+/* In [start, end), which the map covers. */
+static uint64_t mapped_blocks(const struct extent_list *map, uint64_t start, uint64_t end)
+{
+    const struct extent *at = extent_list_find(map, start), *stop = map->items + map->count;
+    uint64_t blocks = 0;
+
+    for (; at && at < stop && at->start < end; at++)
+        if (at->status == EXTENT_MAPPED)
+            blocks += min_u64(at->start + at->length, end) - max_u64(at->start, start);
+    return blocks;
+}
+
 static int plan_next(struct verify *verify, uint64_t end)
 {
     const struct endpoint_info *primary = &verify->params->primary->info;
@@ -77,6 +89,7 @@ static int plan_next(struct verify *verify, uint64_t end)
         return r;
     for (size_t i = 0; i < verify->jobs.count; i++)
         verify->todo_blocks += verify->jobs.items[i].blocks;
+    verify->mapped_blocks += mapped_blocks(&verify->maps.primary.list, verify->maps.planned, end);
     map_pair_take(&verify->maps, end);
     return comparer_add(&verify->comparer, &verify->jobs);
 }
@@ -136,12 +149,41 @@ static void wait_for_progress(struct verify *verify)
         fail(verify, r, message.text);
 }
 
+/* Holes were not read, and a file that was cut short meanwhile has them no more: its map says so.
+ */
+static int check_end(struct endpoint *endpoint, struct errmsg *err)
+{
+    CLEANUP(extent_list_free) struct extent_list map = {0};
+    struct endpoint_request request = {.op = ENDPOINT_MAP,
+                                       .lba = endpoint->info.blocks - 1,
+                                       .blocks = 1,
+                                       .map = &map};
+
+    if (!endpoint->info.unmapped_is_certain || endpoint_run(endpoint, &request) == 0)
+        return 0;
+    return errmsg_set(err, request.result,
+                      "%s is not what it was when the comparison began; was it made smaller? (%s)",
+                      endpoint->info.name, request.error.text);
+}
+
+static void check_ends(struct verify *verify)
+{
+    struct errmsg message;
+    int r = check_end(verify->params->primary, &message);
+
+    if (r == 0)
+        r = check_end(verify->params->secondary, &message);
+    if (r < 0)
+        fail(verify, r, message.text);
+}
+
 static void report(struct verify *verify, bool force)
 {
     const struct copy_status status = {
         .phase = PHASE_VERIFY,
         .lun_bytes = verify->maps.end * verify->block_size,
         .scanned_bytes = verify->maps.planned * verify->block_size,
+        .mapped_bytes = verify->mapped_blocks * verify->block_size,
         .todo_bytes = verify->todo_blocks * verify->block_size,
         .done_bytes = verify->comparer.done_blocks * verify->block_size,
         .seconds = copy_now() - verify->started,
@@ -192,6 +234,8 @@ int verify_run(const struct verify_params *params, struct verify_result *ret, st
         wait_for_progress(&verify);
     }
     report(&verify, true);
+    if (!verify.error && compared_all(&verify))
+        check_ends(&verify);
     fill_result(&verify, ret);
     job_list_free(&verify.needed);
     job_list_free(&verify.jobs);
@@ -217,13 +261,13 @@ int verify_find_data(struct endpoint *endpoint, const struct copy_control *contr
     for (;;) {
         const struct copy_side sides[2] = {{endpoint, true}, {NULL, false}};
         bool enough = comparer.error || comparer.differences.count > 0 || copy_stopped(control);
-        struct copy_status status = {PHASE_LOOK, 0, 0, 0, 0, copy_now() - started};
+        struct copy_status status = {.phase = PHASE_LOOK, .seconds = copy_now() - started};
 
         if (!enough)
             comparer_pump(&comparer);
         if (comparer_done(&comparer) || (enough && comparer_idle(&comparer)))
             break;
-        status.lun_bytes = status.scanned_bytes = status.todo_bytes =
+        status.lun_bytes = status.scanned_bytes = status.mapped_bytes = status.todo_bytes =
             endpoint->info.blocks * endpoint->info.block_size;
         status.done_bytes = comparer.done_blocks * endpoint->info.block_size;
         copy_report(control, &status, 0, &reported);

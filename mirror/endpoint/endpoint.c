@@ -11,6 +11,7 @@
 #include "endpoint_kinds.h"
 #include "endpoint_opening.h"
 #include "endpoint_sessions.h"
+#include "holes.h"
 #include "log.h"
 #include "monotonic.h"
 #include "patience.h"
@@ -60,14 +61,15 @@ static int open_sg(const char *name, unsigned flags, struct endpoint **ret, stru
 
 static int open_local(const char *name, unsigned flags, struct endpoint **ret, struct errmsg *err)
 {
+    const char *path = name + strlen(LOCAL_PREFIX);
     struct transport *transport;
-    int r = transport_local_open(name + strlen(LOCAL_PREFIX), flags & ENDPOINT_WRITABLE, &transport,
-                                 err);
+    struct statfs system;
+    int r = transport_local_open(path, flags & ENDPOINT_WRITABLE, &transport, err);
 
     if (r == 0)
         r = endpoint_scsi_open(name, "thin", transport, flags, ret, err);
     if (r == 0)
-        (*ret)->info.unmapped_is_certain = true;
+        (*ret)->info.unmapped_is_certain = statfs(path, &system) == 0 && holes_are_certain(&system);
     return r;
 }
 

@@ -41,7 +41,8 @@ struct endpoint_info {
     bool any_block_size;       /* a raw file: see endpoint_match_block_size */
     bool thin;                 /* LBPME, or a sparse file */
     bool unmapped_reads_zeros; /* LBPRZ: deallocated blocks are promised to read as zeros */
-    /* That is more than a promise: they are holes of a file of this machine. */
+    /* That is more than a promise: they are holes of a file, by the word of this machine's kernel.
+     */
     bool unmapped_is_certain;
     bool can_map;     /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
     bool can_bitmap;  /* announces an allocation bitmap (docs/bitmap.md) */

@@ -25,6 +25,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "device.h"
+#include "holes.h"
 #include "shell_word.h"
 #include "workpool.h"
 
@@ -437,6 +438,7 @@ static int open_regular(struct file_endpoint *file, struct stat *st, struct errm
 {
     struct endpoint_info *info = &file->base.info;
     char user[256];
+    struct statfs system;
     int r = lock_whole_file(file->fd, info->writable, user, sizeof(user));
 
     /* Who held the lock just now may have made it longer. */
@@ -455,7 +457,8 @@ static int open_regular(struct file_endpoint *file, struct stat *st, struct errm
     info->can_map = lseek(file->fd, 0, SEEK_DATA) >= 0 || errno == ENXIO;
     info->can_unmap = true;
     info->thin = true;
-    info->unmapped_reads_zeros = info->unmapped_is_certain = true;
+    info->unmapped_reads_zeros = true;
+    info->unmapped_is_certain = fstatfs(file->fd, &system) == 0 && holes_are_certain(&system);
     file->bytes = (uint64_t)st->st_size;
     file->has_name = st->st_nlink > 0;
     file->granularity_bytes = (uint32_t)max_u64((uint64_t)st->st_blksize, FILE_BLOCK_SIZE);

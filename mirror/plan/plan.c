@@ -87,16 +87,14 @@ static bool choose_sync(enum extent_status primary, enum extent_status secondary
 static bool choose_verify(enum extent_status primary, enum extent_status secondary,
                           const struct plan_params *params, enum job_kind *ret)
 {
-    bool defined = params->primary_reads_zeros, trust = params->trust_maps;
-    bool here_known = !defined || params->primary_is_certain;
-    bool there_known = params->secondary_is_certain || (trust && params->secondary_reads_zeros);
+    bool here = primary != EXTENT_MAPPED, there = secondary != EXTENT_MAPPED;
+    bool here_known = here && (!params->primary_reads_zeros || params->primary_is_certain);
+    bool there_known = there && params->secondary_is_certain;
 
-    *ret = primary == EXTENT_MAPPED || !here_known ? JOB_COMPARE : JOB_EXPECT_ZEROS;
-    if (primary == EXTENT_MAPPED)
-        return true;
-    if (params->leave_unmapped)
+    *ret = here_known ? JOB_EXPECT_ZEROS : there_known ? JOB_EXPECT_PRIMARY_ZEROS : JOB_COMPARE;
+    if (here && (params->leave_unmapped || (here_known && there_known)))
         return false;
-    return secondary == EXTENT_MAPPED || !there_known || !(here_known || trust);
+    return !(here && there && params->trust_maps && params->secondary_reads_zeros);
 }
 
 /* Zeros on both sides, by their promises. */

@@ -17,6 +17,8 @@ enum job_kind {
 
     JOB_COMPARE,      /* read both, they must be equal */
     JOB_EXPECT_ZEROS, /* read the secondary, it must be zeros */
+
+    JOB_EXPECT_PRIMARY_ZEROS, /* the same of the primary: the secondary is known to be */
 };
 
 struct job {
@@ -68,10 +70,11 @@ int plan_window(const struct extent_list *primary, const struct extent_list *sec
                 uint64_t start, uint64_t end, const struct plan_params *params,
                 struct job_list *jobs);
 
-/* What has to be read to know that both sides are equal: COMPARE where the primary is mapped. Where
- * it isn't, EXPECT_ZEROS when what it would read is not defined, or certain, and otherwise COMPARE,
- * which checks its promise. Nothing where neither side is mapped and both are certain; with
- * trust_maps a promise of zeros will do for certainty. */
+/* What has to be read to know that both sides are equal. Zeros are known without being read where a
+ * side's map has nothing and is certain, and on the primary also where it has nothing and what it
+ * would read is not defined: then zeros are what the secondary must read as. Nothing where both are
+ * known, or, with trust_maps, where neither side has anything mapped and the secondary promises
+ * zeros; EXPECT_ZEROS or EXPECT_PRIMARY_ZEROS where one is; otherwise COMPARE. */
 int plan_verify(const struct extent_list *primary, const struct extent_list *secondary,
                 uint64_t start, uint64_t end, const struct plan_params *params,
                 struct job_list *jobs);

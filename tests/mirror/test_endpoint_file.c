@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,12 +10,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <errno.h>
 
 #include "endpoint.h"
+#include "holes.h"
 
 #define KIB        UINT64_C(1024)
 #define MIB        (KIB * 1024)
@@ -140,6 +143,25 @@ static void info_of_a_raw_file(void **state)
 }
 
 /* The inode's number may well be used again. */
+static void only_the_kernels_own_file_systems_vouch_for_holes(void **state)
+{
+    struct fixture *fixture = *state;
+    static const unsigned long by_others[] = {NFS_SUPER_MAGIC,  CIFS_SUPER_MAGIC,
+                                              SMB2_SUPER_MAGIC, FUSE_SUPER_MAGIC,
+                                              V9FS_MAGIC,       OVERLAYFS_SUPER_MAGIC};
+    struct statfs system = {.f_type = EXT4_SUPER_MAGIC};
+    struct endpoint *endpoint = open_ok(fixture->path, 0);
+
+    assert_true(holes_are_certain(&system));
+    for (size_t i = 0; i < sizeof(by_others) / sizeof(by_others[0]); i++) {
+        system.f_type = (__fsword_t)by_others[i];
+        assert_false(holes_are_certain(&system));
+    }
+    assert_int_equal(statfs(fixture->path, &system), 0);
+    assert_int_equal(endpoint->info.unmapped_is_certain, holes_are_certain(&system));
+    endpoint_close(endpoint);
+}
+
 static void a_new_file_is_another_one(void **state)
 {
     struct fixture *fixture = *state;
@@ -499,6 +521,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(info_of_a_raw_file),
+        TEST(only_the_kernels_own_file_systems_vouch_for_holes),
         TEST(a_new_file_is_another_one),
         TEST(what_is_written_is_read_and_mapped),
         TEST(zeroing_deallocates_whole_units),

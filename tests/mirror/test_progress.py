@@ -142,7 +142,7 @@ class Progress(Terminal):
         self.assertGreaterEqual(len(lines), 3)
         # One line when all of it is done.
         self.assertEqual([line["phase"] for line in lines
-                          if line["done_bytes"] == line["todo_bytes"] == 6 * MIB],
+                          if line["done_bytes"] == line["todo_bytes"] >= 6 * MIB],
                          ["sync", "verify"])
         for line in lines:
             self.assertEqual(line["lun_bytes"], 16 * MIB)

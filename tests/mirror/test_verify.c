@@ -134,7 +134,10 @@ static void a_lun_is_read_where_the_file_it_was_copied_to_has_holes(void **state
     fixture->primary->data[1000 * 512] = 1;
     assert_int_equal(run(fixture), 0);
     assert_int_equal(fixture->result.differences.blocks, 1);
-    expect_reads(fixture, "0+4096", "0+4096");
+    assert_int_equal(fixture->result.differences.first[0].start, 1000);
+    expect_reads(fixture, "0+4096", "100+50");
+    assert_int_equal(fixture->result.compared_bytes, 4096 * 512);
+    assert_int_equal(fixture->result.read_bytes, 4146 * 512);
 }
 
 static void what_either_side_has_is_read_on_both_when_maps_are_trusted(void **state)
@@ -204,6 +207,41 @@ static void what_is_missing_on_the_secondary_is_seen(void **state)
     assert_int_equal(fixture->result.differences.blocks, 3);
     assert_int_equal(fixture->result.differences.first[0].start, 70);
     assert_int_equal(fixture->result.differences.first[0].length, 3);
+}
+
+static void what_is_missing_in_a_file_is_seen_by_its_primary_alone(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->primary->base.info.unmapped_is_certain = true;
+    fixture->secondary->base.info.unmapped_is_certain = true;
+    fake_fill(fixture->primary, 70, 3, 1);
+    memset(fixture->primary->data + 70 * 512, 0, 512);
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 2);
+    assert_int_equal(fixture->result.differences.first[0].start, 71);
+    expect_reads(fixture, "70+3", "");
+}
+
+static void note_mapped(void *opaque, const struct copy_status *status)
+{
+    *(struct copy_status *)opaque = *status;
+}
+
+static void the_share_that_is_mapped_is_the_primarys(void **state)
+{
+    struct fixture *fixture = *state;
+    struct copy_status last = {0};
+
+    fill_both(fixture, 100, 50);
+    fill_both(fixture, 4000, 96);
+    fake_fill(fixture->secondary, 300, 10, 1);
+    fixture->params.control.progress = note_mapped;
+    fixture->params.control.opaque = &last;
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(last.mapped_bytes, 146 * 512);
+    assert_int_equal(last.scanned_bytes, BLOCKS * 512);
+    assert_int_equal(last.todo_bytes, BLOCKS * 512);
 }
 
 static void the_lowest_differences_are_kept(void **state)
@@ -487,6 +525,8 @@ int main(void)
         TEST(a_primary_that_promises_no_zeros_stands_for_zeros),
         TEST(a_broken_promise_of_the_primary_is_seen),
         TEST(what_is_missing_on_the_secondary_is_seen),
+        TEST(what_is_missing_in_a_file_is_seen_by_its_primary_alone),
+        TEST(the_share_that_is_mapped_is_the_primarys),
         TEST(the_lowest_differences_are_kept),
         TEST(a_difference_over_many_reads_is_one_range),
         TEST(a_full_comparison_asks_the_primary_nothing),

@@ -54,13 +54,13 @@ static void every_option_is_taken(void **state)
 
     (void)state;
     assert_int_equal(parse(&options, &err, "sync", "--overwrite", "--json", "a", "--verify",
-                           "--progress=json", "--source-map=full", "--queue-depth=1024", "b",
+                           "--progress=json", "--source-map=both", "--queue-depth=1024", "b",
                            "--rate=1G", "--sessions=16", "--ledger=l", "--auth-file=f",
                            "--trust-maps", NULL),
                      0);
     assert_true(options.overwrite && options.json && options.verify && options.trust_maps);
     assert_int_equal(options.progress, PROGRESS_JSON);
-    assert_int_equal(options.source, SOURCE_FULL);
+    assert_int_equal(options.source, SOURCE_BOTH);
     assert_int_equal(options.queue_depth, 1024);
     assert_int_equal(options.sessions, 16);
     assert_int_equal(options.rate_bytes, 1 << 30);

@@ -15,6 +15,7 @@
 static const struct copy_status half = {.phase = PHASE_SYNC,
                                         .lun_bytes = 100 * GIB,
                                         .scanned_bytes = 100 * GIB,
+                                        .mapped_bytes = 8 * GIB,
                                         .todo_bytes = 8 * GIB,
                                         .done_bytes = 4 * GIB,
                                         .seconds = 10};
@@ -118,6 +119,7 @@ static void a_plan_is_as_far_as_the_maps_are_read(void **state)
     struct copy_status status = {.phase = PHASE_PLAN,
                                  .lun_bytes = 100 * GIB,
                                  .scanned_bytes = 25 * GIB,
+                                 .mapped_bytes = 5 * GIB,
                                  .todo_bytes = 5 * GIB,
                                  .seconds = 10};
     char line[PROGRESS_LINE_BYTES];
@@ -160,6 +162,7 @@ static void the_line_fits_whatever_the_numbers_are(void **state)
         for (int i = 0; i < 2; i++) {
             status.lun_bytes = (((uint64_t)random() << 31) | (uint64_t)random()) >> (random() % 60);
             status.scanned_bytes = (uint64_t)((double)status.lun_bytes * drand48());
+            status.mapped_bytes = (uint64_t)((double)status.scanned_bytes * drand48());
             status.todo_bytes = (uint64_t)((double)status.scanned_bytes * drand48());
             status.done_bytes = (uint64_t)((double)status.todo_bytes * drand48());
             progress_line(&status, drand48(), drand48() * 1e12, drand48() * 1e6, columns, line);
