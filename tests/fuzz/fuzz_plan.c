@@ -101,6 +101,36 @@ static void check_jobs(const struct job_list *jobs, uint64_t start, uint64_t end
         FUZZ_CHECK(planned[block - start] == wanted(primary, secondary, params, block));
 }
 
+/* A side that is not read must be known to be zeros: no block can differ unseen. */
+static void check_comparison(uint64_t start, uint64_t end, const struct extent_list *primary,
+                             const struct extent_list *secondary, struct plan_params params,
+                             uint8_t flags)
+{
+    CLEANUP(job_list_free) struct job_list jobs = {0};
+    bool read_here[WINDOW_MAX] = {false}, read_there[WINDOW_MAX] = {false};
+
+    params.primary_is_certain = params.primary_reads_zeros && (flags & 16);
+    params.secondary_is_certain = params.secondary_reads_zeros && (flags & 32);
+    FUZZ_CHECK(plan_verify(primary, secondary, start, end, &params, &jobs) == 0);
+    for (size_t i = 0; i < jobs.count; i++) {
+        const struct job *job = &jobs.items[i];
+
+        for (uint64_t at = job->lba - start; at < job->lba + job->blocks - start; at++) {
+            FUZZ_CHECK(!read_here[at] && !read_there[at]);
+            read_here[at] = job->kind != JOB_EXPECT_ZEROS;
+            read_there[at] = job->kind != JOB_EXPECT_PRIMARY_ZEROS;
+        }
+    }
+    for (uint64_t block = start; block < end; block++) {
+        bool here = status_at(primary, block) != EXTENT_MAPPED;
+        bool there = secondary && status_at(secondary, block) != EXTENT_MAPPED;
+
+        FUZZ_CHECK(read_here[block - start] ||
+                   (here && (!params.primary_reads_zeros || params.primary_is_certain)));
+        FUZZ_CHECK(read_there[block - start] || (there && params.secondary_is_certain));
+    }
+}
+
 /* Input: flags, start (2 bytes), length of the window, the maps. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -123,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(plan_window(&primary, known, start, end, &params, &jobs) == 0);
     check_jobs(&jobs, start, end, &primary, known, &params);
     job_list_free(&jobs);
+    check_comparison(start, end, &primary, known, params, flags);
 
     jobs = (struct job_list){0};
     FUZZ_CHECK(plan_window(&primary, known, start, extent_list_end(&primary) + 1, &params, &jobs) ==
