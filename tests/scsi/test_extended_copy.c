@@ -217,7 +217,8 @@ static void a_unit_that_is_not_there_cannot_be_copied_from(void **state)
         copy_rig_start(&list, 9, COPY_LIST_ID_HOLD);
         copy_rig_add_cscd(&list, rig);
         copy_rig_add_segment(&list, 0, 0, SELF, 100, 8);
-        list.bytes[cases[i].at] = cases[i].value;
+        /* A designator is random, and may end so already. */
+        list.bytes[cases[i].at] = cases[i].value ^ (list.bytes[cases[i].at] == cases[i].value);
         assert_check(copy_rig_send(rig, &list), SENSE_COPY_ABORTED, cases[i].asc_ascq);
     }
     rig_assert_blocks(rig, 100, 8, 0);
