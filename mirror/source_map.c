@@ -37,20 +37,16 @@ static void note_user(struct session *session)
 static int analyse(struct session *session, struct analysis *ret)
 {
     struct tables_watch watch;
-    struct analyse_params params;
+    const struct analyse_params params = tables_watch_begin(&watch, session);
 
-    tables_watch_begin(&watch, session);
-    params = tables_watch_params(&watch);
     return analyse_run(session->primary, &params, ret, &session->error);
 }
 
 static int look(struct session *session, uint64_t *ret_read_digest)
 {
     struct tables_watch watch;
-    struct analyse_params params;
+    const struct analyse_params params = tables_watch_begin(&watch, session);
 
-    tables_watch_begin(&watch, session);
-    params = tables_watch_params(&watch);
     return analyse_look(session->primary, &params, ret_read_digest, &session->error);
 }
 

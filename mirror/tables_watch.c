@@ -5,18 +5,6 @@
 
 #define SERVE_SECONDS 0.2
 
-void tables_watch_begin(struct tables_watch *watch, struct session *session)
-{
-    double now = copy_now();
-
-    /* What is done in no time is not shown. */
-    *watch = (struct tables_watch){.session = session,
-                                   .control = session_control(session),
-                                   .started = now,
-                                   .shown = now,
-                                   .served = now};
-}
-
 /* A secondary that is lost here is found lost by whoever sends it something. */
 static void watch_tables(void *opaque, uint64_t read_bytes)
 {
@@ -37,10 +25,17 @@ static void watch_tables(void *opaque, uint64_t read_bytes)
         copy_report(&watch->control, &status, false, &watch->shown);
 }
 
-struct analyse_params tables_watch_params(struct tables_watch *watch)
+struct analyse_params tables_watch_begin(struct tables_watch *watch, struct session *session)
 {
-    const struct options *options = watch->session->options;
+    const struct options *options = session->options;
+    double now = copy_now();
 
+    /* What is done in no time is not shown. */
+    *watch = (struct tables_watch){.session = session,
+                                   .control = session_control(session),
+                                   .started = now,
+                                   .shown = now,
+                                   .served = now};
     return (struct analyse_params){.skip_gaps = options->skip_gaps,
                                    .vtoc_lstar = options->vtoc_lstar,
                                    .stop = watch->control.stop,

@@ -16,9 +16,8 @@ struct tables_watch {
     double started, shown, served; /* seconds of copy_now */
 };
 
-void tables_watch_begin(struct tables_watch *watch, struct session *session);
-
-/* As the user has chosen, and watched; watch must stay. */
-struct analyse_params tables_watch_params(struct tables_watch *watch);
+/* For one reading of the primary's tables, as the user has chosen; watch must stay until its end.
+ */
+struct analyse_params tables_watch_begin(struct tables_watch *watch, struct session *session);
 
 #endif

@@ -371,10 +371,11 @@ static int time_left(const struct iscsi_transport *transport)
  * has moved on in another way, so that nothing of before counts; -1: not now. */
 static int look_left(const struct iscsi_transport *transport)
 {
-    uint64_t now = monotonic_ms(), due = transport->looked_ms + MOVED_LOOK_MS;
+    uint64_t now, due = transport->looked_ms + MOVED_LOOK_MS;
 
     if (!transport->first || transport->moved_ms <= transport->counted_ms)
         return -1;
+    now = monotonic_ms();
     return due <= now ? 0 : (int)(due - now);
 }
 

@@ -142,7 +142,6 @@ static void info_of_a_raw_file(void **state)
     endpoint_close(endpoint);
 }
 
-/* The inode's number may well be used again. */
 static void only_the_kernels_own_file_systems_vouch_for_holes(void **state)
 {
     struct fixture *fixture = *state;
@@ -162,6 +161,7 @@ static void only_the_kernels_own_file_systems_vouch_for_holes(void **state)
     endpoint_close(endpoint);
 }
 
+/* The inode's number may well be used again. */
 static void a_new_file_is_another_one(void **state)
 {
     struct fixture *fixture = *state;

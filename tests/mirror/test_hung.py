@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A target whose disk hangs answers nothing more, but goes on pinging."""
+"""A target whose disk hangs answers nothing more, though it may go on pinging."""
 
 import signal
 import time
@@ -11,9 +11,9 @@ from targets import SIZE, Targets
 
 
 class Hung(Targets):
-    def line(self, number, pieces=(), answers=24):
+    def line(self, number, pieces=()):
         _, url = self.serve(number, SIZE, pieces)
-        line = HungLine(self.tgtd[number].port, answers, 4)
+        line = HungLine(self.tgtd[number].port, 24, 4)
         self.addCleanup(line.close)
         return line, line.url(self.tgtd[number])
 
