@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "file_directory.h"
+#include "file_place.h"
+#include "replace_file.h"
 #include "shell_word.h"
 
 #define FORMAT  "thinmirror-volume"
@@ -271,6 +272,7 @@ int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct er
 {
     CLEANUP_FREE char *path = meta_path(volume_path);
     CLEANUP_FREE char *text = malloc(VOLUME_META_MAX_BYTES + 1);
+    CLEANUP(file_place_close) struct file_place place = FILE_PLACE_NONE;
     CLEANUP_CLOSE int fd = -1;
     char word[SHELL_WORD_BYTES];
     struct errmsg detail;
@@ -280,14 +282,19 @@ int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct er
 
     if (!path || !text)
         return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", volume_path);
-    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && errno == ENOENT)
+    error = file_place_open(path, &place, err);
+    if (error && error != -ENOENT)
+        return error;
+    fd = error ? error : file_place_open_file(&place, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd == -ENOENT)
         return errmsg_set(err, -ENOENT,
                           "%s is a file but not a volume: its description %s is missing; to make a "
                           "volume of it, which keeps its bytes, run: thinvol create --adopt %s",
                           volume_path, path, shell_word(volume_path, word, sizeof(word)));
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return errmsg_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
+    if (fd < 0)
+        return errmsg_set(err, fd, "%s cannot be opened: %s", path, strerror(-fd));
+    if (fstat(fd, &st) < 0)
+        return errmsg_set(err, -errno, "%s cannot be examined: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
         return errmsg_set(err, -EINVAL, "%s, the description of the volume, is not a regular file",
                           path);
@@ -300,116 +307,24 @@ int volume_meta_load(const char *volume_path, struct volume_meta *ret, struct er
     return error;
 }
 
-static int write_whole(int fd, const char *text, size_t length)
+/* Puts the text where the description is, or is to be. A link that is one is kept: its target is
+ * replaced. */
+static int put(const char *path, const char *text, enum replace_file_which which,
+               struct errmsg *err)
 {
-    while (length > 0) {
-        ssize_t done = write(fd, text, length);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -errno;
-        text += done;
-        length -= (size_t)done;
-    }
-    return fsync(fd) < 0 ? -errno : 0;
-}
-
-/* Gives the file its name unless that is taken. Not every file system has either call. */
-static int rename_no_replace(const char *from, const char *to)
-{
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -errno;
-    if (link(from, to) < 0)
-        return -errno;
-    unlink(from);
-    return 0;
-}
-
-/* What a program that was killed has left of a description it was writing. Anything that can't be
- * that is somebody's. */
-static int remove_leftover(const char *name)
-{
-    struct stat st;
-
-    if (lstat(name, &st) < 0)
-        return errno == ENOENT ? 0 : -errno;
-    if (!S_ISREG(st.st_mode) || st.st_size > VOLUME_META_MAX_BYTES)
-        return -EBUSY;
-    return unlink(name) < 0 ? -errno : 0;
-}
-
-/* Writes text into a new file beside path. *ret_name, to be freed, is what it is called; when that
- * fails, nothing is left of it. It is always the same name, so that what is left after a crash does
- * not add up: who writes a description has its volume locked. */
-static int write_beside(const char *path, const char *text, mode_t mode, char **ret_name)
-{
-    CLEANUP_FREE char *temporary = NULL;
-    CLEANUP_CLOSE int fd = -1;
-    int error;
-
-    if (asprintf(&temporary, "%s.new", path) < 0) {
-        temporary = NULL;
-        return -ENOMEM;
-    }
-    error = remove_leftover(temporary);
-    if (error)
-        return error;
-    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return -errno;
-    error = write_whole(fd, text, strlen(text));
-    if (!error && fchmod(fd, mode) < 0)
-        error = -errno;
-    if (error) {
-        unlink(temporary);
-        return error;
-    }
-    *ret_name = TAKE_PTR(temporary);
-    return 0;
-}
-
-/* A new file of that name which appears whole or not at all. */
-static int create_durably(const char *path, const char *text)
-{
-    CLEANUP_FREE char *temporary = NULL;
-    int error = write_beside(path, text, 0644, &temporary);
+    const struct replace_file_terms terms = {.which = which,
+                                             .mode = 0644,
+                                             .max_bytes = VOLUME_META_MAX_BYTES};
+    CLEANUP(file_place_close) struct file_place place = FILE_PLACE_NONE;
+    int error = which == REPLACE_FILE_NONE ? file_place_open_name(path, &place, err)
+                                           : file_place_open(path, &place, err);
 
     if (error)
         return error;
-    error = rename_no_replace(temporary, path);
-    if (error) {
-        unlink(temporary);
-        return error;
-    }
-    error = file_sync_directory(path);
+    error = replace_file(&place, text, strlen(text), &terms);
     if (error)
-        unlink(path);
+        errmsg_set(err, error, "%s", strerror(-error));
     return error;
-}
-
-/* After a failure of the last step the new text may be there, and not durable. */
-static int replace_durably(const char *path, const char *text)
-{
-    CLEANUP_FREE char *temporary = NULL;
-    struct stat st;
-    int error;
-
-    if (stat(path, &st) < 0)
-        return -errno;
-    error = write_beside(path, text, st.st_mode & 07777, &temporary);
-    if (error)
-        return error;
-    /* Only the superuser can give a file away; for others it is theirs before and after. */
-    if ((geteuid() == 0 && chown(temporary, st.st_uid, st.st_gid) < 0) ||
-        rename(temporary, path) < 0) {
-        error = -errno;
-        unlink(temporary);
-        return error;
-    }
-    return file_sync_directory(path);
 }
 
 /* The description's text, to be freed; NULL when out of memory. */
@@ -437,15 +352,16 @@ int volume_meta_create(const char *volume_path, const struct volume_meta *meta, 
 {
     CLEANUP_FREE char *path = meta_path(volume_path);
     CLEANUP_FREE char *text = describe(meta);
+    struct errmsg detail;
     int error;
 
     if (!path || !text)
         return errmsg_set(err, -ENOMEM, "%s cannot be created: out of memory", volume_path);
-    error = create_durably(path, text);
+    error = put(path, text, REPLACE_FILE_NONE, &detail);
     if (error == -EEXIST)
         return errmsg_set(err, error, "%s exists already, so %s is a volume", path, volume_path);
     if (error)
-        errmsg_set(err, error, "%s cannot be created: %s", path, strerror(-error));
+        errmsg_set(err, error, "%s cannot be created: %s", path, detail.text);
     return error;
 }
 
@@ -453,12 +369,13 @@ int volume_meta_replace(const char *volume_path, const struct volume_meta *meta,
 {
     CLEANUP_FREE char *path = meta_path(volume_path);
     CLEANUP_FREE char *text = describe(meta);
+    struct errmsg detail;
     int error;
 
     if (!path || !text)
         return errmsg_set(err, -ENOMEM, "%s cannot be rewritten: out of memory", volume_path);
-    error = replace_durably(path, text);
+    error = put(path, text, REPLACE_FILE_ONE, &detail);
     if (error)
-        errmsg_set(err, error, "%s cannot be rewritten: %s", path, strerror(-error));
+        errmsg_set(err, error, "%s cannot be rewritten: %s", path, detail.text);
     return error;
 }

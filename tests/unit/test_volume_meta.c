@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "scratch.h"
+#include "skip.h"
 #include "volume_meta.h"
 
 #define UUID "123e4567-e89b-42d3-a456-426614174000"
@@ -177,6 +178,64 @@ static void a_description_is_replaced_whole(void **state)
     assert_int_equal(st.st_mode & 07777, 0640);
 }
 
+/* Whose folder the description lies in can put a link in the place of the new one at any time. */
+static const char *link_to_plant, *victim;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+    int result = __real_fsync(fd);
+
+    if (link_to_plant) {
+        assert_int_equal(unlink(link_to_plant), 0);
+        assert_int_equal(symlink(victim, link_to_plant), 0);
+        link_to_plant = NULL;
+    }
+    return result;
+}
+
+static void a_link_planted_while_a_description_is_replaced_leads_nowhere(void **state)
+{
+    const char *path = scratch_path(*state, "v"), *description = scratch_path(*state, "v.thin");
+    struct volume_meta meta;
+    struct errmsg err;
+    struct stat st;
+
+    if (geteuid() != 0)
+        skip_because("only the superuser can give a file away");
+    volume_meta_init(&meta, 512);
+    assert_int_equal(volume_meta_create(path, &meta, &err), 0);
+    assert_int_equal(chown(description, 65534, 65534), 0);
+    victim = scratch_path(*state, "shadow");
+    scratch_text(victim, "root:*:");
+    assert_int_equal(chmod(victim, 0600), 0);
+    link_to_plant = scratch_path(*state, "v.thin.new");
+    assert_int_equal(volume_meta_replace(path, &meta, &err), -ESTALE);
+    assert_non_null(strstr(err.text, description));
+    assert_int_equal(stat(victim, &st), 0);
+    assert_int_equal(st.st_uid, 0);
+    assert_int_equal(st.st_gid, 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_size, strlen("root:*:"));
+}
+
+static void a_new_description_is_no_setuid_file(void **state)
+{
+    const char *path = scratch_path(*state, "v"), *description = scratch_path(*state, "v.thin");
+    struct volume_meta meta;
+    struct errmsg err;
+    struct stat st;
+
+    volume_meta_init(&meta, 512);
+    assert_int_equal(volume_meta_create(path, &meta, &err), 0);
+    assert_int_equal(chmod(description, 06755), 0);
+    assert_int_equal(volume_meta_replace(path, &meta, &err), 0);
+    assert_int_equal(stat(description, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0755);
+}
+
 static void what_a_crash_has_left_is_in_nobodys_way(void **state)
 {
     const char *path = scratch_path(*state, "v"), *left = scratch_path(*state, "v.thin.new");
@@ -274,6 +333,8 @@ int main(void)
         IN_SCRATCH(what_a_crash_has_left_is_in_nobodys_way),
         IN_SCRATCH(a_description_is_never_created_over_another),
         IN_SCRATCH(a_description_is_replaced_whole),
+        IN_SCRATCH(a_link_planted_while_a_description_is_replaced_leads_nowhere),
+        IN_SCRATCH(a_new_description_is_no_setuid_file),
         IN_SCRATCH(loading_names_the_file_and_what_is_wrong_with_it),
     };
 
