@@ -17,7 +17,7 @@ declare -A packages=(
     libnl-3-dev libnl-genl-3-dev libdbus-1-dev libtcmu2 libcmocka-dev"
 
   # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.
-  [test]="clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils
+  [test]="clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils sdparm
     e2fsprogs xfsprogs btrfs-progs partclone dosfstools mtools exfatprogs ntfs-3g fdisk gdisk hercules util-linux procps python3 jq"
 
   # The virtual machine, and what runs inside it (it sees this machine's root file system).

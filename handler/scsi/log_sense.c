@@ -85,20 +85,40 @@ static uint32_t threshold_sets(uint64_t bytes)
     return (uint32_t)min_u64(bytes / LUN_THRESHOLD_SET_BYTES, UINT32_MAX);
 }
 
-/* Leaves out what lies before the parameter that is asked for. */
-static void add_parameter(struct log_page *page, uint16_t from, uint16_t code, uint32_t count,
-                          uint8_t scope)
+/* A parameter without its RESOURCE COUNT, which has the place that is returned; NULL for one that
+ * lies before what is asked for. */
+static uint8_t *add_parameter(struct log_page *page, uint16_t from, uint16_t code, uint8_t scope)
 {
     uint8_t *to = page->bytes + page->length;
 
     if (code < from)
-        return;
+        return NULL;
     put_be16(to, code);
     to[2] = BINARY_LIST;
     to[3] = PARAMETER_BYTES - 4;
-    put_be32(to + 4, count);
     to[8] = scope;
     page->length += PARAMETER_BYTES;
+    return to + 4;
+}
+
+/* SBC-4 tables 198 and 200: the count takes four bytes. */
+static void add_count(struct log_page *page, uint16_t from, uint16_t code, uint64_t bytes,
+                      uint8_t scope)
+{
+    uint8_t *to = add_parameter(page, from, code, scope);
+
+    if (to)
+        put_be32(to, threshold_sets(bytes));
+}
+
+/* SBC-4 table 201: a percentage takes two, and two reserved ones follow. */
+static void add_percentage(struct log_page *page, uint16_t from, uint16_t code, uint32_t percent,
+                           uint8_t scope)
+{
+    uint8_t *to = add_parameter(page, from, code, scope);
+
+    if (to)
+        put_be16(to, (uint16_t)percent);
 }
 
 static int provisioning_page(struct exec *exec, uint16_t from, struct log_page *page)
@@ -109,13 +129,11 @@ static int provisioning_page(struct exec *exec, uint16_t from, struct log_page *
     if (error)
         return error;
     start_page(page, PAGE_PROVISIONING, NO_SUBPAGE, HEADER_DS);
-    add_parameter(page, from, AVAILABLE, threshold_sets(lun_available_bytes(exec->lun, &space)),
-                  SCOPE_SHARED);
-    add_parameter(page, from, USED, threshold_sets(space.used_bytes), SCOPE_DEDICATED);
-    add_parameter(page, from, AVAILABLE_PERCENT, lun_available_percent(&space), SCOPE_SHARED);
-    add_parameter(page, from, POOL_AVAILABLE, threshold_sets(space.pool_available_bytes),
-                  SCOPE_SHARED);
-    add_parameter(page, from, POOL_USED, threshold_sets(space.pool_used_bytes), SCOPE_SHARED);
+    add_count(page, from, AVAILABLE, lun_available_bytes(exec->lun, &space), SCOPE_SHARED);
+    add_count(page, from, USED, space.used_bytes, SCOPE_DEDICATED);
+    add_percentage(page, from, AVAILABLE_PERCENT, lun_available_percent(&space), SCOPE_SHARED);
+    add_count(page, from, POOL_AVAILABLE, space.pool_available_bytes, SCOPE_SHARED);
+    add_count(page, from, POOL_USED, space.pool_used_bytes, SCOPE_SHARED);
     return 0;
 }
 

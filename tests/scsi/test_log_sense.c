@@ -98,7 +98,8 @@ static void the_provisioning_page_has_five_parameters(void **state)
     assert_parameter(reply + 4, 0x0001, 2);
     assert_parameter(reply + 16, 0x0002, 1);
     assert_parameter(reply + 28, 0x0003, 2);
-    assert_in_range(get_be32(reply + 32), 0, 100);
+    assert_in_range(get_be16(reply + 32), 0, 100); /* SBC-4 table 201: two bytes, two reserved */
+    assert_int_equal(get_be16(reply + 34), 0);
     assert_parameter(reply + 40, 0xFFF1, 2);
     assert_parameter(reply + 52, 0xFFF2, 2);
 }
@@ -115,14 +116,14 @@ static void the_counts_are_those_of_the_store(void **state)
     assert_good(log_sense(&rig, CUMULATIVE | PROVISIONING, 0, 0, reply, sizeof(reply)));
     assert_int_equal(get_be32(reply + 8), 8);
     assert_int_equal(get_be32(reply + 20), 0);
-    assert_int_equal(get_be32(reply + 32), 100);
+    assert_int_equal(get_be16(reply + 32), 100);
     assert_int_equal(get_be32(reply + 44), 8);
     assert_int_equal(get_be32(reply + 56), 0);
     rig_fill(&rig, 0, 2 * 256, 0x51);
     assert_good(log_sense(&rig, CUMULATIVE | PROVISIONING, 0, 0, reply, sizeof(reply)));
     assert_int_equal(get_be32(reply + 8), 6);
     assert_int_equal(get_be32(reply + 20), 2);
-    assert_int_equal(get_be32(reply + 32), 75);
+    assert_int_equal(get_be16(reply + 32), 75);
     assert_int_equal(get_be32(reply + 44), 6);
     assert_int_equal(get_be32(reply + 56), 2);
     rig_unmap(&rig, 0, 256);

@@ -26,10 +26,17 @@ detach() { # NAME
   iscsi_logout "$base:$1" && target_remove "$base:$1" && backstore_remove "$1"
 }
 
-# A parameter of the Logical Block Provisioning log page.
+# A parameter of the Logical Block Provisioning log page, as sg_logs decodes it; of those of the
+# pool, which the standard does not know, it shows the bytes.
 log_parameter() { # DISK CODE
-  sg_logs --page=0xc --raw "$1" | od -An -v -t x1 | tr -d ' \n' |
-    grep -oE "$2"'0308[0-9a-f]{8}' | tail -c 9 | sed 's/^/0x/' | xargs printf '%d\n'
+  case $2 in
+    0002) sg_logs --page=0xc "$1" | sed -n 's/.*Used LBA mapping.*count: *//p' ;;
+    0003) sg_logs --page=0xc "$1" | sed -n 's/.*resource percentage: *\([0-9]*\) %/\1/p' ;;
+    *)
+      sg_logs --page=0xc --raw "$1" | od -An -v -t x1 | tr -d ' \n' |
+        grep -oE "$2"'0308[0-9a-f]{8}' | tail -c 9 | sed 's/^/0x/' | xargs printf '%d\n'
+      ;;
+  esac
 }
 
 check_near() { # NAME EXPECTED ACTUAL MARGIN
