@@ -379,6 +379,18 @@ class SenseData(Case):
                 self.assertIn(form + ", current; Sense key: Illegal Request", text)
                 self.assertIn(words, text)
 
+    def test_the_bit_of_a_mode_page_that_is_not_to_be_changed(self):
+        self.make()
+        page = ["08,12,05" + ",00" * 17, "--mask=ff,ff,ff"] # RCD beside WCE
+        for form in ["Fixed", "Descriptor"]:
+            text = self.sg("sg_wr_mode", "--verbose", "--page=8", f"--contents={page[0]}", page[1],
+                           status=ILLEGAL)
+            self.assertIn(form + " format", text)
+            self.assertIn("Invalid field in parameter list", text)
+            # Header, block descriptor, byte 2 of the page.
+            self.assertIn("Error in Data parameters: byte 18 bit 0", text)
+            self.sg("sdparm", "--set=D_SENSE", "--save")
+
     def test_a_miscompare_has_its_place(self):
         self.make()
         with open(self.path, "r+b") as file:
