@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Two interfaces tell of a file's extents, and neither is enough. SEEK_DATA knows for certain that
- * no data lie somewhere, but takes two calls an extent, and takes any page in the cache for data,
- * also zeros that were only read. FIEMAP lists hundreds of extents in one call and tells which are
- * reserved and not written; but it knows the disk only, where what is still in the cache may be
- * missing. So extents are listed, and of those that are said to hold no data SEEK_DATA must say the
- * same. Where it does not, of storage that is reserved, what is in the cache is written out, after
- * which the listing is right. A file system without a listing has its extents sought. */
+ * no data lie somewhere, but takes two calls an extent, takes any page in the cache for data, also
+ * zeros that were only read, and looks through all the storage that is reserved and not written
+ * (unwritten extents) up to the next data, however far that is. FIEMAP lists hundreds of extents in
+ * one call and tells which are unwritten; but it knows the disk only, where what is still in the
+ * cache may be missing. So extents are listed, and what is said to hold no data is looked at again:
+ *
+ * - a hole that ends where written data begin by SEEK_DATA, which goes no further than that;
+ * - any other range without data by having written out what the cache holds of it, and listing it
+ *   again. That takes the same time however many unwritten extents follow. Only what both listings
+ *   call unwritten or a hole is told as such.
+ *
+ * A file system without a listing has its extents sought. */
 
 #include "file_map.h"
 
@@ -14,8 +20,10 @@
 #include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "checked.h"
@@ -23,13 +31,23 @@
 /* Looked at to find the one that matters: Btrfs lists some that end before the range. */
 #define LISTED_AT_LEAST 16
 
-/* Listed in one call; 28 KiB of stack. */
-#define LISTED_EXTENTS 512
+/* Listed in one call; 14 KiB of stack. */
+#define LISTED_EXTENTS 256
 
 struct listing {
     struct fiemap fiemap;
     struct fiemap_extent extents[LISTED_EXTENTS];
 };
+
+void file_map_init(struct file_map *map, int fd, uint32_t granularity_bytes)
+{
+    struct statfs fs;
+
+    *map = (struct file_map){.fd = fd, .granularity_bytes = granularity_bytes};
+    /* Overlayfs lists the extents of the file below, whose cache is written out by its own
+     * descriptors only. */
+    map->no_fiemap = fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAYFS_SUPER_MAGIC;
+}
 
 /* Lists what the file system keeps for [offset, end), count extents at most. False when it does not
  * list its extents. */
@@ -127,7 +145,6 @@ struct walk {
     struct file_map *map;
     uint64_t at; /* up to here ret tells */
     uint64_t limit;
-    uint64_t no_data_before; /* SEEK_DATA has said so of what lies between at and here */
     struct extent *ret;
     size_t room;
     size_t count;
@@ -145,86 +162,119 @@ static void add(struct walk *walk, uint64_t end, enum extent_status status)
     walk->stop = walk->count == walk->room || end == walk->limit;
 }
 
-/* Looks whether there are no data from walk->at up to end, as the listing says. */
-static int check_without_data(struct walk *walk, uint64_t end)
+static bool is_unwritten(const struct fiemap_extent *extent)
 {
-    if (walk->no_data_before >= end)
-        return 0;
-    return seek_data(walk->map, walk->at, walk->limit, &walk->no_data_before);
+    return extent->fe_flags & FIEMAP_EXTENT_UNWRITTEN;
 }
 
-static int add_hole(struct walk *walk, uint64_t end)
+static uint64_t end_of(const struct fiemap_extent *extent)
 {
+    return extent->fe_logical + extent->fe_length;
+}
+
+/* Adds the hole up to end, where the listing has written data. */
+static int add_hole_before_data(struct walk *walk, uint64_t end)
+{
+    uint64_t data;
     int error;
 
     end = min_u64(end, walk->limit);
     if (end <= walk->at || walk->stop)
         return 0;
-    error = check_without_data(walk, end);
+    error = seek_data(walk->map, walk->at, end, &data);
     if (error)
         return error;
-    add(walk, min_u64(walk->no_data_before, end), EXTENT_DEALLOCATED);
+    add(walk, data, EXTENT_DEALLOCATED);
     walk->stop |= walk->at < end;
     return 0;
 }
 
-/* The reserved storage from walk->at up to end has pages in the cache. Those that were written are
- * on the disk afterwards, and their storage is not of that kind any more. */
-static void settle(struct walk *walk, uint64_t end)
+/* Writes out what the cache holds of the range. Storage that was written is listed as such
+ * afterwards. False: that could not be done. */
+static bool write_out(struct file_map *map, uint64_t offset, uint64_t end)
 {
-    uint64_t at = walk->at;
-    struct listing listing;
+    return sync_file_range(map->fd, (off_t)offset, (off_t)(end - offset),
+                           SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+                               SYNC_FILE_RANGE_WAIT_AFTER) == 0;
+}
 
-    if (sync_file_range(walk->map->fd, (off_t)at, (off_t)(end - at),
-                        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-                            SYNC_FILE_RANGE_WAIT_AFTER) == 0 &&
-        list_extents(walk->map, at, end, 1, &listing) && listing.fiemap.fm_mapped_extents == 1) {
-        const struct fiemap_extent *found = &listing.extents[0];
+/* Adds what lies before end as the listing, which was made for it, says. asked: how many extents it
+ * had room for. */
+static void add_listed(struct walk *walk, const struct listing *listing, uint32_t asked,
+                       uint64_t end)
+{
+    uint32_t count = listing->fiemap.fm_mapped_extents;
 
-        if (found->fe_logical <= at && found->fe_flags & FIEMAP_EXTENT_UNWRITTEN)
-            add(walk, min_u64(found->fe_logical + found->fe_length, end), EXTENT_ANCHORED);
+    for (uint32_t i = 0; i < count && walk->at < end; i++) {
+        const struct fiemap_extent *found = &listing->extents[i];
+
+        add(walk, min_u64(found->fe_logical, end), EXTENT_DEALLOCATED);
+        add(walk, min_u64(end_of(found), end),
+            is_unwritten(found) ? EXTENT_ANCHORED : EXTENT_MAPPED);
     }
+    if (count < asked)
+        add(walk, end, EXTENT_DEALLOCATED);
     walk->stop |= walk->at < end;
 }
 
-static int add_reserved(struct walk *walk, uint64_t end)
+/* Adds the range up to end, of which the listing says that nothing in it is written. What cannot be
+ * looked at again is taken to be mapped. */
+static int add_without_data(struct walk *walk, uint64_t end)
 {
+    struct listing again;
     int error;
 
     end = min_u64(end, walk->limit);
     if (end <= walk->at || walk->stop)
         return 0;
-    error = check_without_data(walk, end);
-    if (error)
-        return error;
-    if (walk->no_data_before >= end)
-        add(walk, end, EXTENT_ANCHORED);
-    else
-        settle(walk, end);
-    return 0;
+    if (!write_out(walk->map, walk->at, end) ||
+        !list_extents(walk->map, walk->at, end, LISTED_EXTENTS, &again)) {
+        add(walk, end, EXTENT_MAPPED);
+        return 0;
+    }
+    error = check_reaches(walk->map, end);
+    if (!error)
+        add_listed(walk, &again, LISTED_EXTENTS, end);
+    return error;
+}
+
+/* Where the range without data that extent i begins ends: before the next written one, or where the
+ * listing does. *ret_next: the first extent beyond it. */
+static uint64_t end_without_data(const struct walk *walk, const struct listing *listing, uint32_t i,
+                                 bool complete, uint32_t *ret_next)
+{
+    uint32_t count = listing->fiemap.fm_mapped_extents;
+
+    while (i < count && is_unwritten(&listing->extents[i]))
+        i++;
+    *ret_next = i;
+    if (i < count)
+        return listing->extents[i].fe_logical;
+    return complete ? walk->limit : end_of(&listing->extents[count - 1]);
 }
 
 static int walk_listing(struct walk *walk, const struct listing *listing, uint32_t asked)
 {
     uint32_t count = listing->fiemap.fm_mapped_extents;
+    bool complete = count < asked;
     int error = 0;
 
-    for (uint32_t i = 0; i < count && !error && !walk->stop; i++) {
+    for (uint32_t i = 0; i < count && !error && !walk->stop;) {
         const struct fiemap_extent *found = &listing->extents[i];
-        uint64_t end = found->fe_logical + found->fe_length;
 
-        if (end <= walk->at)
-            continue;
-        error = add_hole(walk, found->fe_logical);
-        if (error || walk->stop)
-            break;
-        if (found->fe_flags & FIEMAP_EXTENT_UNWRITTEN)
-            error = add_reserved(walk, end);
-        else
-            add(walk, end, EXTENT_MAPPED);
+        if (end_of(found) <= walk->at) {
+            i++;
+        } else if (is_unwritten(found)) {
+            error = add_without_data(walk, end_without_data(walk, listing, i, complete, &i));
+        } else {
+            error = add_hole_before_data(walk, found->fe_logical);
+            if (!error)
+                add(walk, end_of(found), EXTENT_MAPPED);
+            i++;
+        }
     }
-    if (!error && count < asked)
-        error = add_hole(walk, walk->limit);
+    if (!error && complete)
+        error = add_without_data(walk, walk->limit);
     return error;
 }
 

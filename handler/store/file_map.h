@@ -17,6 +17,9 @@ struct file_map {
     atomic_bool no_fiemap; /* found out: the file system does not list its extents */
 };
 
+/* fd is an open regular file, which stays the caller's. */
+void file_map_init(struct file_map *map, int fd, uint32_t granularity_bytes);
+
 /* As store_ops.extents. -EIO when the file ends before limit: someone has cut it short. */
 int file_map_extents(struct file_map *map, uint64_t offset, uint64_t limit, struct extent *ret,
                      size_t room, size_t *ret_count);

@@ -104,11 +104,12 @@ int file_probe_holes(int fd, const char *path, uint32_t granularity_bytes, bool 
  * written. */
 static bool try_anchor(int fd, uint32_t granularity_bytes)
 {
-    struct file_map map = {.fd = fd, .granularity_bytes = granularity_bytes};
     uint64_t size = 2 * (uint64_t)granularity_bytes;
     struct extent extent;
+    struct file_map map;
     size_t count;
 
+    file_map_init(&map, fd, granularity_bytes);
     if (ftruncate(fd, (off_t)size) < 0 || fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
                                                     granularity_bytes, granularity_bytes) < 0)
         return false;

@@ -400,8 +400,7 @@ static int make_store(int fd_given, const char *path, bool shared, struct store 
     file->store.ops = &file_ops;
     file->store.size_bytes = (uint64_t)st.st_size;
     file->store.granularity_bytes = granularity_of(&st);
-    file->map.fd = fd;
-    file->map.granularity_bytes = file->store.granularity_bytes;
+    file_map_init(&file->map, fd, file->store.granularity_bytes);
     file->store.can_anchor = file_probe_anchor(fd, path, file->store.granularity_bytes);
     file->fd = TAKE_FD(fd);
     file->flush_fd = TAKE_FD(flush_fd);

@@ -3,11 +3,11 @@
 /* How long a logical unit takes to tell its map: the whole of it in replies of 64 KiB, as
  * descriptors and as a bitmap, and one descriptor at several places.
  *
- * usage: bench_native_map VOLUME EXTENTS ROUNDS
+ * usage: bench_native_map VOLUME EXTENTS ROUNDS mapped|anchored
  *
- * Makes the volume, every other 4 KiB of it mapped; it is the caller's to remove. Prints a line for
- * each measurement: "status|bitmap - NANOSECONDS" of a whole map, "query PERCENT NANOSECONDS" of
- * one descriptor at that percentage of the LUN (the median of many). */
+ * Makes the volume, every other 4 KiB of it mapped or anchored; it is the caller's to remove.
+ * Prints a line for each measurement: "status|bitmap - NANOSECONDS" of a whole map, "query PERCENT
+ * NANOSECONDS" of one descriptor at that percentage of the LUN (the median of many). */
 
 #include <inttypes.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static size_t ask(struct lun *lun, const uint8_t *cdb, size_t cdb_length, size_t
     return 0;
 }
 
-static struct volume *make_volume(const char *path, uint64_t extents)
+static struct volume *make_volume(const char *path, uint64_t extents, bool anchored)
 {
     static uint8_t bytes[EXTENT] = {1};
     struct iovec iov = {.iov_base = bytes, .iov_len = sizeof(bytes)};
@@ -54,7 +54,8 @@ static struct volume *make_volume(const char *path, uint64_t extents)
     if (volume_create(path, BLOCK, extents * EXTENT, &volume, &err) < 0)
         give_up(err.text);
     for (uint64_t i = 0; i < extents; i += 2) {
-        if (volume_write(volume, &iov, 1, i * EXTENT, false) < 0)
+        if ((anchored ? volume_anchor(volume, i * EXTENT, EXTENT)
+                      : volume_write(volume, &iov, 1, i * EXTENT, false)) < 0)
             give_up("the volume cannot be written");
     }
     if (volume_flush(volume) < 0)
@@ -129,21 +130,23 @@ static uint64_t one_descriptor(struct lun *lun, uint64_t lba)
 
 int main(int argc, char *argv[])
 {
-    uint64_t extents = argc == 4 ? strtoull(argv[2], NULL, 10) & ~UINT64_C(1) : 0;
-    int rounds = argc == 4 ? atoi(argv[3]) : 0;
+    uint64_t extents = argc == 5 ? strtoull(argv[2], NULL, 10) & ~UINT64_C(1) : 0;
+    int rounds = argc == 5 ? atoi(argv[3]) : 0;
+    bool anchored = argc == 5 && strcmp(argv[4], "anchored") == 0;
     struct volume *volume;
     uint64_t blocks;
     struct lun *lun;
 
     if (extents == 0 || rounds < 1)
-        give_up("usage: bench_native_map VOLUME EXTENTS ROUNDS");
-    volume = make_volume(argv[1], extents);
+        give_up("usage: bench_native_map VOLUME EXTENTS ROUNDS mapped|anchored");
+    volume = make_volume(argv[1], extents, anchored);
     blocks = volume_blocks(volume);
     if (lun_open(volume, &lun) < 0)
         give_up("the LUN cannot be opened");
     for (int round = 0; round < rounds; round++) {
         printf("status - %" PRIu64 "\n", whole_status(lun, blocks, extents));
-        printf("bitmap - %" PRIu64 "\n", whole_bitmap(lun, blocks, extents));
+        /* which has no blocks but mapped ones and others */
+        printf("bitmap - %" PRIu64 "\n", whole_bitmap(lun, blocks, anchored ? 1 : extents));
         for (unsigned place = 0; place < PLACES; place++)
             printf("query %u %" PRIu64 "\n", place * 100 / (PLACES - 1),
                    one_descriptor(lun, (blocks - 1) / (PLACES - 1) * place));
