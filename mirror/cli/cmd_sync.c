@@ -354,7 +354,7 @@ enum exit_status command_sync(const struct options *options)
 {
     struct session session;
     struct book book = {0};
-    struct report report = {.session = &session, .dry_run = options->dry_run};
+    struct report report = {.options = options, .dry_run = options->dry_run};
 
     report.status = session_open(&session, options, true);
     if (report.status == STATUS_DONE)
@@ -369,6 +369,7 @@ enum exit_status command_sync(const struct options *options)
     }
     if (report.status == STATUS_DIFFERENT)
         report_differences(&report);
+    session_fill_report(&session, &report);
     report_sync(&report);
     book_free(&book);
     session_close(&session);

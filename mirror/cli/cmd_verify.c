@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "checker.h"
 #include "commands.h"
 #include "report.h"
 #include "safety.h"
@@ -125,7 +126,7 @@ static enum exit_status run(struct session *session, struct report *report)
 enum exit_status command_verify(const struct options *options)
 {
     struct session session;
-    struct report report = {.session = &session};
+    struct report report = {.options = options};
 
     report.status = session_open(&session, options, false);
     if (report.status == STATUS_DONE)
@@ -135,6 +136,7 @@ enum exit_status command_verify(const struct options *options)
     progress_clear(&session.progress);
     if (report.status == STATUS_DIFFERENT)
         report_differences(&report);
+    session_fill_report(&session, &report);
     report_verify(&report);
     session_close(&session);
     return report.status;

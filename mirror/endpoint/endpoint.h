@@ -202,10 +202,6 @@ int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err);
  * may be in flight. After an error the endpoint is to be closed. */
 int endpoint_reserve(struct endpoint *endpoint, uint64_t owner, bool take_over, struct errmsg *err);
 
-/* Whether two identities are equal, or may be those of one LUN: where one has the way to it in its
- * name and the other does not know its own. */
-bool endpoint_may_be_one(const char *identity, const char *other);
-
 /* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file, or one is
  * a block device or file that lies on a disk of this machine that is or may be the other, or both
  * lie on such disks of one LUN and may have blocks in common (local_disks_share). */

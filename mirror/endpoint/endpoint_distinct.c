@@ -10,18 +10,7 @@
 #include "endpoint.h"
 #include "local_disks.h"
 #include "sg_device.h"
-
-/* Up to a way that one of them does not know: see scsi_identity.c. */
-bool endpoint_may_be_one(const char *x, const char *y)
-{
-    const char *x_way = strrchr(x, '@'), *y_way = strrchr(y, '@');
-
-    if (strcmp(x, y) == 0)
-        return true;
-    if (!x_way || !y_way || (strcmp(x_way, "@?") != 0 && strcmp(y_way, "@?") != 0))
-        return false;
-    return x_way - x == y_way - y && strncmp(x, y, (size_t)(x_way - x)) == 0;
-}
+#include "unit_identity.h"
 
 static bool is_kind(const struct endpoint_info *info, const char *kind)
 {
@@ -53,7 +42,7 @@ static bool lie_on(const struct local_disks *disks, const char *identity,
 {
     for (size_t i = 0; i < disks->count && identity[0]; i++) {
         *ret = &disks->items[i];
-        if (endpoint_may_be_one((*ret)->identity, identity))
+        if (unit_identity_may_be_one((*ret)->identity, identity))
             return true;
     }
     return false;
@@ -84,7 +73,7 @@ int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, 
 {
     const struct endpoint_info *x = &a->info, *y = &b->info;
 
-    if (!endpoint_may_be_one(x->identity, y->identity))
+    if (!unit_identity_may_be_one(x->identity, y->identity))
         return check_disks(x, y, err);
     if (x->identity[0])
         return errmsg_set(err, -ENOTUNIQ,

@@ -13,10 +13,10 @@
 
 #include "cleanup.h"
 #include "device.h"
-#include "endpoint_scsi.h"
 #include "inquiry.h"
 #include "scsi_defs.h"
 #include "sg_device.h"
+#include "vpd.h"
 
 #define DEEPEST 16 /* devices upon each other */
 
@@ -64,14 +64,17 @@ static uint64_t read_sectors(const char *folder, const char *name)
     return strtoull(text, NULL, 10);
 }
 
+/* Longer pages are cut, as the kernel cuts them when it asks. */
+#define SYSFS_PAGE_BYTES 1024
+
 /* folder: the disk's, with its SCSI device below. Not the part. */
 static bool look_at(const char *sysfs, const char *folder, struct local_disk *ret)
 {
     const char *name = strrchr(folder, '/') + 1;
     char device[PATH_MAX], link[PATH_MAX + 16], target[256] = "";
-    uint8_t identification[SCSI_VPD_BYTES], serial[SCSI_VPD_BYTES];
+    uint8_t identification[SYSFS_PAGE_BYTES], serial[SYSFS_PAGE_BYTES];
     struct inquiry inquiry = {0};
-    struct scsi_names names;
+    struct unit_names names;
 
     snprintf(link, sizeof(link), "%s/device", folder);
     if (strlen(name) >= sizeof(ret->name) || !realpath(link, device) ||
@@ -81,7 +84,7 @@ static bool look_at(const char *sysfs, const char *folder, struct local_disk *re
     read_text(device, "vendor", inquiry.vendor, sizeof(inquiry.vendor));
     read_text(device, "model", inquiry.product, sizeof(inquiry.product));
     sg_device_target(sysfs, device, target, sizeof(target));
-    names = (struct scsi_names){
+    names = (struct unit_names){
         .identification = identification,
         .identification_bytes =
             read_bytes(device, "vpd_pg83", identification, sizeof(identification)),
@@ -90,8 +93,8 @@ static bool look_at(const char *sysfs, const char *folder, struct local_disk *re
         .inquiry = &inquiry,
         .target = target,
     };
-    scsi_identity(&names, &(struct scsi_unit){0}, (char[256]){0}, 256, ret->identity,
-                  sizeof(ret->identity));
+    unit_identity_read(&names, &(struct unit_identity){0}, (char[256]){0}, 256, ret->identity,
+                       sizeof(ret->identity));
     return ret->identity[0] != '\0';
 }
 
@@ -218,7 +221,7 @@ void local_disks_of(const char *sysfs, const char *identity, struct local_disks 
         if (entry->d_name[0] == '.' || !realpath(link, folder))
             continue;
         read_part(folder, &disk);
-        if (look_at(sysfs, folder, &disk) && endpoint_may_be_one(disk.identity, identity))
+        if (look_at(sysfs, folder, &disk) && unit_identity_may_be_one(disk.identity, identity))
             add(&disk, ret);
     }
     if (dir)
@@ -253,7 +256,7 @@ static bool take_all(const struct local_disks *disks)
         return false;
     for (size_t i = 1; i < disks->count; i++)
         if (!is_same_part(&disks->items[i], first) ||
-            !endpoint_may_be_one(disks->items[i].identity, first->identity))
+            !unit_identity_may_be_one(disks->items[i].identity, first->identity))
             return false;
     return true;
 }
@@ -270,7 +273,7 @@ bool local_disks_share(const struct local_disks *a, const struct local_disks *b,
             bool one_way = x->device == y->device || have(a, y->device) || have(b, x->device);
 
             *ret = x;
-            if (overlap(x, y) && endpoint_may_be_one(x->identity, y->identity) &&
+            if (overlap(x, y) && unit_identity_may_be_one(x->identity, y->identity) &&
                 (all || !one_way || !is_same_part(x, y)))
                 return true;
         }

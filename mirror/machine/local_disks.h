@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "endpoint.h"
+#include "unit_identity.h"
 
 #define LOCAL_DISKS_MAX       1024
 #define LOCAL_DISK_NAME_BYTES 32
@@ -19,9 +19,9 @@
 /* A disk, or the part of it that a partition is. */
 struct local_disk {
     dev_t device;
-    char name[LOCAL_DISK_NAME_BYTES];       /* "sda" */
-    char identity[ENDPOINT_IDENTITY_BYTES]; /* as in endpoint_info, never empty */
-    uint64_t start, sectors; /* in 512 bytes; UINT64_MAX when the size is not known */
+    char name[LOCAL_DISK_NAME_BYTES];   /* "sda" */
+    char identity[UNIT_IDENTITY_BYTES]; /* as in endpoint_info, never empty */
+    uint64_t start, sectors;            /* in 512 bytes; UINT64_MAX when the size is not known */
 };
 
 struct local_disks {
@@ -40,7 +40,7 @@ void local_disks_below(const char *sysfs, dev_t device, struct local_disks *ret)
 /* Those that the file lies on. */
 void local_disks_below_file(const char *sysfs, const char *path, struct local_disks *ret);
 
-/* Those whose identity may be this one's (endpoint_may_be_one). */
+/* Those whose identity may be this one's (unit_identity_may_be_one). */
 void local_disks_of(const char *sysfs, const char *identity, struct local_disks *ret);
 
 /* Whether what lies on those and what lies on these have, or may have, blocks of a LUN in common,

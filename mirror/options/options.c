@@ -9,8 +9,6 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "control.h"
-#include "endpoint.h"
 #include "size.h"
 
 #define SYNC   (1U << COMMAND_SYNC)
@@ -147,12 +145,12 @@ static int set_count(const char *name, const char *value, unsigned most, unsigne
 
 static int set_queue_depth(struct options *options, const char *value, struct errmsg *err)
 {
-    return set_count("queue-depth", value, COPY_QUEUE_DEPTH_MAX, &options->queue_depth, err);
+    return set_count("queue-depth", value, OPTION_QUEUE_DEPTH_MAX, &options->queue_depth, err);
 }
 
 static int set_sessions(struct options *options, const char *value, struct errmsg *err)
 {
-    return set_count("sessions", value, ENDPOINT_SESSIONS_MAX, &options->sessions, err);
+    return set_count("sessions", value, OPTION_SESSIONS_MAX, &options->sessions, err);
 }
 
 static int set_skip_bad(struct options *options, const char *value, struct errmsg *err)

@@ -10,6 +10,10 @@
 
 #include "errmsg.h"
 
+/* Larger values are refused; run/session.c holds them against what they limit. */
+#define OPTION_QUEUE_DEPTH_MAX 1024
+#define OPTION_SESSIONS_MAX    16
+
 enum command { COMMAND_SYNC, COMMAND_MAP, COMMAND_VERIFY, COMMAND_PROBE, COMMAND_NONE };
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_JSON, PROGRESS_NONE };

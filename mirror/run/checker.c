@@ -15,6 +15,8 @@
 #include "loop_device.h"
 #include "session.h"
 
+_Static_assert(CHECKER_REPORTS_MAX == ANALYSIS_FOUND_MAX, "a report for each file system found");
+
 #define ARGUMENTS_MAX 4
 #define SECTOR_BYTES  512
 
@@ -34,14 +36,6 @@ static const struct checker {
 
 /* Where administrators' programs are, which need not be on a user's PATH. */
 static const char *const folders[] = {"/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin"};
-
-const char *checker_result_name(enum checker_result result)
-{
-    static const char *const names[] = {
-        [CHECKER_CLEAN] = "clean", [CHECKER_FAULTY] = "faulty", [CHECKER_NOT_RUN] = "not run"};
-
-    return names[result];
-}
 
 static const struct checker *find_checker(const char *format)
 {

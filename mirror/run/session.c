@@ -18,6 +18,9 @@
 #include "size.h"
 #include "target_url.h"
 
+_Static_assert(OPTION_QUEUE_DEPTH_MAX == COPY_QUEUE_DEPTH_MAX, "what --queue-depth may be");
+_Static_assert(OPTION_SESSIONS_MAX == ENDPOINT_SESSIONS_MAX, "what --sessions may be");
+
 #define RATE_READ_SECONDS 0.5
 #define RATE_LOST_TOLD    4 /* times in a row */
 
@@ -286,4 +289,13 @@ struct copy_control session_control(struct session *session)
                                  .stop = &stop_requested,
                                  .progress = show_progress,
                                  .opaque = session};
+}
+
+void session_fill_report(const struct session *session, struct report *report)
+{
+    report->primary = session->primary;
+    report->secondary = session->secondary;
+    report->notes = &session->notes;
+    report->error = &session->error;
+    report->reserved = session->reserved;
 }

@@ -11,6 +11,7 @@
 #include "messages.h"
 #include "options.h"
 #include "progress.h"
+#include "report.h"
 #include "source_map.h"
 
 struct session {
@@ -39,6 +40,9 @@ struct session {
 enum exit_status session_open(struct session *session, const struct options *options,
                               bool secondary_writable);
 void session_close(struct session *session);
+
+/* Gives the report what the session knows: sides, notes and error, which stay the session's. */
+void session_fill_report(const struct session *session, struct report *report);
 
 /* Watched by SIGINT and SIGTERM, shown by session->progress. */
 struct copy_control session_control(struct session *session);

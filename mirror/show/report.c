@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "json_out.h"
+#include "progress.h"
 #include "size.h"
 #include "target_url.h"
 
@@ -15,6 +16,14 @@ static const char *const result_words[] = {
     [STATUS_USAGE] = "failed",        [STATUS_REFUSED] = "refused",
     [STATUS_DIFFERENT] = "different", [STATUS_INTERRUPTED] = "interrupted",
 };
+
+static const char *checker_result_name(enum checker_result result)
+{
+    static const char *const names[] = {
+        [CHECKER_CLEAN] = "clean", [CHECKER_FAULTY] = "faulty", [CHECKER_NOT_RUN] = "not run"};
+
+    return names[result];
+}
 
 static bool is_verified(const struct report *report)
 {
@@ -27,9 +36,9 @@ static uint64_t maps_asked(const struct endpoint *endpoint)
     return endpoint ? endpoint->counters.maps : 0;
 }
 
-static uint64_t reconnects(const struct session *session)
+static uint64_t reconnects(const struct report *report)
 {
-    const struct endpoint *sides[] = {session->primary, session->secondary};
+    const struct endpoint *sides[] = {report->primary, report->secondary};
     uint64_t sum = 0;
 
     for (int i = 0; i < 2; i++)
@@ -50,23 +59,22 @@ void report_add_name(struct json_object *object, const char *key, const char *na
 
 static struct json_object *begin_json(const struct report *report)
 {
-    const struct session *session = report->session;
     struct json_object *object = json_new();
     struct json_object *notes;
 
-    report_add_name(object, "primary", session->options->names[0]);
-    report_add_name(object, "secondary", session->options->names[1]);
+    report_add_name(object, "primary", report->options->names[0]);
+    report_add_name(object, "secondary", report->options->names[1]);
     json_add_text(object, "result", result_words[report->status]);
     if (report->status != STATUS_DONE)
-        json_add_text(object, "error", session->error.text);
+        json_add_text(object, "error", report->error->text);
     notes = json_add_array(object, "notes");
-    for (size_t i = 0; i < session->notes.count; i++)
-        json_append(notes, json_text(session->notes.texts[i]));
+    for (size_t i = 0; i < report->notes->count; i++)
+        json_append(notes, json_text(report->notes->texts[i]));
     if (report->source_map)
         json_add_text(object, "source_map", report->source_map);
     else
         json_add_null(object, "source_map"); /* it did not come to that */
-    json_add_number(object, "reconnects", reconnects(session));
+    json_add_number(object, "reconnects", reconnects(report));
     return object;
 }
 
@@ -93,7 +101,7 @@ static void add_differences(struct json_object *object, const struct report *rep
 
 static uint64_t lun_bytes(const struct report *report)
 {
-    const struct endpoint *primary = report->session->primary;
+    const struct endpoint *primary = report->primary;
 
     return primary ? primary->info.blocks * primary->info.block_size : 0;
 }
@@ -123,7 +131,7 @@ static void sync_json(const struct report *report)
     struct json_object *object = begin_json(report);
 
     json_add_flag(object, "dry_run", report->dry_run);
-    json_add_flag(object, "reserved", report->session->reserved);
+    json_add_flag(object, "reserved", report->reserved);
     json_add_number(object, "lun_bytes", lun_bytes(report));
     json_add_number(object, "mapped_bytes", sync->mapped_bytes);
     json_add_number(object, "extents", sync->extents);
@@ -137,8 +145,8 @@ static void sync_json(const struct report *report)
     json_add_number(object, "written_bytes", sync->written_bytes);
     json_add_number(object, "unmapped_bytes", sync->unmapped_bytes);
     json_add_number(object, "zeroed_bytes", sync->zeroed_bytes);
-    json_add_number(object, "status_queries", maps_asked(report->session->primary));
-    json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
+    json_add_number(object, "status_queries", maps_asked(report->primary));
+    json_add_number(object, "secondary_status_queries", maps_asked(report->secondary));
     json_add_number(object, "detected_zero_bytes", sync->detected_bytes);
     json_add_number(object, "read_back_bytes", sync->read_back_bytes);
     json_add_number(object, "bad_blocks", sync->bad_blocks);
@@ -206,7 +214,7 @@ static void bad_row(const struct report *report)
 
     snprintf(text, sizeof(text), "  (%" PRIu64 " block%s, zeros in %s place)", blocks,
              blocks == 1 ? "" : "s", blocks == 1 ? "its" : "their");
-    row("not read", blocks * report->session->primary->info.block_size, text);
+    row("not read", blocks * report->primary->info.block_size, text);
 }
 
 static void sync_table(const struct report *report)
@@ -234,7 +242,7 @@ static void sync_table(const struct report *report)
         row("zeroed", sync->zeroed_bytes, "");
     if (sync->bad_blocks > 0)
         bad_row(report);
-    if (report->session->options->verify_inline)
+    if (report->options->verify_inline)
         row("read back", sync->read_back_bytes, "");
     speed_row("time", sync->seconds, sync->written_bytes);
     if (is_verified(report))
@@ -245,7 +253,7 @@ static void sync_table(const struct report *report)
 
 void report_sync(const struct report *report)
 {
-    if (report->session->options->json)
+    if (report->options->json)
         sync_json(report);
     else
         sync_table(report);
@@ -273,8 +281,8 @@ static void verify_json(const struct report *report)
 
     json_add_number(object, "lun_bytes", lun_bytes(report));
     json_add_number(object, "read_bytes", report->verify.read_bytes);
-    json_add_number(object, "status_queries", maps_asked(report->session->primary));
-    json_add_number(object, "secondary_status_queries", maps_asked(report->session->secondary));
+    json_add_number(object, "status_queries", maps_asked(report->primary));
+    json_add_number(object, "secondary_status_queries", maps_asked(report->secondary));
     json_add_seconds(object, "seconds", report->verify.seconds);
     add_differences(object, report);
     if (report->checked)
@@ -292,7 +300,7 @@ static const char *rest_of(const struct report *report)
 
 void report_verify(const struct report *report)
 {
-    if (report->session->options->json) {
+    if (report->options->json) {
         verify_json(report);
         return;
     }

@@ -6,18 +6,23 @@
 
 #include <stdbool.h>
 
-#include "checker.h"
+#include "checker_reports.h"
 #include "endpoint.h"
-#include "estimate.h"
+#include "estimate_result.h"
 #include "exit_status.h"
-#include "session.h"
+#include "messages.h"
+#include "options.h"
 #include "sync.h"
 #include "verify.h"
 
 struct json_object;
 
 struct report {
-    const struct session *session;
+    const struct options *options;
+    const struct endpoint *primary, *secondary; /* NULL: not opened */
+    const struct notes *notes;
+    const struct errmsg *error; /* why it did not end with STATUS_DONE */
+    bool reserved;              /* the secondary was, by --reserve */
     enum exit_status status;
     const char *source_map; /* NULL: it did not get so far */
     bool dry_run;

@@ -22,6 +22,7 @@
 #include "endpoint.h"
 #include "scsi_outcome.h"
 #include "transport.h"
+#include "unit_identity.h"
 #include "vpd.h"
 
 #define SCSI_VPD_BYTES 1024 /* allocation length for VPD pages */
@@ -80,9 +81,8 @@ struct scsi_command {
 struct scsi_unit {
     uint64_t blocks;
     uint32_t block_size;
-    bool capacity_10;      /* READ CAPACITY(16) is not known to the target */
-    uint8_t identity_page; /* VPD_DEVICE_IDENTIFICATION, VPD_UNIT_SERIAL_NUMBER or 0 */
-    char identity_key[VPD_DESIGNATOR_TEXT_BYTES]; /* what that page says */
+    bool capacity_10; /* READ CAPACITY(16) is not known to the target */
+    struct unit_identity identity;
 };
 
 /* See endpoint_scsi_reserve.c. */
@@ -202,22 +202,6 @@ bool scsi_reservation_recheck(struct scsi_command *command);
 /* Gives back what is held; reachable: the unit is the one it was. Before the transport is closed.
  */
 void scsi_reservation_release(struct scsi_endpoint *endpoint, bool reachable);
-
-/* scsi_identity.c */
-struct inquiry;
-/* The text for scsi_unit.identity_key in a page as received; false when it says nothing. */
-bool scsi_identity_key(uint8_t page, const uint8_t *data, size_t length, char *to, size_t size);
-/* Where a unit's names come from. */
-struct scsi_names {
-    const uint8_t *identification, *serial; /* VPD pages 83h and 80h as received */
-    size_t identification_bytes, serial_bytes;
-    const struct inquiry *inquiry;
-    const char *target; /* as in struct transport */
-};
-/* Fills the unit's identity_page and identity_key, the serial number (may become empty), and the
- * identity text of endpoint_info. */
-void scsi_identity(const struct scsi_names *names, struct scsi_unit *unit, char *serial,
-                   size_t serial_size, char *to, size_t size);
 
 /* endpoint_scsi_zero.c, for endpoint_scsi_unmap.c */
 

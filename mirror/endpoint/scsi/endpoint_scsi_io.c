@@ -398,15 +398,15 @@ static void identity_read(struct scsi_command *command, const struct outcome *ou
         end_recheck(command, scsi_outcome_describe(outcome, &command->request, text, sizeof(text)));
         return;
     }
-    if (!scsi_identity_key(unit->identity_page, command->reply, command->request.transferred, key,
+    if (!unit_identity_key(unit->identity.page, command->reply, command->request.transferred, key,
                            sizeof(key)))
         key[0] = '\0';
-    if (strcmp(key, unit->identity_key) == 0) {
+    if (strcmp(key, unit->identity.key) == 0) {
         unit_is_known(command);
         return;
     }
     snprintf(text, sizeof(text), "another logical unit answers now: it was %.200s, it is %.200s",
-             unit->identity_key, key[0] ? key : "one without a name");
+             unit->identity.key, key[0] ? key : "one without a name");
     end_recheck(command, text);
 }
 
@@ -435,14 +435,14 @@ static void capacity_read(struct scsi_command *command, const struct outcome *ou
         end_recheck(command, text);
         return;
     }
-    if (unit->identity_page == 0) {
+    if (unit->identity.page == 0) {
         unit_is_known(command);
         return;
     }
     memset(command->reply, 0, SCSI_VPD_BYTES);
     scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, SCSI_VPD_BYTES);
     command->request.cdb_length =
-        cdb_inquiry_vpd(command->request.cdb, unit->identity_page, SCSI_VPD_BYTES);
+        cdb_inquiry_vpd(command->request.cdb, unit->identity.page, SCSI_VPD_BYTES);
     command->step = identity_read;
     if (scsi_command_start(command) < 0)
         end_recheck(command, "the connection to the target is lost");

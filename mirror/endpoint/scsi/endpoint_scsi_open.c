@@ -239,12 +239,14 @@ static int ask_still_ready(struct probe *probe)
     return r == 0 ? probe_ready(probe, question) : r;
 }
 
+_Static_assert(ENDPOINT_IDENTITY_BYTES >= UNIT_IDENTITY_BYTES, "endpoint_info has room for it");
+
 static void probe_identity(struct probe *probe, const struct inquiry *inquiry)
 {
     struct scsi_endpoint *endpoint = probe->endpoint;
     struct endpoint_info *info = &endpoint->base.info;
     const struct scsi_question *page = probe->second;
-    const struct scsi_names names = {
+    const struct unit_names names = {
         .identification = page[ASK_IDENTITY].own,
         .identification_bytes = answer_bytes(&page[ASK_IDENTITY]),
         .serial = page[ASK_SERIAL].own,
@@ -255,8 +257,8 @@ static void probe_identity(struct probe *probe, const struct inquiry *inquiry)
 
     strcpy(info->vendor, inquiry->vendor);
     strcpy(info->product, inquiry->product);
-    scsi_identity(&names, &endpoint->unit, info->serial, sizeof(info->serial), info->identity,
-                  sizeof(info->identity));
+    unit_identity_read(&names, &endpoint->unit.identity, info->serial, sizeof(info->serial),
+                       info->identity, sizeof(info->identity));
 }
 
 /* Whether it has answered a GET LBA STATUS, and how much it may be asked for at once. */
