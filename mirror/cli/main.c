@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -54,6 +56,15 @@ static int check_environment(struct errmsg *err)
     return 0;
 }
 
+/* A core dump would hold the CHAP secrets, and whoever may trace this process could read them. */
+static void keep_secrets(void)
+{
+    const struct rlimit none = {0, 0};
+
+    prctl(PR_SET_DUMPABLE, 0);
+    setrlimit(RLIMIT_CORE, &none);
+}
+
 int main(int argc, char *argv[])
 {
     struct options options;
@@ -61,6 +72,7 @@ int main(int argc, char *argv[])
 
     if (standard_files_reserve() < 0)
         return STATUS_FAILED; /* nobody to tell */
+    keep_secrets();
     /* A lost connection or reader is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error to report, not a reason to die */

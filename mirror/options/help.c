@@ -13,7 +13,8 @@
 #define AUTH                                                                                   \
     "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \
     "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET, and for\n" \
-    "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"
+    "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"       \
+    "  --chap-optional     a target that wants no CHAP is used, though there is a secret for it\n"
 
 #define MOVING                                                                                   \
     "  --progress=auto|bar|json|none\n"                                                          \

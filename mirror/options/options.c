@@ -216,6 +216,7 @@ static const struct option {
     {"version", ANY, offsetof(struct options, version), NULL},
     {"json", ALL, offsetof(struct options, json), NULL},
     {"auth-file", ALL, 0, set_auth_file},
+    {"chap-optional", ALL, offsetof(struct options, chap_optional), NULL},
     {"progress", SYNC | VERIFY, 0, set_progress},
     {"queue-depth", SYNC | VERIFY, 0, set_queue_depth},
     {"sessions", SYNC | VERIFY, 0, set_sessions},

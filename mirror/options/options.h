@@ -66,6 +66,7 @@ struct options {
     unsigned checkpoint_ms; /* the least time between two notes of what is done */
     const char *ledger;
     const char *auth_file;
+    bool chap_optional; /* targets that want none are let be, whatever secrets there are for them */
 };
 
 /* Strings stay argv's. -EINVAL with a sentence. */

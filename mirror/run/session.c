@@ -117,11 +117,12 @@ enum exit_status session_status(int error)
     return error == -EBADE ? STATUS_REFUSED : STATUS_FAILED;
 }
 
-/* Something that holds or protects the LUN is a refusal; a URL that can't be read is wrong usage.
+/* Something that holds or protects the LUN, or a target that may be another one, is a refusal; a
+ * URL that can't be read is wrong usage.
  */
 static enum exit_status open_status(const char *name, int r)
 {
-    if (r == -EBUSY || r == -EROFS || r == -EBADE)
+    if (r == -EBUSY || r == -EROFS || r == -EBADE || r == -EKEYREJECTED)
         return STATUS_REFUSED;
     if (r == -EINVAL && target_url_is(name))
         return STATUS_USAGE;
@@ -200,6 +201,8 @@ static enum exit_status open_session(struct session *session, const struct optio
     r = auth_table_load(options->auth_file, &session->auth, &session->error);
     if (r < 0)
         return auth_status(r);
+    if (options->chap_optional)
+        auth_table_make_optional(session->auth);
     for (size_t i = 0; i < options->name_count && i < 2; i++)
         sides[i] = (struct endpoint_opening){
             .name = options->names[i],

@@ -29,9 +29,30 @@ static void check_message(const struct errmsg *err, char *text)
 {
     static const char form[] = "TARGET-IQN|* USER SECRET [TARGET-USER TARGET-SECRET]";
 
-    FUZZ_CHECK(strstr(err->text, "line "));
+    FUZZ_CHECK(strstr(err->text, "line ") || strstr(err->text, "too large"));
     for (char *word = strtok(text, " \t\r\n"); word; word = strtok(NULL, " \t\r\n"))
         FUZZ_CHECK(strlen(word) < 12 || strstr(form, word) || !strstr(err->text, word));
+}
+
+static void check_line(const struct auth_table *table, const char *line)
+{
+    char *fields[6] = {NULL};
+    int count = sscanf(line, " %ms %ms %ms %ms %ms %ms", &fields[0], &fields[1], &fields[2],
+                       &fields[3], &fields[4], &fields[5]);
+
+    if (count > 0 && fields[0][0] != '#') {
+        const struct iscsi_credentials *found = auth_table_find(table, fields[0], fields[1]);
+
+        FUZZ_CHECK(count == 3 || count == 5);
+        FUZZ_CHECK(found && strcmp(found->secret, fields[2]) == 0);
+        FUZZ_CHECK(!found->target_secret == (count == 3));
+        FUZZ_CHECK(count == 3 || (strcmp(found->target_user, fields[3]) == 0 &&
+                                  strcmp(found->target_secret, fields[4]) == 0 &&
+                                  strcmp(found->secret, found->target_secret) != 0));
+        check_credentials(found);
+    }
+    for (int i = 0; i < 6; i++)
+        free(fields[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -40,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct auth_table *table = NULL;
     struct errmsg err = {""};
     CLEANUP_CLOSE int fd = make_file(data, size);
-    char path[64], *word;
+    char path[64];
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     if (auth_table_load(path, &table, &err)) {
@@ -48,16 +69,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_message(&err, text);
         return 0;
     }
-    word = strtok(text, " \t\r\n");
-    if (word) {
-        const struct iscsi_credentials *found = auth_table_find(table, word, NULL);
-
-        if (found) {
-            check_credentials(found);
-            FUZZ_CHECK(auth_table_find(table, word, found->user));
-        } else {
-            FUZZ_CHECK(word[0] == '#' || strlen(text) < size);
-        }
+    /* Read again, in another way: each line is a comment, or is found with all of its fields. */
+    for (char *line = text, *next; line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = '\0';
+        check_line(table, line);
     }
     auth_table_free(table);
     return 0;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "iscsi_bursts.h"
+#include "iscsi_proof.h"
 
 #define REPLY(pair) "TargetLoginReply: " pair " [iqn.2026-11.org.example:a]"
 
@@ -78,12 +79,45 @@ static void a_value_that_is_not_allowed_is_as_good_as_not_told(void **state)
     }
 }
 
+/* The digits are those of tgt's answer to a challenge. */
+static void a_target_has_proved_itself_by_a_response_that_is_no_zeros(void **state)
+{
+    static const char *const none[] = {
+        "CHAP_R=0x00000000000000000000000000000000",
+        "CHAP_R=0x@0@0@0@0@0@0@0@0@0@0@0@0@0@0@0@0",
+        "CHAP_R=0x",
+        "CHAP_R=1c8fb7ab1d9fdc1d5e3c5d5a1f0cbf31",
+        "CHAP_R=0x1c8fb7ab1d9fdc1d5e3c5d5a1f0cbf3",
+        "CHAP_R=0x1c8fb7ab1d9fdc1d5e3c5d5a1f0cbf31a",
+        "CHAP_RX=0x1c8fb7ab1d9fdc1d5e3c5d5a1f0cbf31",
+        "AuthMethod=None",
+        "",
+    };
+    struct iscsi_proof proof;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        proof = (struct iscsi_proof){0};
+        iscsi_proof_hear(&proof, none[i]);
+        assert_false(proof.proved);
+        assert_false(proof.challenged);
+    }
+    iscsi_proof_hear(&proof,
+                     "CHAP_C=0x1c8fb7ab1d9fdc1d5e3c5d5a1f0cbf31 [iqn.2026-11.org.example:a]");
+    assert_true(proof.challenged);
+    assert_false(proof.proved);
+    iscsi_proof_hear(&proof,
+                     "CHAP_R=0x1c8fb7ab1d9fdc1d5e3c5d5a1f0cbf31 [iqn.2026-11.org.example:a]");
+    assert_true(proof.proved);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_login_tells_both_lengths_and_whether_to_wait),
         cmocka_unit_test(everything_else_is_passed_over),
         cmocka_unit_test(a_value_that_is_not_allowed_is_as_good_as_not_told),
+        cmocka_unit_test(a_target_has_proved_itself_by_a_response_that_is_no_zeros),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -117,8 +117,31 @@ static void chap_opens_with_the_right_secret_only(void **state)
 
     auth = auth_from_environment("alice", "alice-secret-1", NULL, NULL);
     endpoint_close(open_with("chap", auth));
-    /* It does no harm where none is wanted. */
+    auth_table_free(auth);
+}
+
+/* It may be another one in its place. */
+static void a_target_that_wants_no_chap_is_refused_when_there_is_a_secret(void **state)
+{
+    struct auth_table *auth;
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip_because("there is no tgtd that may run here");
+    auth = auth_from_environment("alice", "alice-secret-1", NULL, NULL);
+    open_fails(tgtd_url(&target, "plain", 1, url), auth, -EKEYREJECTED, "--chap-optional");
+    auth_table_make_optional(auth);
     endpoint_close(open_with("plain", auth));
+    endpoint_close(open_with("chap", auth));
+    auth_table_free(auth);
+    endpoint_close(open_with("plain", NULL));
+
+    /* A target that has to prove who it is does so, whatever is allowed. */
+    auth = auth_from_environment("alice", "alice-secret-1", "target", "target-secret-1");
+    auth_table_make_optional(auth);
+    open_fails(url, auth, -EACCES, "mutual CHAP");
+    endpoint_close(open_with("both", auth));
     auth_table_free(auth);
 }
 
@@ -184,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chap_opens_with_the_right_secret_only),
+        cmocka_unit_test(a_target_that_wants_no_chap_is_refused_when_there_is_a_secret),
         cmocka_unit_test(mutual_chap_checks_the_target),
         cmocka_unit_test(mutual_chap_that_the_target_has_not_is_told),
         cmocka_unit_test(a_file_of_secrets_without_a_line_for_the_target_is_named),

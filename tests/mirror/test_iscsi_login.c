@@ -237,7 +237,9 @@ static void wait_for_end(struct iscsi_login *login)
 
 static void a_login_is_told_of_when_it_has_ended(void **state)
 {
-    const struct iscsi_credentials credentials = {.user = "alice", .secret = "alice-secret-1"};
+    const struct iscsi_credentials credentials = {.user = "alice",
+                                                  .secret = "alice-secret-1",
+                                                  .optional = true};
     struct iscsi_session session;
     struct iscsi_login *login;
     struct errmsg err;

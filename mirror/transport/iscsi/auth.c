@@ -2,24 +2,21 @@
 #include "auth.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <strings.h>
 
+#include "auth_file.h"
 #include "cleanup.h"
-#include "shell_word.h"
-
-#define MAX_FIELDS 5
-#define ANY_TARGET "*"
-#define MAX_BYTES  (1 << 20)
 
 struct auth_entry {
-    char *target; /* the IQN, or ANY_TARGET; owns the text the credentials point into */
+    char *target; /* the IQN, or AUTH_ANY_TARGET; owns the text the credentials point into */
     struct iscsi_credentials credentials;
+    unsigned line; /* of the file; 0: from the environment */
 };
+
+#define WHERE_BYTES 320
 
 struct auth_table {
     const char *file; /* NULL: none; the caller's */
@@ -49,6 +46,7 @@ int iscsi_credentials_copy(const struct iscsi_credentials *from, struct iscsi_cr
     copy->secret = strdup(from->secret);
     copy->target_user = from->target_user ? strdup(from->target_user) : NULL;
     copy->target_secret = from->target_secret ? strdup(from->target_secret) : NULL;
+    copy->optional = from->optional;
     if (!copy->user || !copy->secret || !copy->target_user != !from->target_user ||
         !copy->target_secret != !from->target_secret) {
         iscsi_credentials_free(copy);
@@ -85,26 +83,12 @@ void auth_table_free(struct auth_table *table)
     free(table);
 }
 
-/* Splits text in place at white space, up to a #; more than MAX_FIELDS counts as MAX_FIELDS + 1. */
-static size_t split(char *text, char *fields[static MAX_FIELDS])
-{
-    size_t count = 0;
-    char *rest = NULL;
-
-    for (char *field = strtok_r(text, " \t\r\n", &rest); field && field[0] != '#';
-         field = strtok_r(NULL, " \t\r\n", &rest)) {
-        if (count == MAX_FIELDS)
-            return MAX_FIELDS + 1;
-        fields[count++] = field;
-    }
-    return count;
-}
-
 /* Takes a copy of 3 or 5 fields. */
-static int add_entry(struct auth_table *table, char *const fields[], size_t count)
+static int add_entry(void *opaque, char *const fields[], size_t count, unsigned line)
 {
+    struct auth_table *table = opaque;
     struct auth_entry *entries, *entry;
-    const char *copies[MAX_FIELDS] = {NULL};
+    const char *copies[AUTH_FIELDS_MAX] = {NULL};
     size_t bytes = 0;
     char *text, *to;
 
@@ -123,92 +107,31 @@ static int add_entry(struct auth_table *table, char *const fields[], size_t coun
     }
     entry = &table->entries[table->count++];
     entry->target = text;
-    entry->credentials = (struct iscsi_credentials){copies[1], copies[2], copies[3], copies[4]};
+    entry->line = line;
+    entry->credentials =
+        (struct iscsi_credentials){copies[1], copies[2], copies[3], copies[4], false};
     return 0;
 }
 
-static int load_line(struct auth_table *table, char *line, size_t length, const char *path,
-                     unsigned number, struct errmsg *err)
+/* The fields of an entry that the environment may have; the first is for every target. */
+static const char *const variables[AUTH_FIELDS_MAX] = {
+    NULL,
+    "THINMIRROR_CHAP_USER",
+    "THINMIRROR_CHAP_SECRET",
+    "THINMIRROR_CHAP_TARGET_USER",
+    "THINMIRROR_CHAP_TARGET_SECRET",
+};
+
+static int check_environment(char *const fields[static AUTH_FIELDS_MAX], struct errmsg *err)
 {
-    char *fields[MAX_FIELDS];
-    size_t count;
-    int r;
-
-    /* The rest of the line would be lost, be it of a secret. */
-    if (memchr(line, '\0', length))
-        return errmsg_set(err, -EINVAL, "%s, line %u: a zero byte: this is no text", path, number);
-    count = split(line, fields);
-    if (count == 0)
-        return 0;
-    if (count != 3 && count != 5)
-        return errmsg_set(err, -EINVAL,
-                          "%s, line %u: a line is TARGET-IQN|* USER SECRET [TARGET-USER "
-                          "TARGET-SECRET], this one has %s%zu fields",
-                          path, number, count > MAX_FIELDS ? "more than " : "",
-                          count > MAX_FIELDS ? (size_t)MAX_FIELDS : count);
-    r = add_entry(table, fields, count);
-    return r < 0 ? errmsg_set(err, r, "%s: out of memory", path) : 0;
-}
-
-static int check_file(int fd, const char *path, struct errmsg *err)
-{
-    char word[SHELL_WORD_BYTES];
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return errmsg_set(err, -errno, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return errmsg_set(err, -EINVAL, "--auth-file=%s: no regular file", path);
-    if (st.st_size > MAX_BYTES)
-        return errmsg_set(err, -EFBIG, "%s: too large for a file of secrets (more than 1 MiB)",
-                          path);
-    if (st.st_mode & (S_IRWXG | S_IRWXO))
-        return errmsg_set(err, -EPERM,
-                          "%s: holds secrets, but others have access to it: chmod 600 %s", path,
-                          shell_word(path, word, sizeof(word)));
-    return 0;
-}
-
-static int load_file(struct auth_table *table, const char *path, struct errmsg *err)
-{
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    CLEANUP_FCLOSE FILE *file = NULL;
-    char *line = NULL;
-    size_t size = 0;
-    unsigned number = 0;
-    ssize_t length;
-    int r;
-
-    if (fd < 0)
-        return errmsg_set(err, errno == EPERM ? -EACCES : -errno, "--auth-file=%s: %s", path,
-                          strerror(errno));
-    r = check_file(fd, path, err);
-    if (r < 0)
-        return r;
-    file = fdopen(fd, "r");
-    if (!file)
-        return errmsg_set(err, -errno, "%s: %s", path, strerror(errno));
-    fd = -1;
-    while (r == 0 && (length = getline(&line, &size, file)) >= 0)
-        r = load_line(table, line, (size_t)length, path, ++number, err);
-    if (r == 0 && ferror(file))
-        r = errmsg_set(err, -EIO, "%s: it cannot be read to its end", path);
-    free_secretly(line, size);
-    return r;
-}
-
-static int load_environment(struct auth_table *table, struct errmsg *err)
-{
-    char *fields[MAX_FIELDS] = {
-        ANY_TARGET,
-        getenv("THINMIRROR_CHAP_USER"),
-        getenv("THINMIRROR_CHAP_SECRET"),
-        getenv("THINMIRROR_CHAP_TARGET_USER"),
-        getenv("THINMIRROR_CHAP_TARGET_SECRET"),
-    };
-
-    if (!fields[1] && !fields[2] && !fields[3] && !fields[4])
-        return 0;
+    for (size_t i = 1; i < AUTH_FIELDS_MAX; i++) {
+        /* libiscsi takes an empty name or secret for none, and leaves CHAP out. */
+        if (fields[i] && !fields[i][0])
+            return errmsg_set(err, -EINVAL, "%s is empty", variables[i]);
+        if (fields[i] && strlen(fields[i]) > AUTH_FIELD_BYTES)
+            return errmsg_set(err, -EINVAL, "%s is longer than %d bytes", variables[i],
+                              AUTH_FIELD_BYTES);
+    }
     if (!fields[1] || !fields[2])
         return errmsg_set(err, -EINVAL,
                           "THINMIRROR_CHAP_USER and THINMIRROR_CHAP_SECRET are needed together");
@@ -216,7 +139,115 @@ static int load_environment(struct auth_table *table, struct errmsg *err)
         return errmsg_set(err, -EINVAL,
                           "THINMIRROR_CHAP_TARGET_USER and THINMIRROR_CHAP_TARGET_SECRET are "
                           "needed together");
-    return add_entry(table, fields, fields[3] ? 5 : 3);
+    return 0;
+}
+
+/* The environment holds no secret afterwards: neither for what this program runs, nor for
+ * /proc/PID/environ. */
+static int load_environment(struct auth_table *table, struct errmsg *err)
+{
+    char *fields[AUTH_FIELDS_MAX] = {AUTH_ANY_TARGET};
+    int r = 0;
+
+    for (size_t i = 1; i < AUTH_FIELDS_MAX; i++)
+        fields[i] = getenv(variables[i]);
+    if (fields[1] || fields[2] || fields[3] || fields[4]) {
+        r = check_environment(fields, err);
+        if (r == 0 && add_entry(table, fields, fields[3] ? 5 : 3, 0) < 0)
+            r = errmsg_set(err, -ENOMEM, "out of memory");
+    }
+    for (size_t i = 1; i < AUTH_FIELDS_MAX; i++) {
+        if (fields[i])
+            explicit_bzero(fields[i], strlen(fields[i]));
+        unsetenv(variables[i]);
+    }
+    return r;
+}
+
+/* "line 3 of FILE", or the environment, for messages. */
+static const char *where(const struct auth_table *table, unsigned line, char *to, size_t size)
+{
+    if (line)
+        snprintf(to, size, "%s, line %u", table->file, line);
+    else
+        snprintf(to, size, "the environment (THINMIRROR_CHAP_...)");
+    return to;
+}
+
+static int compare_users(const void *a, const void *b)
+{
+    const struct auth_entry *x = *(struct auth_entry *const *)a,
+                            *y = *(struct auth_entry *const *)b;
+    int order = strcasecmp(x->target, y->target);
+
+    if (order == 0)
+        order = strcmp(x->credentials.user, y->credentials.user);
+    /* So that the message names the second one. */
+    return order ? order : (x > y) - (x < y);
+}
+
+/* One of two entries for the same target and user would be left out, and mutual CHAP with it. */
+static int check_users(const struct auth_table *table, struct errmsg *err)
+{
+    CLEANUP_FREE struct auth_entry **list = calloc(table->count + 1, sizeof(struct auth_entry *));
+    char first[WHERE_BYTES], second[WHERE_BYTES];
+
+    if (!list)
+        return errmsg_set(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < table->count; i++)
+        list[i] = &table->entries[i];
+    qsort(list, table->count, sizeof(struct auth_entry *), compare_users);
+    for (size_t i = 1; i < table->count; i++)
+        if (strcasecmp(list[i - 1]->target, list[i]->target) == 0 &&
+            strcmp(list[i - 1]->credentials.user, list[i]->credentials.user) == 0)
+            return errmsg_set(err, -EINVAL, "%s: the same target and user as in %s",
+                              where(table, list[i]->line, second, sizeof(second)),
+                              where(table, list[i - 1]->line, first, sizeof(first)));
+    return 0;
+}
+
+/* A secret, and who proves with it who he is. */
+struct proof {
+    const char *secret;
+    bool targets;
+    unsigned line;
+};
+
+static int compare_proofs(const void *a, const void *b)
+{
+    const struct proof *x = a, *y = b;
+    int order = strcmp(x->secret, y->secret);
+
+    return order ? order : (int)x->targets - (int)y->targets;
+}
+
+/* A target that does not know a secret could answer our challenge by what we answer to the same
+ * challenge in another session (RFC 7143 9.2.1), so none may be used in both directions. */
+static int check_secrets(const struct auth_table *table, struct errmsg *err)
+{
+    CLEANUP_FREE struct proof *list = calloc(2 * table->count + 1, sizeof(struct proof));
+    char ours[WHERE_BYTES], theirs[WHERE_BYTES];
+    size_t count = 0;
+
+    if (!list)
+        return errmsg_set(err, -ENOMEM, "out of memory");
+    for (size_t i = 0; i < table->count; i++) {
+        const struct auth_entry *entry = &table->entries[i];
+
+        list[count++] = (struct proof){entry->credentials.secret, false, entry->line};
+        if (entry->credentials.target_secret)
+            list[count++] = (struct proof){entry->credentials.target_secret, true, entry->line};
+    }
+    qsort(list, count, sizeof(struct proof), compare_proofs);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(list[i - 1].secret, list[i].secret) == 0 &&
+            list[i - 1].targets != list[i].targets)
+            return errmsg_set(err, -EINVAL,
+                              "%s: the secret of the target is the secret of a user in %s, so that "
+                              "another target could give back our own answer; they have to differ",
+                              where(table, list[i].line, theirs, sizeof(theirs)),
+                              where(table, list[i - 1].line, ours, sizeof(ours)));
+    return 0;
 }
 
 int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *err)
@@ -227,16 +258,25 @@ int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *er
     if (!table)
         return errmsg_set(err, -ENOMEM, "out of memory");
     table->file = path;
-    /* The file comes first, so that of two entries that fit alike it wins. */
-    r = path ? load_file(table, path, err) : 0;
+    r = path ? auth_file_read(path, add_entry, table, err) : 0;
     if (r == 0)
         r = load_environment(table, err);
+    if (r == 0)
+        r = check_users(table, err);
+    if (r == 0)
+        r = check_secrets(table, err);
     if (r < 0) {
         auth_table_free(table);
         return r;
     }
     *ret = table;
     return 0;
+}
+
+void auth_table_make_optional(struct auth_table *table)
+{
+    for (size_t i = 0; i < table->count; i++)
+        table->entries[i].credentials.optional = true;
 }
 
 const char *auth_table_file(const struct auth_table *table)
@@ -265,5 +305,5 @@ const struct iscsi_credentials *auth_table_find(const struct auth_table *table, 
     if (!table)
         return NULL;
     exact = find(table, iqn, user);
-    return exact ? exact : find(table, ANY_TARGET, user);
+    return exact ? exact : find(table, AUTH_ANY_TARGET, user);
 }

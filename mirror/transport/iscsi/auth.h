@@ -2,11 +2,11 @@
 #ifndef THINMIRROR_AUTH_H
 #define THINMIRROR_AUTH_H
 
-/* CHAP secrets, never on a command line. A file of lines
- *     TARGET-IQN|*  USER  SECRET  [TARGET-USER TARGET-SECRET]
- * (the last two for mutual CHAP; # begins a comment), or the environment variables
+/* CHAP secrets, never on a command line: from a file (auth_file.h), or the environment variables
  * THINMIRROR_CHAP_USER, THINMIRROR_CHAP_SECRET, THINMIRROR_CHAP_TARGET_USER and
  * THINMIRROR_CHAP_TARGET_SECRET for every target. */
+
+#include <stdbool.h>
 
 #include "errmsg.h"
 
@@ -17,6 +17,7 @@ struct iscsi_credentials {
     const char *secret;
     const char *target_user; /* NULL: no mutual CHAP */
     const char *target_secret;
+    bool optional; /* a target that wants no CHAP is logged in to all the same */
 };
 
 /* A copy that outlives the table; NULL of NULL. -ENOMEM. */
@@ -24,11 +25,15 @@ int iscsi_credentials_copy(const struct iscsi_credentials *from, struct iscsi_cr
 /* Of a copy. Takes NULL. */
 void iscsi_credentials_free(struct iscsi_credentials *copy);
 
-/* path NULL: the environment only; it has to stay as long as the table. -EPERM only when others may
- * read the file, which is refused for that; -EIO and -ENOMEM; anything else is the user's to mend:
- * -ENOENT and the like, -EFBIG, -EINVAL names the line or the variable. */
+/* path NULL: the environment only; it has to stay as long as the table. The variables are gone from
+ * the environment afterwards. Besides what auth_file_read returns, -EINVAL: half of what the
+ * environment needs; two entries for one target and user; a secret that is used by a user and by a
+ * target. */
 int auth_table_load(const char *path, struct auth_table **ret, struct errmsg *err);
 void auth_table_free(struct auth_table *table);
+
+/* All of its credentials become optional. */
+void auth_table_make_optional(struct auth_table *table);
 
 /* The file it was loaded from; NULL: none, or no table. */
 const char *auth_table_file(const struct auth_table *table);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "iscsi_proof.h"
+
 /* The level at which libiscsi 1.19 tells them, and its words: "TargetLoginReply: KEY=VALUE [IQN]".
  */
 #define REPLIES_LEVEL     6
@@ -16,6 +18,7 @@
 
 /* The log function gets nothing to tell contexts apart by, but each is served by one thread. */
 static _Thread_local struct iscsi_bursts *listening;
+static _Thread_local struct iscsi_proof *proving;
 
 static const char *value_of(const char *pair, const char *key)
 {
@@ -54,26 +57,41 @@ void iscsi_bursts_hear(struct iscsi_bursts *bursts, const char *line)
         bursts->unsolicited = strncmp(value, "No", 2) == 0 && (value[2] == '\0' || value[2] == ' ');
 }
 
-static void hear(int level, const char *line)
+/* What the user wants to see of libiscsi's log. */
+static int shown_level(void)
 {
-    if (level == REPLIES_LEVEL && listening)
-        iscsi_bursts_hear(listening, line);
+    const char *level = getenv("LIBISCSI_DEBUG");
+
+    return level ? atoi(level) : 0;
 }
 
-void iscsi_bursts_listen(struct iscsi_bursts *bursts, struct iscsi_context *context)
+static void hear(int level, const char *line)
 {
-    *bursts = (struct iscsi_bursts){0};
-    if (getenv("LIBISCSI_DEBUG"))
+    if (level <= shown_level())
+        iscsi_log_to_stderr(level, line);
+    if (level != REPLIES_LEVEL || !listening)
         return;
+    iscsi_bursts_hear(listening, line);
+    if (strncmp(line, REPLY_WORDS, strlen(REPLY_WORDS)) == 0)
+        iscsi_proof_hear(proving, line + strlen(REPLY_WORDS));
+}
+
+void iscsi_bursts_listen(struct iscsi_bursts *bursts, struct iscsi_proof *proof,
+                         struct iscsi_context *context)
+{
+    int shown = shown_level();
+
+    *bursts = (struct iscsi_bursts){0};
+    *proof = (struct iscsi_proof){0};
     listening = bursts;
+    proving = proof;
     iscsi_set_log_fn(context, hear);
-    iscsi_set_log_level(context, REPLIES_LEVEL);
+    iscsi_set_log_level(context, shown > REPLIES_LEVEL ? shown : REPLIES_LEVEL);
 }
 
 void iscsi_bursts_unlisten(struct iscsi_context *context)
 {
-    if (!listening)
-        return;
     listening = NULL;
-    iscsi_set_log_level(context, 0);
+    proving = NULL;
+    iscsi_set_log_level(context, shown_level());
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct iscsi_context;
+struct iscsi_proof;
 
 struct iscsi_bursts {
     uint32_t
@@ -18,10 +19,11 @@ struct iscsi_bursts {
     bool unsolicited;
 };
 
-/* Forgets what bursts held, and notes there what this thread hears of the context's login until
- * iscsi_bursts_unlisten. Nothing is heard when the user wants libiscsi's log for himself
- * (LIBISCSI_DEBUG). */
-void iscsi_bursts_listen(struct iscsi_bursts *bursts, struct iscsi_context *context);
+/* Forgets what bursts and proof held, and notes there what this thread hears of the context's login
+ * until iscsi_bursts_unlisten. What the user wants to see of libiscsi's log (LIBISCSI_DEBUG) still
+ * goes to stderr. */
+void iscsi_bursts_listen(struct iscsi_bursts *bursts, struct iscsi_proof *proof,
+                         struct iscsi_context *context);
 void iscsi_bursts_unlisten(struct iscsi_context *context);
 
 /* Notes one line of the log, which may be any text. Values that RFC 7143 does not allow are as

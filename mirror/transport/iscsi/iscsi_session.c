@@ -19,6 +19,7 @@
 #include "auth.h"
 #include "checked.h"
 #include "cleanup.h"
+#include "iscsi_proof.h"
 #include "monotonic.h"
 
 #define INITIATOR_FILE     "/etc/iscsi/initiatorname.iscsi"
@@ -43,6 +44,7 @@ struct attempt {
     const atomic_bool *stop;
     struct iscsi_context *context;
     struct iscsi_bursts bursts;
+    struct iscsi_proof proof;
     bool done;
     int status;
 };
@@ -141,7 +143,7 @@ static struct iscsi_context *new_context(const struct login *login)
     set_isid(context, login->number);
     iscsi_set_targetname(context, login->url->target);
     iscsi_set_session_type(context, ISCSI_SESSION_NORMAL);
-    iscsi_set_header_digest(context, ISCSI_HEADER_DIGEST_NONE);
+    iscsi_set_header_digest(context, ISCSI_HEADER_DIGEST_NONE_CRC32C);
     if (credentials) {
         iscsi_set_initiator_username_pwd(context, credentials->user, credentials->secret);
         if (credentials->target_user)
@@ -236,6 +238,41 @@ static int explain_chap(const struct attempt *attempt, const struct iscsi_creden
                           : "");
 }
 
+static int unproved(const struct attempt *attempt, struct errmsg *err)
+{
+    return errmsg_set(err, -EACCES,
+                      "%s: the target could not prove who it is (mutual CHAP): its secret is "
+                      "another one, or this is another target",
+                      attempt->shown);
+}
+
+/* Whether a login that the target calls good is as good as the credentials ask for. */
+static int check_proof(const struct attempt *attempt, const struct iscsi_credentials *credentials,
+                       struct errmsg *err)
+{
+    if (!credentials)
+        return 0;
+    if (credentials->target_secret && !attempt->proof.proved)
+        return unproved(attempt, err);
+    if (!attempt->proof.challenged && !credentials->optional)
+        return errmsg_set(err, -EKEYREJECTED,
+                          "%s: the target lets us in without CHAP, although there is a secret for "
+                          "it: this may be another target. If it is the right one, leave the "
+                          "secret out or give --chap-optional",
+                          attempt->shown);
+    return 0;
+}
+
+/* So that no secret stays in memory that libiscsi frees: its setters fill with zeros what they do
+ * not use, but only when there is something to set. */
+static void forget_secrets(struct iscsi_context *context)
+{
+    iscsi_set_initiator_username_pwd(context, "-", "-");
+    iscsi_set_target_username_pwd(context, "-", "-");
+    iscsi_set_initiator_username_pwd(context, NULL, NULL);
+    iscsi_set_target_username_pwd(context, NULL, NULL);
+}
+
 /* libiscsi tells the login status (RFC 7143 11.13.5) in words only. */
 static int explain_login(const struct attempt *attempt, const struct target_url *url,
                          const struct iscsi_credentials *credentials, struct errmsg *err)
@@ -255,10 +292,7 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
                           "or it is not enabled",
                           attempt->shown, url->target);
     if (strstr(why, "from the target"))
-        return errmsg_set(err, -EACCES,
-                          "%s: the target could not prove who it is (mutual CHAP): its secret is "
-                          "another one, or this is another target",
-                          attempt->shown);
+        return unproved(attempt, err);
     if (strstr(why, "Authentication") || strstr(why, "AuthMethod") || strstr(why, "CHAP"))
         return explain_chap(attempt, credentials, err);
     if (strstr(why, "Authorization"))
@@ -272,7 +306,7 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
 static int begin_login(struct attempt *attempt)
 {
     SCOPED_LOCK(&words_lock);
-    iscsi_bursts_listen(&attempt->bursts, attempt->context);
+    iscsi_bursts_listen(&attempt->bursts, &attempt->proof, attempt->context);
     attempt->done = false;
     return iscsi_login_async(attempt->context, step_done, attempt);
 }
@@ -315,6 +349,7 @@ static int try_portal(struct attempt *attempt, const struct login *login, char p
         return r;
     r = log_in(attempt, portal, err);
     end_login(attempt);
+    forget_secrets(attempt->context);
     if (r < 0)
         return r;
     redirect = iscsi_get_target_address(attempt->context);
@@ -322,7 +357,9 @@ static int try_portal(struct attempt *attempt, const struct login *login, char p
         snprintf(portal, PORTAL_BYTES, "%s", redirect);
         return 1;
     }
-    return attempt->status ? explain_login(attempt, login->url, login->credentials, err) : 0;
+    if (attempt->status)
+        return explain_login(attempt, login->url, login->credentials, err);
+    return check_proof(attempt, login->credentials, err);
 }
 
 static int follow_portal(const char *shown, const struct login *login, char portal[PORTAL_BYTES],
@@ -347,7 +384,8 @@ static int follow_portal(const char *shown, const struct login *login, char port
 /* Whether another portal may do better: only one that could not be reached leaves hope. */
 static bool is_final(int r)
 {
-    return r == 0 || r == -EACCES || r == -ENOKEY || r == -ENODEV || r == -EINTR;
+    return r == 0 || r == -EACCES || r == -ENOKEY || r == -EKEYREJECTED || r == -ENODEV ||
+           r == -EINTR;
 }
 
 /* Tries the addresses of one portal. */

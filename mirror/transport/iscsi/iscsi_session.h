@@ -37,7 +37,8 @@ struct iscsi_session {
  * a name, which nothing ends; stop may be NULL. The context is the caller's, who ends it with
  * iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
  * -ECONNREFUSED, -ETIMEDOUT, -ENOKEY (it wants
- * CHAP, and there are no credentials), -EACCES (CHAP or access control), -ENODEV (no such target),
+ * CHAP, and there are no credentials), -EACCES (CHAP or access control), -EKEYREJECTED
+ * (there are credentials, and it wants no CHAP), -ENODEV (no such target),
  * -EAGAIN (not served at the moment), ... */
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
