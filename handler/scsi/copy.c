@@ -10,6 +10,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "copy_limits.h"
+#include "guard.h"
 #include "lun_internal.h"
 #include "registry.h"
 #include "sense.h"
@@ -25,6 +26,7 @@ struct failure {
     uint16_t asc_ascq;
     uint16_t field; /* of the segment descriptor; 0: none of its bytes is at fault */
     bool forwarded; /* what the source, or the destination, has to say */
+    uint8_t status; /* of that side; sense is for CHECK CONDITION only */
     bool by_source;
     struct sense sense;
 };
@@ -42,21 +44,24 @@ struct segment_job {
 
 static void forward_sense(uint8_t *to, const struct failure *failure)
 {
+    bool has_sense = failure->status == SCSI_STATUS_CHECK_CONDITION;
     size_t at = 8u + to[7]; /* where the sense data end */
+    uint8_t length = has_sense ? SENSE_FIXED_BYTES : 0;
 
     if ((to[0] & 0x7F) == 0x70) {
         to[failure->by_source ? 8 : 9] = (uint8_t)at;
-        to[at] = SCSI_STATUS_CHECK_CONDITION;
-        sense_encode_fixed(&failure->sense, to + at + 1);
-        to[7] = (uint8_t)(to[7] + 1 + SENSE_FIXED_BYTES);
-        return;
+        to[at] = failure->status;
+        at += 1;
+    } else {
+        to[at] = FORWARDED_DESCRIPTOR;
+        to[at + 1] = (uint8_t)(2 + length);
+        to[at + 2] = failure->by_source ? FORWARDED_FROM_SOURCE : FORWARDED_FROM_DESTINATION;
+        to[at + 3] = failure->status;
+        at += 4;
     }
-    to[at] = FORWARDED_DESCRIPTOR;
-    to[at + 1] = 2 + SENSE_FIXED_BYTES;
-    to[at + 2] = failure->by_source ? FORWARDED_FROM_SOURCE : FORWARDED_FROM_DESTINATION;
-    to[at + 3] = SCSI_STATUS_CHECK_CONDITION;
-    sense_encode_fixed(&failure->sense, to + at + 4);
-    to[7] = (uint8_t)(to[7] + 4 + SENSE_FIXED_BYTES);
+    if (has_sense)
+        sense_encode_fixed(&failure->sense, to + at);
+    to[7] = (uint8_t)(at + length - 8);
 }
 
 _Static_assert(SENSE_DESCRIPTOR_MAX_BYTES + 4 + SENSE_FIXED_BYTES <= LUN_SENSE_BYTES,
@@ -93,9 +98,28 @@ static int fail_side(struct failure *failure, struct lun *lun, bool by_source, i
     *failure = (struct failure){
         .asc_ascq = ASC_THIRD_PARTY_DEVICE_FAILURE,
         .forwarded = true,
+        .status = SCSI_STATUS_CHECK_CONDITION,
         .by_source = by_source,
         .sense = lun_error_sense(lun, error, !by_source),
     };
+    return error;
+}
+
+/* The other logical unit is reserved (guard.h), or read-only to some initiator. */
+static int check_access(struct exec *exec, const struct segment_job *job, struct failure *failure)
+{
+    int error = job->source == exec->lun ? 0 : guard_copy(job->source, false);
+    bool by_source = error != 0;
+
+    if (!error && job->destination != exec->lun)
+        error = guard_copy(job->destination, true);
+    if (error == -EBUSY)
+        *failure = (struct failure){.asc_ascq = ASC_THIRD_PARTY_DEVICE_FAILURE,
+                                    .forwarded = true,
+                                    .status = SCSI_STATUS_RESERVATION_CONFLICT,
+                                    .by_source = by_source};
+    else if (error)
+        fail_side(failure, job->destination, false, error);
     return error;
 }
 
@@ -199,6 +223,8 @@ static int copy_segment(struct exec *exec, const struct copy_list *list, size_t 
                          &job.destination, failure);
     if (!error)
         error = place_segment(&segment, &job, failure);
+    if (!error)
+        error = check_access(exec, &job, failure);
     if (error)
         return error;
     error = run_segment(&job, &source_failed);

@@ -12,6 +12,7 @@
 
 #include "byteorder.h"
 #include "cdb.h"
+#include "guard.h"
 #include "lun_internal.h"
 #include "sense.h"
 
@@ -24,6 +25,7 @@
 #define SEES_ATTENTION      OPERATION_SEES_ATTENTION
 #define WHILE_SEALED        OPERATION_WHILE_SEALED
 #define QUICK               OPERATION_QUICK
+#define GUARDED             OPERATION_GUARDED
 
 /* clang-format off */
 #define ROW(code, row_flags, function, length, ...) \
@@ -53,7 +55,7 @@
 static const struct operation table[] = {
     ROW(SCSI_TEST_UNIT_READY, QUICK, op_test_unit_ready, 6, 0, 0, 0, 0, CONTROL),
     ROW(SCSI_REQUEST_SENSE, SEES_ATTENTION | WHILE_SEALED | QUICK, op_request_sense, 6, 0x01, 0, 0, 0xFF, CONTROL),
-    ROW(SCSI_FORMAT_UNIT, DATA_OUT | WRITES, op_format_unit, 6, 0xFF, 0, 0, 0x03, CONTROL),
+    ROW(SCSI_FORMAT_UNIT, DATA_OUT | WRITES | GUARDED, op_format_unit, 6, 0xFF, 0, 0, 0x03, CONTROL),
     ROW(SCSI_READ_6, QUICK, op_read, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_WRITE_6, DATA_OUT | WRITES | QUICK, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_INQUIRY, SEES_ATTENTION | WHILE_SEALED | QUICK, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
@@ -76,10 +78,10 @@ static const struct operation table[] = {
                    DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_overwrite, 10, 0, 0, 0, 0, 0, FF2,
                    CONTROL),
     ROW_ACTION_AND(SCSI_SANITIZE, SCSI_SA_SANITIZE_BLOCK_ERASE, SANITIZE_BITS,
-                   DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_block_erase, 10, 0, 0, 0, 0, 0,
-                   FF2, CONTROL),
+                   WRITES | WHILE_SEALED | GUARDED, op_sanitize_block_erase, 10, 0, 0, 0, 0, 0, FF2,
+                   CONTROL),
     ROW_ACTION_AND(SCSI_SANITIZE, SCSI_SA_SANITIZE_EXIT_FAILURE_MODE, SANITIZE_BITS,
-                   DATA_OUT | WRITES | WHILE_SEALED, op_sanitize_exit_failure_mode, 10, 0, 0, 0, 0,
+                   WRITES | WHILE_SEALED | GUARDED, op_sanitize_exit_failure_mode, 10, 0, 0, 0, 0,
                    0, FF2, CONTROL),
     ROW(SCSI_LOG_SENSE, 0, op_log_sense, 10, 0x03, 0xFF, 0xFF, 0, FF2, FF2, CONTROL),
     ROW(SCSI_MODE_SELECT_10, DATA_OUT, op_mode_select_10, 10, 0x11, 0, 0, 0, 0, 0, FF2, CONTROL),
@@ -112,7 +114,8 @@ static const struct operation table[] = {
     ROW(SCSI_VERIFY_16, DATA_OUT, op_verify, 16, 0xF6, FF8, FF4, 0, CONTROL),
     ROW(SCSI_PRE_FETCH_16, 0, op_pre_fetch, 16, 0x02, FF8, FF4, 0, CONTROL),
     ROW(SCSI_SYNCHRONIZE_CACHE_16, 0, op_synchronize_cache, 16, 0x02, FF8, FF4, 0, CONTROL),
-    ROW(SCSI_WRITE_SAME_16, DATA_OUT | WRITES, op_write_same, 16, 0xFF, FF8, FF4, 0, CONTROL),
+    ROW(SCSI_WRITE_SAME_16, DATA_OUT | WRITES | GUARDED, op_write_same, 16, 0xFF, FF8, FF4, 0,
+        CONTROL),
     ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, QUICK, op_read_capacity_16, 16,
                0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_GET_LBA_STATUS_16, 0, op_get_lba_status_16, 16,
@@ -217,6 +220,11 @@ static uint8_t run(struct exec *exec, const struct operation *row)
 
     if (control_of(row, exec->cdb) & CONTROL_NACA)
         return exec_fail_field(exec);
+    if (row->flags & GUARDED) { /* before a unit attention is taken, as the kernel does it */
+        status = guard_check(exec);
+        if (status != SCSI_STATUS_GOOD)
+            return status;
+    }
     if (!(row->flags & SEES_ATTENTION) && lun_take_attention(exec->lun, &attention))
         return exec_fail_sense(exec, &attention);
     if (!(row->flags & WHILE_SEALED) && lun_is_sealed(exec->lun))

@@ -97,6 +97,12 @@ void lun_set_copy_group(struct lun *lun, const char *group)
     registry_set_group(lun, group);
 }
 
+void lun_set_access(struct lun *lun, lun_access_look *look, void *context)
+{
+    lun->look = look;
+    lun->look_context = context;
+}
+
 struct volume *lun_volume(struct lun *lun)
 {
     return lun->volume;

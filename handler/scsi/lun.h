@@ -6,6 +6,7 @@
  * transport. The TCMU adapter, the mirror's local transport, the tests and the fuzzers all call
  * lun_execute. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -50,6 +51,25 @@ int lun_open(struct volume *volume, struct lun **ret);
  * it before the first command of any of them. */
 #define LUN_COPY_GROUP_BYTES 33
 void lun_set_copy_group(struct lun *lun, const char *group);
+
+/* Whom the target in front of the logical unit keeps from writing to it. */
+enum lun_reservation {
+    LUN_NOT_RESERVED,
+    LUN_RESERVED_FOR_WRITING, /* Write Exclusive: persistent reservations of type 1h, 5h and 7h */
+    LUN_RESERVED, /* Exclusive Access (3h, 6h, 8h), or RESERVE of SPC-2: reads are shut out too */
+    LUN_RESERVATION_UNKNOWN,
+};
+
+struct lun_access {
+    enum lun_reservation reservation;
+    bool read_only_for_some; /* at least one initiator may not write, or that is unknown */
+};
+
+/* How the logical unit finds that out: look is called for the rare commands that the target does
+ * not check itself (guard.h), by any thread and under no lock, and always fills *ret. Without it
+ * nothing is reserved. Before the first command; context must outlive the LUN. */
+typedef void lun_access_look(void *context, struct lun_access *ret);
+void lun_set_access(struct lun *lun, lun_access_look *look, void *context);
 
 /* Closes the volume too, flushed. Takes NULL. No command may be running; one of another LUN that
  * copies from this one or to it is waited for. */

@@ -79,6 +79,8 @@ struct lun {
     unsigned users;        /* commands of others that work on this LUN */
     struct mode_state mode;
     struct thresholds thresholds;
+    lun_access_look *look; /* NULL: nothing is reserved */
+    void *look_context;
     atomic_bool full_logged; /* a write found no space and none has succeeded since */
 };
 
@@ -186,7 +188,8 @@ enum operation_flag {
     OPERATION_WRITES = 1u << 1,         /* refused on a read-only volume */
     OPERATION_SEES_ATTENTION = 1u << 2, /* is served although a unit attention is pending */
     OPERATION_WHILE_SEALED = 1u << 3,   /* is served while SANITIZE runs and after it failed */
-    OPERATION_QUICK = 1u << 4, /* needs no disk, or looks at the command's patience itself */
+    OPERATION_QUICK = 1u << 4,   /* needs no disk, or looks at the command's patience itself */
+    OPERATION_GUARDED = 1u << 5, /* may change the LUN without Data-Out: guard.h is asked */
 };
 
 /* All commands that are served, by rising opcode and service action. */

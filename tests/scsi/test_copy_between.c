@@ -145,6 +145,7 @@ static void the_other_side_s_error_is_handed_on(void **state)
                  ASC_THIRD_PARTY_DEVICE_FAILURE);
     blame = copy_rig_failure(&a, 7);
     assert_true(blame.by_destination && !blame.by_source);
+    assert_int_equal(blame.status, SCSI_STATUS_CHECK_CONDITION);
     assert_int_equal(blame.told.key, SENSE_DATA_PROTECT);
     assert_int_equal(blame.told.asc_ascq, ASC_WRITE_PROTECTED);
     assert_good(copy_between(&b, &b, 0, &a, 0, 64, 0)); /* from a read-only unit, and sent to it */
@@ -275,6 +276,88 @@ static void a_unit_is_not_closed_while_it_is_copied_from(void **state)
     rig_close(&a);
 }
 
+static void say_access(void *context, struct lun_access *ret)
+{
+    *ret = *(const struct lun_access *)context;
+}
+
+/* Whether a copy from one LUN to another, sent to a third of the group, may be made. */
+static bool may_be_copied(const struct lun_access *source, const struct lun_access *destination)
+{
+    if (source->reservation == LUN_RESERVED || source->reservation == LUN_RESERVATION_UNKNOWN)
+        return false;
+    return destination->reservation == LUN_NOT_RESERVED && !destination->read_only_for_some;
+}
+
+/* The target has looked at the reservation of the unit that a command is sent to, and at no other.
+ */
+static void a_reserved_unit_is_copied_to_only_by_a_command_of_its_own(void **state)
+{
+    struct lun_access of_a, of_b;
+    struct rig a, b, c;
+
+    (void)state;
+    rig_needs_native("it says what is reserved");
+    open_other(&a, "one", 512, 4096, 0xE1, false);
+    open_other(&b, "one", 512, 4096, 0xE2, false);
+    open_other(&c, "one", 512, 4096, 0xE3, false);
+    lun_set_access(a.lun, say_access, &of_a);
+    lun_set_access(b.lun, say_access, &of_b);
+    rig_fill(&a, 0, 64, 0x11);
+    for (int i = 0; i < 64; i++) {
+        of_a = (struct lun_access){(enum lun_reservation)(i % 4), i & 16};
+        of_b = (struct lun_access){(enum lun_reservation)(i / 4 % 4), i & 32};
+        rig_fill(&b, 0, 64, 0x22);
+        if (may_be_copied(&of_a, &of_b))
+            assert_good(copy_between(&c, &a, 0, &b, 0, 64, 0));
+        else
+            assert_check(copy_between(&c, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                         ASC_THIRD_PARTY_DEVICE_FAILURE);
+        rig_assert_blocks(&b, 0, 64, may_be_copied(&of_a, &of_b) ? 0x11 : 0x22);
+        rig_fill(&b, 0, 64, 0x22);
+        /* Sent to the destination, only the source's counts; and the other way round. */
+        if (may_be_copied(&of_a, &(struct lun_access){LUN_NOT_RESERVED, false}))
+            assert_good(copy_between(&b, &a, 0, &b, 0, 64, 0));
+        else
+            assert_int_equal(copy_between(&b, &a, 0, &b, 0, 64, 0).key, SENSE_COPY_ABORTED);
+        rig_fill(&b, 0, 64, 0x22);
+        if (may_be_copied(&(struct lun_access){LUN_NOT_RESERVED, false}, &of_b))
+            assert_good(copy_between(&a, &a, 0, &b, 0, 64, 0));
+        else
+            assert_int_equal(copy_between(&a, &a, 0, &b, 0, 64, 0).key, SENSE_COPY_ABORTED);
+    }
+    rig_close(&c);
+    rig_close(&b);
+    rig_close(&a);
+}
+
+/* SPC-4 6.4.3: the copy fails with the status of the unit at fault, which has no sense data here.
+ */
+static void the_reservation_of_the_other_unit_is_told(void **state)
+{
+    struct lun_access reserved = {LUN_RESERVED, false};
+    struct copy_rig_blame blame;
+    struct rig a, b;
+
+    (void)state;
+    rig_needs_native("it says what is reserved");
+    open_other(&a, "one", 512, 4096, 0xE1, false);
+    open_other(&b, "one", 512, 4096, 0xE2, false);
+    lun_set_access(b.lun, say_access, &reserved);
+    assert_check(copy_between(&a, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    blame = copy_rig_failure(&a, 7);
+    assert_true(blame.by_destination && !blame.by_source);
+    assert_int_equal(blame.status, SCSI_STATUS_RESERVATION_CONFLICT);
+    assert_check(copy_between(&a, &b, 0, &a, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    blame = copy_rig_failure(&a, 7);
+    assert_true(!blame.by_destination && blame.by_source);
+    assert_int_equal(blame.status, SCSI_STATUS_RESERVATION_CONFLICT);
+    rig_close(&b);
+    rig_close(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +366,8 @@ int main(void)
         cmocka_unit_test(units_of_no_group_or_another_are_out_of_reach),
         cmocka_unit_test(the_other_side_s_error_is_handed_on),
         cmocka_unit_test(the_destination_keeps_to_its_mode_pages),
+        cmocka_unit_test(a_reserved_unit_is_copied_to_only_by_a_command_of_its_own),
+        cmocka_unit_test(the_reservation_of_the_other_unit_is_told),
         cmocka_unit_test(a_unit_is_not_closed_while_it_is_copied_from),
     };
 

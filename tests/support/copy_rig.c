@@ -88,10 +88,12 @@ static struct copy_rig_blame read_blame(const uint8_t *sense)
     assert_int_equal(sense[0] & 0x7F, 0x70);
     if (blame.has_field)
         assert_int_equal(sense[15], 0xA0); /* of the segment descriptor */
-    if (at) {
-        assert_int_equal(sense[at], SCSI_STATUS_CHECK_CONDITION);
+    if (at)
+        blame.status = sense[at];
+    if (blame.status == SCSI_STATUS_CHECK_CONDITION)
         assert_int_equal(sense_decode(sense + at + 1, 8u + sense[7] - at - 1, &blame.told), 0);
-    }
+    else if (at)
+        assert_int_equal(8u + sense[7], at + 1);
     return blame;
 }
 

@@ -39,7 +39,8 @@ struct copy_rig_blame {
     bool has_field;
     uint16_t field;
     bool by_source, by_destination;
-    struct sense told;
+    uint8_t status;    /* of the unit at fault; 0: of neither */
+    struct sense told; /* with CHECK CONDITION */
 };
 
 /* Of the failed copy with this identifier, as FAILURE DETAILS keeps it. */
