@@ -28,6 +28,8 @@
 #include "completions.h"
 #include "errmsg.h"
 #include "iov.h"
+#include "kernel_access.h"
+#include "log.h"
 #include "lun.h"
 #include "pace.h"
 #include "runner_log.h"
@@ -42,6 +44,7 @@ _Static_assert(TCMULIB_SENSE_BYTES == LUN_SENSE_BYTES, "the sense buffers are of
 struct thin_device {
     struct lun *lun;
     struct cfgstring config;
+    struct kernel_device kernel;
     struct completions completions;
     struct workers *workers;
     struct pace pace; /* of the thread that takes the commands */
@@ -102,32 +105,61 @@ static int check_geometry(struct tcmu_device *dev, const struct volume *volume, 
     return 0;
 }
 
-/* The runner cuts its own option out of what it hands over, so that the option is looked for where
- * the runner has found it. Where there is no such place there is no option either. */
-static int check_runner_options(struct tcmu_device *dev, struct errmsg *err)
+/* Tests have one of their own. */
+static const char *sys_folder(void)
 {
-    char path[64], name[1024] = "";
-    struct cfgstring ignored;
-    const char *option;
+    const char *folder = secure_getenv("THINMIRROR_SYS");
+
+    return folder ? folder : "/sys";
+}
+
+/* What the kernel calls the device, with the cfgstring as configured; "" when it does not say. */
+static void read_uio_name(struct tcmu_device *dev, char *to, int size)
+{
+    char path[256];
     FILE *file;
 
-    snprintf(path, sizeof(path), "/sys/class/uio/%s/name", tcmu_dev_get_uio_name(dev));
+    to[0] = '\0';
+    snprintf(path, sizeof(path), "%s/class/uio/%s/name", sys_folder(), tcmu_dev_get_uio_name(dev));
     file = fopen(path, "re");
     if (!file)
-        return 0;
-    if (!fgets(name, sizeof(name), file))
-        name[0] = '\0';
+        return;
+    if (!fgets(to, size, file))
+        to[0] = '\0';
     fclose(file);
-    option = strstr(name, ";" CFGSTRING_RUNNER_TIMEOUT);
+}
+
+/* The runner cuts its own option out of what it hands over, so that the option is looked for where
+ * the runner has found it. Where there is no such place there is no option either. */
+static int check_runner_options(const char *uio_name, struct errmsg *err)
+{
+    struct cfgstring ignored;
+    const char *option = strstr(uio_name, ";" CFGSTRING_RUNNER_TIMEOUT);
+
     return option ? cfgstring_parse("thin//x;" CFGSTRING_RUNNER_TIMEOUT, &ignored, err) : 0;
 }
 
-static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, struct lun **ret,
-                    struct errmsg *err)
+/* Where nothing can be found out of reservations, the LUN takes them for made (lun_access). */
+static void find_kernel_device(const char *uio_name, struct kernel_device *ret)
 {
-    struct volume *volume;
-    int error = check_runner_options(dev, err);
+    char root[256];
 
+    snprintf(root, sizeof(root), "%s/kernel/config/target", sys_folder());
+    if (kernel_device_init(ret, root, uio_name))
+        log_warning("'%.*s' is no name of a TCMU device; WRITE SAME without data, FORMAT UNIT "
+                    "and SANITIZE will be refused",
+                    (int)strcspn(uio_name, "\n"), uio_name);
+}
+
+static int open_lun(struct tcmu_device *dev, const struct cfgstring *config,
+                    struct kernel_device *kernel, struct lun **ret, struct errmsg *err)
+{
+    char uio_name[1024];
+    struct volume *volume;
+    int error;
+
+    read_uio_name(dev, uio_name, sizeof(uio_name));
+    error = check_runner_options(uio_name, err);
     if (!error)
         error = volume_open(config->path, config->read_only, &volume, err);
     if (error)
@@ -141,6 +173,8 @@ static int open_lun(struct tcmu_device *dev, const struct cfgstring *config, str
     if (error)
         return errmsg_set(err, error, "%s: %s", config->path, strerror(-error));
     lun_set_copy_group(*ret, config->copy_group);
+    find_kernel_device(uio_name, kernel);
+    lun_set_access(*ret, kernel_access_look, kernel);
     if (config->threshold_percent > 0)
         lun_set_threshold(*ret, (unsigned)config->threshold_percent);
     return 0;
@@ -157,6 +191,8 @@ static int runner_status(uint8_t scsi_status, uint8_t *sense)
         return TCMU_STS_BUSY;
     case SCSI_STATUS_TASK_SET_FULL:
         return TCMU_STS_NO_RESOURCE;
+    case SCSI_STATUS_RESERVATION_CONFLICT:
+        return COMPLETION_RESERVATION_CONFLICT;
     case SCSI_STATUS_CHECK_CONDITION:
         return TCMU_STS_PASSTHROUGH_ERR;
     default:
@@ -261,7 +297,7 @@ static bool serve_at_once(struct thin_device *thin, struct tcmulib_cmd *cmd)
 
 static void hand_over(struct thin_device *thin, struct tcmulib_cmd *cmd)
 {
-    completions_hold(&thin->completions);
+    completions_tell(&thin->completions);
     if (workers_submit(thin->workers, cmd) != 0)
         serve(thin, cmd);
 }
@@ -273,6 +309,7 @@ static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd
     int cancel_state;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    completions_took(&thin->completions, cmd);
     if (!serve_at_once(thin, cmd))
         hand_over(thin, cmd);
     pthread_setcancelstate(cancel_state, NULL);
@@ -289,7 +326,7 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
     if (thin)
         error = cfgstring_parse(tcmu_dev_get_cfgstring(dev), &thin->config, &err);
     if (!error)
-        error = open_lun(dev, &thin->config, &thin->lun, &err);
+        error = open_lun(dev, &thin->config, &thin->kernel, &thin->lun, &err);
     if (error) {
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         return error;

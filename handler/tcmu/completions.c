@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 
-#include "cleanup.h"
+#include "dropped_watch.h"
 #include "iov.h"
 #include "ring.h"
+#include "scsi_defs.h"
+#include "sense.h"
 #include "tcmur_abi.h"
 
 /* Up to so much the kernel may learn a little later: many small commands, but not large ones, since
@@ -15,9 +17,17 @@
 
 void completions_init(struct completions *completions, struct tcmu_device *dev)
 {
+    size_t ring_bytes = 0;
+
     *completions = (struct completions){.dev = dev};
     pthread_mutex_init(&completions->lock, NULL);
-    free(tcmu_dev_get_memory_info(dev, &completions->ring, NULL, NULL));
+    free(tcmu_dev_get_memory_info(dev, &completions->ring, &ring_bytes, NULL));
+    if (!completions->ring)
+        return;
+    completions->taken = ring_start(completions->ring);
+    completions->reached = tcmu_device_position(dev, completions->ring, ring_bytes);
+    if (completions->reached)
+        dropped_watch_add(completions);
 }
 
 /* Takes note that the kernel is told of all; false: it knows already. */
@@ -43,26 +53,65 @@ void completions_tell(struct completions *completions)
 
 void completions_destroy(struct completions *completions)
 {
+    if (completions->reached)
+        dropped_watch_remove(completions);
     completions_tell(completions);
     pthread_mutex_destroy(&completions->lock);
 }
 
-void completions_hold(struct completions *completions)
+/* The lock is held. */
+static void refuse_dropped(struct completions *completions, uint16_t cmd_id)
 {
-    bool any;
+    uint8_t sense[SENSE_FIXED_BYTES];
+
+    sense_encode_fixed(&(struct sense){.key = SENSE_ILLEGAL_REQUEST,
+                                       .asc_ascq = ASC_INVALID_OPERATION_CODE},
+                       sense);
+    ring_respond(completions->ring, cmd_id, SCSI_STATUS_CHECK_CONDITION, sense);
+    completions->untold++;
+}
+
+void completions_took(struct completions *completions, const struct tcmulib_cmd *cmd)
+{
+    uint16_t dropped;
+
+    if (!completions->ring)
+        return;
+    pthread_mutex_lock(&completions->lock);
+    while (ring_passes_dropped(completions->ring, &completions->taken, cmd->cmd_id, &dropped))
+        refuse_dropped(completions, dropped);
+    pthread_mutex_unlock(&completions->lock);
+}
+
+void completions_refuse_dropped(struct completions *completions)
+{
+    uint32_t reached = __atomic_load_n(completions->reached, __ATOMIC_ACQUIRE);
+    uint16_t dropped;
 
     pthread_mutex_lock(&completions->lock);
-    completions->held++;
-    any = take_untold(completions);
+    while (ring_passes_dropped_until(completions->ring, &completions->taken, reached, &dropped))
+        refuse_dropped(completions, dropped);
     pthread_mutex_unlock(&completions->lock);
-    if (any)
-        tcmulib_processing_complete(completions->dev);
+    completions_tell(completions);
 }
 
 static bool may_tell_later(const struct completions *completions)
 {
     return completions->untold < UNTOLD_MAX && completions->untold_bytes <= UNTOLD_BYTES_MAX &&
-           completions->ring && ring_has_more_than(completions->ring, completions->held);
+           completions->ring && ring_has_more(completions->ring, completions->taken);
+}
+
+/* The lock is held. */
+static void respond(struct completions *completions, struct tcmulib_cmd *cmd, int status)
+{
+    if (status != COMPLETION_RESERVATION_CONFLICT) {
+        tcmulib_command_complete(completions->dev, cmd, status);
+    } else if (!completions->ring) {
+        tcmulib_command_complete(completions->dev, cmd, TCMU_STS_BUSY);
+    } else {
+        ring_respond(completions->ring, cmd->cmd_id, SCSI_STATUS_RESERVATION_CONFLICT, NULL);
+        free(cmd); /* as libtcmu does */
+    }
 }
 
 static void complete(struct completions *completions, struct tcmulib_cmd *cmd, int status,
@@ -74,11 +123,9 @@ static void complete(struct completions *completions, struct tcmulib_cmd *cmd, i
     pthread_mutex_lock(&completions->lock);
     if (completions->ring && reply_bytes > 0 && reply_bytes < bytes)
         ring_set_read_bytes(completions->ring, (uint32_t)reply_bytes);
-    tcmulib_command_complete(completions->dev, cmd, status);
+    respond(completions, cmd, status);
     completions->untold++;
     completions->untold_bytes += bytes;
-    if (was_held)
-        completions->held--;
     tell = was_held || !may_tell_later(completions);
     if (tell)
         take_untold(completions);

@@ -83,6 +83,24 @@ struct tcmur_handler {
     void (*destroy)(void);
 };
 
+/* libtcmu's struct tcmu_device is its own, but the position up to which it has taken commands off
+ * the ring is shown nowhere else. 1.5.4 to 1.6.2 begin alike: the descriptor, where the ring is
+ * mapped, how long that is, the position. NULL when the two in the middle are not what they should
+ * be. */
+static inline const uint32_t *tcmu_device_position(const struct tcmu_device *dev, const void *ring,
+                                                   size_t ring_bytes)
+{
+    const struct {
+        int fd;
+        const void *map;
+        size_t map_len;
+        uint32_t cmd_tail;
+    } *begin = (const void *)dev;
+
+    return begin->map == ring && begin->map_len == ring_bytes && ring_bytes > 0 ? &begin->cmd_tail
+                                                                                : NULL;
+}
+
 #if !defined(__x86_64__)
 #error "the layout of tcmu-runner's structures is known for x86-64 only"
 #endif

@@ -41,14 +41,21 @@ struct host_command {
     uint8_t cdb[32];
     struct iovec iov[4];
     size_t iov_count;
-    int status; /* enum tcmu_status */
+    int status; /* enum tcmu_status; HOST_OWN_RESPONSE */
+    uint8_t scsi_status;
     uint8_t sense[TCMULIB_SENSE_BYTES];
     uint32_t read_bytes; /* of the Data-In as the handler said; 0: all that there is room for */
     bool done;
-    struct host_command *next; /* the host's */
+    struct host_command *next, *next_pending; /* the host's, as what follows */
+    uint16_t cmd_id;
 };
 
+/* The handler has written the response to the ring itself. */
+#define HOST_OWN_RESPONSE (-1000)
+
 void host_submit(struct host_device *device, struct host_command *command);
+/* Commands on the ring that have no response. */
+unsigned host_unanswered(struct host_device *device);
 /* Waits for one command. */
 void host_wait(struct host_device *device, struct host_command *command);
 

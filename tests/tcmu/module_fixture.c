@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "module_fixture.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,6 +18,7 @@
 
 struct tcmur_handler *handler;
 char folder[] = "/tmp/test_module.XXXXXX";
+static char sys_folder[] = "/tmp/test_module_sys.XXXXXX";
 char volume_path[64];
 char cfgstring[128];
 
@@ -82,9 +86,54 @@ void write_blocks(struct host_device *device, uint64_t lba, void *from, uint32_t
     assert_int_equal(host_execute(device, &command, from, (size_t)blocks * block_size), 0);
 }
 
+/* Writes a file of the folder that stands in for /sys, and the folders above it. */
+static void put_in_sys(const char *name, const char *text)
+{
+    char path[256];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/%s", sys_folder, name);
+    for (char *slash = path + sizeof(sys_folder) - 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    file = fopen(path, "we");
+    if (!file || fputs(text, file) < 0 || fclose(file) != 0)
+        fail_msg("%s: %m", path);
+}
+
+void say_reservation(const char *type)
+{
+    put_in_sys("kernel/config/target/core/user_0/disk/pr/res_pr_type", type);
+}
+
+/* One device, whatever is served, and one port to it. */
+static void make_sys(void)
+{
+    if (!mkdtemp(sys_folder))
+        fail_msg("%s: %m", sys_folder);
+    put_in_sys("class/uio/name", "tcm-user/0/disk/thin//any\n");
+    say_reservation(NO_RESERVATION);
+    put_in_sys("kernel/config/target/core/user_0/disk/pr/res_holder", NO_RESERVATION);
+    put_in_sys("kernel/config/target/core/user_0/disk/alua/default_tg_pt_gp/members",
+               "loopback/naa.5001405000000001/tpgt_1/lun_0\n");
+    put_in_sys("kernel/config/target/loopback/naa.5001405000000001/tpgt_1/lun/lun_0/any", "");
+    setenv("THINMIRROR_SYS", sys_folder, 1);
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where)
+{
+    (void)info;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
 int set_up(void **state)
 {
     (void)state;
+    make_sys();
     if (!mkdtemp(folder))
         return -1;
     snprintf(volume_path, sizeof(volume_path), "%s/volume", folder);
@@ -99,5 +148,5 @@ int tear_down(void **state)
     snprintf(description, sizeof(description), "%s" VOLUME_META_SUFFIX, volume_path);
     unlink(volume_path);
     unlink(description);
-    return rmdir(folder);
+    return nftw(sys_folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) | rmdir(folder);
 }

@@ -17,6 +17,11 @@ extern char folder[];
 extern char volume_path[64];
 extern char cfgstring[128];
 
+/* What the kernel shows of every device: the text of its pr/res_pr_type. At first NO_RESERVATION.
+ */
+#define NO_RESERVATION "No SPC-3 Reservation holder\n"
+void say_reservation(const char *type);
+
 /* A fresh volume at volume_path; cfgstring names it. */
 void make_volume(uint32_t block_size);
 
