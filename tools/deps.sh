@@ -3,11 +3,16 @@
 #
 # The one list of Debian packages this project uses, by purpose.
 #
-#   tools/deps.sh [--list] PURPOSE...       PURPOSE: build test lab serve demo bench lint all
+#   tools/deps.sh [--list] PURPOSE...       PURPOSE: build test lab serve demo bench release lint all
 #
 # Installs what is missing and is silent when nothing is. --list only prints the
 # packages of the purposes, one a line. Services are installed but not started.
 set -euo pipefail
+
+# The run-time library of clang has the version in its name; newer releases have one name for it.
+# shellcheck source=/dev/null
+libclang_rt=$(. /etc/os-release 2>/dev/null; [[ ${VERSION_CODENAME:-} == bookworm ]] && echo libclang-rt-14-dev ||
+  echo libclang-rt-dev)
 
 declare -A packages=(
   # What CMake needs to build the handler and the programs. libtcmu2 is what the handler links to
@@ -17,7 +22,7 @@ declare -A packages=(
     libnl-3-dev libnl-genl-3-dev libdbus-1-dev libtcmu2 libcmocka-dev"
 
   # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.
-  [test]="clang libclang-rt-14-dev tgt qemu-utils libiscsi-bin sg3-utils sdparm
+  [test]="clang $libclang_rt tgt qemu-utils libiscsi-bin sg3-utils sdparm
     e2fsprogs xfsprogs btrfs-progs partclone dosfstools mtools exfatprogs ntfs-3g fdisk gdisk hercules util-linux procps python3 jq"
 
   # The virtual machine, and what runs inside it (it sees this machine's root file system).
@@ -33,6 +38,9 @@ declare -A packages=(
   [demo]="e2fsprogs jq procps"
 
   [bench]="tgt libnbd-bin partclone qemu-utils qemu-block-extra libiscsi-bin fio jq util-linux procps e2fsprogs xfsprogs dmsetup"
+
+  # A root of another Debian, for tests/release.
+  [release]="debootstrap debian-archive-keyring"
 
   [lint]="clang-format clang-tidy shellcheck"
 )
