@@ -155,6 +155,8 @@ enum endpoint_open_flags {
     /* An iSCSI target that lets nobody in at the moment (nothing listens, the connection is ended,
      * the service is unavailable) is tried again for patience_open_ms. */
     ENDPOINT_PATIENT = 1 << 1,
+    /* A file is taken block by block, whatever it looks like (image_format.h). */
+    ENDPOINT_RAW = 1 << 2,
 };
 
 #define ENDPOINT_SESSIONS_MAX 16
@@ -163,7 +165,8 @@ struct auth_table; /* CHAP secrets by target name, see auth.h; NULL: none */
 
 /* Opens what the name stands for: iscsi://[user@]host[:port]/iqn/lun, thin:PATH, a device node
  * (/dev/sdX and /dev/sgN by SG_IO, other block devices as files) or a plain path. A writable device
- * node is opened exclusively: -EBUSY with a sentence when it is mounted or held. */
+ * node is opened exclusively: -EBUSY with a sentence when it is mounted or held. -EMEDIUMTYPE: a
+ * file that holds a disk in another form than block by block. */
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
                   struct endpoint **ret, struct errmsg *err);
 /* The same with so many sessions (1 to ENDPOINT_SESSIONS_MAX), which share the requests, each

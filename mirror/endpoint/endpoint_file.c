@@ -26,6 +26,7 @@
 #include "cleanup.h"
 #include "device.h"
 #include "holes.h"
+#include "image_format.h"
 #include "shell_word.h"
 #include "workpool.h"
 
@@ -434,6 +435,20 @@ static unsigned long long birth_of(int fd)
     return (unsigned long long)st.stx_btime.tv_sec * 1000000000ULL + st.stx_btime.tv_nsec;
 }
 
+static int check_format(const struct file_endpoint *file, const struct stat *st, struct errmsg *err)
+{
+    const struct image_format *format = image_format_of(file->fd, (uint64_t)st->st_size);
+    char advice[768];
+
+    if (!format)
+        return 0;
+    return errmsg_set(err, -EMEDIUMTYPE,
+                      "%s: it is %s, not a raw file: %s. --format=raw takes it as it is, block by "
+                      "block",
+                      file->name, format->name,
+                      image_format_advice(format, file->name, advice, sizeof(advice)));
+}
+
 static int open_regular(struct file_endpoint *file, struct stat *st, struct errmsg *err)
 {
     struct endpoint_info *info = &file->base.info;
@@ -510,6 +525,9 @@ static int file_open(struct file_endpoint *file, unsigned flags, struct errmsg *
         return explain_open(file->name, info->writable, errno, err);
     if (fstat(file->fd, &st) < 0)
         return explain_open(file->name, info->writable, errno, err);
+    r = S_ISREG(st.st_mode) && !(flags & ENDPOINT_RAW) ? check_format(file, &st, err) : 0;
+    if (r < 0)
+        return r;
     if (S_ISBLK(st.st_mode))
         r = open_block_device(file, &st, err);
     else if (S_ISREG(st.st_mode))

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
-#define ENDPOINTS                                                                           \
-    "\n"                                                                                    \
-    "A LUN or file is named as\n"                                                           \
-    "  iscsi://[user@]host[:port]/target-iqn/lun   over the network, no kernel needed;\n"   \
-    "                                              host:port,host:port are tried in turn\n" \
-    "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"           \
-    "  thin:PATH                                   a thin volume that nobody serves\n"      \
-    "  PATH                                        a raw file, best a sparse one\n"
+#define ENDPOINTS                                                                              \
+    "\n"                                                                                       \
+    "A LUN or file is named as\n"                                                              \
+    "  iscsi://[user@]host[:port]/target-iqn/lun   over the network, no kernel needed;\n"      \
+    "                                              host:port,host:port are tried in turn\n"    \
+    "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"              \
+    "  thin:PATH                                   a thin volume that nobody serves\n"         \
+    "  PATH                                        a raw file, best a sparse one\n"            \
+    "\n"                                                                                       \
+    "  --format=raw        PATH is raw, though it looks compressed, or like a disk image of\n" \
+    "                      another kind (qcow2, VMDK, ...)\n"
 
 #define AUTH                                                                                   \
     "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \

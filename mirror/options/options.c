@@ -78,10 +78,16 @@ static int set_source(struct options *options, const char *value, struct errmsg 
 static int set_format(struct options *options, const char *value, struct errmsg *err)
 {
     static const char *const words[] = {"list", "text", "json", "svg", NULL};
+    bool map = options->command == COMMAND_MAP;
     int index;
 
-    if (set_word(value, words, &index) < 0)
-        return errmsg_set(err, -EINVAL, "--format is list, text, json or svg, not '%s'", value);
+    if (strcmp(value, "raw") == 0) {
+        options->raw = true;
+        return 0;
+    }
+    if (!map || set_word(value, words, &index) < 0)
+        return errmsg_set(err, -EINVAL, "--format is %sraw, not '%s'",
+                          map ? "list, text, json, svg or " : "", value);
     options->format = (enum map_format)index;
     options->format_given = true;
     return 0;
@@ -224,7 +230,7 @@ static const struct option {
     {"source-map", SYNC | MAP | VERIFY, 0, set_source},
     {"skip-gaps", SYNC | MAP | VERIFY, offsetof(struct options, skip_gaps), NULL},
     {"vtoc-lstar", SYNC | MAP | VERIFY, offsetof(struct options, vtoc_lstar), NULL},
-    {"format", MAP, 0, set_format},
+    {"format", ALL, 0, set_format},
     {"keep-free", SYNC, offsetof(struct options, keep_free), NULL},
     {"trust-maps", SYNC | VERIFY, offsetof(struct options, trust_maps), NULL},
     {"allocated", VERIFY, offsetof(struct options, allocated), NULL},

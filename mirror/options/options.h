@@ -59,6 +59,7 @@ struct options {
     enum source_choice source;
     enum map_format format; /* never FORMAT_LIST with two LUNs; FORMAT_JSON with json */
     bool format_given;
+    bool raw;               /* files are raw, whatever they look like */
     unsigned queue_depth;   /* 0: the default */
     unsigned sessions;      /* with each iSCSI target; 0: one */
     uint64_t rate_bytes;    /* per second; 0: no limit */

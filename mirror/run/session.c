@@ -117,12 +117,11 @@ enum exit_status session_status(int error)
     return error == -EBADE ? STATUS_REFUSED : STATUS_FAILED;
 }
 
-/* Something that holds or protects the LUN, or a target that may be another one, is a refusal; a
- * URL that can't be read is wrong usage.
- */
+/* Something that holds or protects the LUN, a target that may be another one, and a file that is
+ * no raw one are refusals; a URL that can't be read is wrong usage. */
 static enum exit_status open_status(const char *name, int r)
 {
-    if (r == -EBUSY || r == -EROFS || r == -EBADE || r == -EKEYREJECTED)
+    if (r == -EBUSY || r == -EROFS || r == -EBADE || r == -EKEYREJECTED || r == -EMEDIUMTYPE)
         return STATUS_REFUSED;
     if (r == -EINVAL && target_url_is(name))
         return STATUS_USAGE;
@@ -206,7 +205,8 @@ static enum exit_status open_session(struct session *session, const struct optio
     for (size_t i = 0; i < options->name_count && i < 2; i++)
         sides[i] = (struct endpoint_opening){
             .name = options->names[i],
-            .flags = (i == 1 && secondary_writable ? ENDPOINT_WRITABLE : 0) | patience,
+            .flags = (i == 1 && secondary_writable ? ENDPOINT_WRITABLE : 0) | patience |
+                     (options->raw ? ENDPOINT_RAW : 0),
             .auth = session->auth,
             .sessions = options->sessions ? options->sessions : 1,
         };

@@ -4,35 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "checked.h"
 #include "cleanup.h"
-#include "device.h"
+#include "primary_use.h"
 #include "session.h"
 #include "tables_watch.h"
 #include "track_view.h"
-
-/* Tables of contents of a file system that is in use are a moving target. */
-static void note_user(struct session *session)
-{
-    const char *name = session->options->names[0];
-    struct stat status;
-    char user[512];
-    bool used = false;
-
-    if (stat(name, &status) == 0 && S_ISBLK(status.st_mode))
-        used = device_find_user(status.st_rdev, user, sizeof(user));
-    else if (stat(name, &status) == 0 && S_ISREG(status.st_mode))
-        used = device_find_loop(&status, user, sizeof(user));
-    if (!used)
-        used = endpoint_find_local_user(session->primary, user, sizeof(user));
-    if (used)
-        message_note(&session->notes,
-                     "%s %s: what it says of its blocks may change while they are copied; only a "
-                     "snapshot is exact",
-                     name, user);
-}
 
 static int analyse(struct session *session, struct analysis *ret)
 {
@@ -120,7 +98,6 @@ static enum exit_status choose_best(struct session *session)
         return STATUS_DONE;
     }
     source->name = "analyse";
-    note_user(session);
     message_note(&session->notes,
                  "%s %s: what its own tables of contents call allocated is taken (source map: "
                  "analyse); --source-map=full takes all of it",
@@ -136,7 +113,6 @@ static enum exit_status choose_analysed(struct session *session)
 
     if (status != STATUS_DONE)
         return status;
-    note_user(session);
     if (!session->source.analysis.understood)
         message_note(&session->notes,
                      "%s: no table of contents was understood: all of it counts as allocated",
@@ -185,6 +161,8 @@ enum exit_status source_map_choose(struct session *session)
         snprintf(source->book_name, sizeof(source->book_name), "%s%s%s%s%s", source->name,
                  gaps || lstar || options->keep_free ? "+" : "", gaps ? "g" : "", lstar ? "l" : "",
                  options->keep_free ? "k" : "");
+    if (status == STATUS_DONE)
+        primary_use_note(session);
     return status == STATUS_DONE ? make_view(session) : status;
 }
 
