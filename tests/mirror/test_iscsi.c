@@ -191,6 +191,42 @@ static void a_session_tells_the_bursts_it_has_agreed_on(void **state)
     endpoint_close(endpoint);
 }
 
+/* By flat space addressing (SAM-5 4.7.7.3), as tgt has it: 44 is what is left of 300 in a byte. */
+static void a_lun_above_255_is_found(void **state)
+{
+    static const char *const luns[] = {"44", "300", "16383"};
+    static const char add[] = "--lld iscsi --op new --mode logicalunit --tid 3 --lun %s -b "
+                              "%s/lun%s.img";
+    struct endpoint *endpoint;
+    struct errmsg err;
+    char url[256];
+
+    (void)state;
+    if (!available)
+        skip_because("there is no tgtd that may run here");
+    for (size_t i = 0; i < 3; i++) {
+        char path[128], text[512];
+        FILE *file;
+
+        snprintf(path, sizeof(path), "%s/lun%s.img", target.directory, luns[i]);
+        file = fopen(path, "w");
+        assert_non_null(file);
+        assert_int_equal(ftruncate(fileno(file), (off_t)(i + 1) << 20), 0);
+        fclose(file);
+        snprintf(text, sizeof(text), add, luns[i], target.directory, luns[i]);
+        tgtd_admin(&target, text);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        unsigned lun = (unsigned)strtoul(luns[i], NULL, 10);
+
+        if (endpoint_open(tgtd_url(&target, "bursts", lun, url), 0, NULL, &endpoint, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(endpoint->info.blocks, (i + 1) * 2048);
+        endpoint_close(endpoint);
+    }
+    open_fails(tgtd_url(&target, "bursts", 301, url), -ENODEV, "no such LUN");
+}
+
 /* What one session wrote the others read; closing ends what is in flight. */
 static void sessions_share_a_lun(void **state)
 {
@@ -496,6 +532,7 @@ int main(void)
         cmocka_unit_test(data_and_map_of_512_byte_blocks),
         cmocka_unit_test(data_and_map_of_4096_byte_blocks),
         cmocka_unit_test(a_session_tells_the_bursts_it_has_agreed_on),
+        cmocka_unit_test(a_lun_above_255_is_found),
         cmocka_unit_test(sessions_share_a_lun),
         cmocka_unit_test(several_luns_open_at_once),
         cmocka_unit_test(many_are_in_flight_at_once),

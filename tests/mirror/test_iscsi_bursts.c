@@ -45,7 +45,7 @@ static void everything_else_is_passed_over(void **state)
         REPLY("XMaxBurstLength=4096"),
         "login successful [MaxBurstLength=4096]",
     };
-    struct iscsi_bursts bursts = {1024, 2048, true};
+    struct iscsi_bursts bursts = {.max_bytes = 1024, .first_bytes = 2048, .unsolicited = true};
 
     (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {

@@ -150,6 +150,11 @@ check_refused "a thin volume" "$(url primary) and thin:/tmp/mnt/volume $same" \
   "$(url primary)" thin:/tmp/mnt/volume
 check_fails "that the primary is in use is said" 0 "$(url primary) is $primary here, which is mounted" \
   thinmirror sync --dry-run --overwrite --source-map=analyse "$(url primary)" "$(url secondary)"
+check_fails "also when its target has the map" 0 \
+  "is $primary here, which is mounted on /tmp/mnt and may change.*only a snapshot is exact" \
+  thinmirror sync --dry-run --overwrite "$(url primary)" "$(url secondary)"
+check_fails "and when the disk itself is named" 0 "$primary is mounted on /tmp/mnt and may change.*snapshot" \
+  thinmirror sync --dry-run --overwrite "$primary" "$(url secondary)"
 check "two files there are two" thinmirror sync --dry-run --overwrite /tmp/mnt/{image,other}
 check "to another LUN a file may be copied" \
   thinmirror sync --dry-run --overwrite /tmp/mnt/image "$(url secondary)"

@@ -246,6 +246,36 @@ dd if=/dev/zero of="$disk" bs=1M count=1 oflag=direct status=none
 check_fails "data of somebody else" 3 "--overwrite" thinmirror sync "$primary" "$disk"
 check "with --overwrite" thinmirror sync --overwrite "$primary" "$disk"
 
+section "LUNs above 255, and digests"
+# LIO has LUN 300 by the plain number (012Ch), as Linux does as an initiator, and not by flat space
+# addressing. LUN 44 is what is left of it in one byte.
+readonly many=$target/iscsi/$iqn-many/tpgt_1
+many_luns() {
+  truncate -s 2M /mnt/tmpfs/lun300
+  target_create "$iqn-many" faults && echo 0 >"$many/enable" &&
+    mkdir -p "$target/core/fileio_0/lun300" &&
+    echo -n "fd_dev_name=/mnt/tmpfs/lun300,fd_dev_size=2097152" >"$target/core/fileio_0/lun300/control" &&
+    echo 1 >"$target/core/fileio_0/lun300/enable" &&
+    for lun in 44 300; do mkdir "$many/lun/lun_$lun"; done &&
+    ln -s "$target/core/user_0/faults" "$many/lun/lun_44/faults" &&
+    ln -s "$target/core/fileio_0/lun300" "$many/lun/lun_300/lun300" &&
+    echo 1 >"$many/enable"
+}
+readonly many_url=iscsi://127.0.0.1/$iqn-many
+check "a target with LUNs 44 and 300" many_luns
+check_equal "LUN 300 is the other one" 2097152 "$(thinmirror probe --json "$many_url/300" | jq .bytes)"
+check_equal "LUN 44 is itself" 12582912 "$(thinmirror probe --json "$many_url/44" | jq .bytes)"
+check_fails "there is no LUN 301" 1 "no such LUN" thinmirror probe "$many_url/301"
+insist() { # KEY VALUE
+  echo "$2" >"$many/param/$1"
+}
+check "the target insists on header digests" insist HeaderDigest CRC32C
+check "a copy goes there" thinmirror sync --overwrite --verify "$primary" "$many_url/0"
+check "data digests are insisted on" insist DataDigest CRC32C
+check_fails "that is what libiscsi does not have" 1 "data digests.*must allow None" \
+  thinmirror probe "$many_url/0"
+target_remove "$iqn-many"
+
 section "mutual CHAP"
 readonly acl=$tpg/acls/$THINMIRROR_INITIATOR
 chap() {

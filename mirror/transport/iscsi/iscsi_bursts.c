@@ -53,6 +53,8 @@ void iscsi_bursts_hear(struct iscsi_bursts *bursts, const char *line)
         bursts->max_bytes = burst_bytes(value);
     else if ((value = value_of(pair, "FirstBurstLength")))
         bursts->first_bytes = burst_bytes(value);
+    else if ((value = value_of(pair, "DataDigest")))
+        bursts->data_digest = strncmp(value, "None", 4) != 0;
     else if ((value = value_of(pair, "InitialR2T")))
         bursts->unsolicited = strncmp(value, "No", 2) == 0 && (value[2] == '\0' || value[2] == ' ');
 }

@@ -2,8 +2,8 @@
 #ifndef THINMIRROR_ISCSI_BURSTS_H
 #define THINMIRROR_ISCSI_BURSTS_H
 
-/* What a session has agreed on about the data of a WRITE. libiscsi keeps that to itself; but of a
- * login it tells a log function the keys of the target's replies, one at a time. */
+/* What a session has agreed on about the data of its commands. libiscsi keeps that to itself; but
+ * of a login it tells a log function the keys of the target's replies, one at a time. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +17,7 @@ struct iscsi_bursts {
     uint32_t first_bytes; /* FirstBurstLength (13.14), the most that goes before it; 0: not told */
     /* InitialR2T=No (13.10): a WRITE of up to first_bytes needs no R2T at all. */
     bool unsolicited;
+    bool data_digest; /* DataDigest (13.2) other than None, the one that was offered */
 };
 
 /* Forgets what bursts and proof held, and notes there what this thread hears of the context's login

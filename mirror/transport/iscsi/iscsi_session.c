@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <iscsi/iscsi.h>
+#include <iscsi/scsi-lowlevel.h>
 #include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
@@ -47,6 +48,8 @@ struct attempt {
     struct iscsi_proof proof;
     bool done;
     int status;
+    unsigned lun;
+    int lun_field;
 };
 
 /* Guards the memory, one for all contexts, in which libiscsi puts together what it tells in a login
@@ -61,6 +64,31 @@ static void step_done(struct iscsi_context *context, int status, void *data, voi
     (void)data;
     attempt->done = true;
     attempt->status = status;
+}
+
+/* Of LUNs above 255 the standard has flat space addressing (SAM-5 4.7.7.3). Linux, as a target and
+ * as an initiator, has the plain number instead. */
+#define SIMPLE_LUNS 256
+#define FLAT_SPACE  0x4000
+
+static void luns_reported(struct iscsi_context *context, int status, void *data, void *private_data)
+{
+    struct attempt *attempt = private_data;
+    struct scsi_task *task = data;
+    const struct scsi_reportluns_list *list =
+        status == SCSI_STATUS_GOOD ? scsi_datain_unmarshall(task) : NULL;
+    bool flat = false, plain = false;
+
+    (void)context;
+    for (uint32_t i = 0; list && i < list->num; i++) {
+        flat |= list->luns[i] == (attempt->lun | FLAT_SPACE);
+        plain |= list->luns[i] == attempt->lun;
+    }
+    if (plain && !flat)
+        attempt->lun_field = (int)attempt->lun;
+    if (task && status != SCSI_STATUS_CANCELLED)
+        scsi_free_scsi_task(task);
+    attempt->done = true;
 }
 
 static bool initiator_from_file(char *to, size_t size)
@@ -238,6 +266,14 @@ static int explain_chap(const struct attempt *attempt, const struct iscsi_creden
                           : "");
 }
 
+static int data_digest_wanted(const struct attempt *attempt, struct errmsg *err)
+{
+    return errmsg_set(err, -ENOTSUP,
+                      "%s: the target insists on data digests (DataDigest=CRC32C), which libiscsi "
+                      "does not have: it must allow None",
+                      attempt->shown);
+}
+
 static int unproved(const struct attempt *attempt, struct errmsg *err)
 {
     return errmsg_set(err, -EACCES,
@@ -291,6 +327,15 @@ static int explain_login(const struct attempt *attempt, const struct target_url 
                           "%s: this portal does not serve the target %s: no target has that name, "
                           "or it is not enabled",
                           attempt->shown, url->target);
+    if (attempt->bursts.data_digest)
+        return data_digest_wanted(attempt, err);
+    if (strstr(why, "Initiator error"))
+        return errmsg_set(
+            err, -ENOTSUP,
+            "%s: the target refuses what is offered to it, as one does that insists "
+            "on data digests (DataDigest=CRC32C): libiscsi has none, so it must allow "
+            "None",
+            attempt->shown);
     if (strstr(why, "from the target"))
         return unproved(attempt, err);
     if (strstr(why, "Authentication") || strstr(why, "AuthMethod") || strstr(why, "CHAP"))
@@ -334,6 +379,25 @@ static int log_in(struct attempt *attempt, const char *portal, struct errmsg *er
                  : 0;
 }
 
+/* By which address the target has the LUN. */
+static int find_lun(struct attempt *attempt, unsigned lun, struct errmsg *err)
+{
+    int r = 0;
+
+    attempt->lun = lun;
+    attempt->lun_field = lun < SIMPLE_LUNS ? (int)lun : (int)(lun | FLAT_SPACE);
+    if (lun < SIMPLE_LUNS)
+        return 0;
+    attempt->done = false;
+    if (!iscsi_reportluns_task(attempt->context, 0, 16 + 8 * (ISCSI_LUN_MAX + 1), luns_reported,
+                               attempt))
+        return errmsg_set(err, -ENOMEM, "%s: out of memory", attempt->shown);
+    r = wait_for_step(attempt, LOGIN_TIMEOUT_MS);
+    return r < 0 ? errmsg_set(err, r, "%s: the target does not list its LUNs: %s", attempt->shown,
+                              strerror(-r))
+                 : 0;
+}
+
 /* Connects and logs in at one portal. 1: the target points to another one, copied to portal. */
 static int try_portal(struct attempt *attempt, const struct login *login, char portal[PORTAL_BYTES],
                       struct errmsg *err)
@@ -359,7 +423,10 @@ static int try_portal(struct attempt *attempt, const struct login *login, char p
     }
     if (attempt->status)
         return explain_login(attempt, login->url, login->credentials, err);
-    return check_proof(attempt, login->credentials, err);
+    if (attempt->bursts.data_digest)
+        return data_digest_wanted(attempt, err);
+    r = check_proof(attempt, login->credentials, err);
+    return r < 0 ? r : find_lun(attempt, login->url->lun, err);
 }
 
 static int follow_portal(const char *shown, const struct login *login, char portal[PORTAL_BYTES],
@@ -370,7 +437,7 @@ static int follow_portal(const char *shown, const struct login *login, char port
         int r = try_portal(&attempt, login, portal, err);
 
         if (r == 0) {
-            *ret = (struct iscsi_session){attempt.context, attempt.bursts};
+            *ret = (struct iscsi_session){attempt.context, attempt.bursts, attempt.lun_field};
             return 0;
         }
         if (attempt.context)
@@ -384,8 +451,8 @@ static int follow_portal(const char *shown, const struct login *login, char port
 /* Whether another portal may do better: only one that could not be reached leaves hope. */
 static bool is_final(int r)
 {
-    return r == 0 || r == -EACCES || r == -ENOKEY || r == -EKEYREJECTED || r == -ENODEV ||
-           r == -EINTR;
+    return r == 0 || r == -EACCES || r == -ENOKEY || r == -EKEYREJECTED || r == -ENOTSUP ||
+           r == -ENODEV || r == -EINTR;
 }
 
 /* Tries the addresses of one portal. */

@@ -28,6 +28,7 @@ unsigned session_new_number(void);
 struct iscsi_session {
     struct iscsi_context *context; /* in its full-feature phase */
     struct iscsi_bursts bursts;
+    int lun; /* the first two bytes of the LUN field, which libiscsi leaves to its caller */
 };
 
 #define SESSION_STOP_LOOK_MS 200
@@ -38,8 +39,8 @@ struct iscsi_session {
  * iscsi_destroy_context. -EHOSTUNREACH (the host's name is not known, or no way to it),
  * -ECONNREFUSED, -ETIMEDOUT, -ENOKEY (it wants
  * CHAP, and there are no credentials), -EACCES (CHAP or access control), -EKEYREJECTED
- * (there are credentials, and it wants no CHAP), -ENODEV (no such target),
- * -EAGAIN (not served at the moment), ... */
+ * (there are credentials, and it wants no CHAP), -ENOTSUP (it wants data digests), -ENODEV (no such
+ * target), -EAGAIN (not served at the moment), ... */
 int session_login(const char *shown, const struct target_url *url,
                   const struct iscsi_credentials *credentials, unsigned number,
                   const atomic_bool *stop, struct iscsi_session *ret, struct errmsg *err);

@@ -259,6 +259,7 @@ static void complete_held(struct iscsi_transport *transport, int result)
 static void use_session(struct iscsi_transport *transport, const struct iscsi_session *session)
 {
     transport->context = session->context;
+    transport->lun = session->lun;
     transport->taken_bytes = 0;
     transport->counted_ms = monotonic_ms();
     transport->base.max_burst_bytes = session->bursts.max_bytes;
@@ -569,8 +570,6 @@ int transport_iscsi_open(const char *text, const struct iscsi_credentials *crede
     use_session(transport, &session);
     transport->silent_since_ms = monotonic_ms();
     transport->base.ops = &iscsi_ops;
-    /* Above 255 by flat space addressing, which libiscsi leaves to its caller (SAM-5 4.7.7.3). */
-    transport->lun = url.lun < 256 ? (int)url.lun : (int)(url.lun | 0x4000);
     snprintf(transport->base.target, sizeof(transport->base.target), "%s,L,0x%x", url.target,
              url.lun);
     *ret = &transport->base;
