@@ -90,6 +90,14 @@ static int find_format(struct region *region, const struct format **ret)
     return 0;
 }
 
+bool analyse_knows(struct region *region)
+{
+    for (const struct format *const *format = format_registry; *format; format++)
+        if ((*format)->probe(region) > 0)
+            return true;
+    return false;
+}
+
 /* What there is no room for is not told. */
 static void add_found(const struct region *region, size_t at)
 {

@@ -200,30 +200,61 @@ static int analyse_pair(struct region *region, const struct gpt *first, bool fir
     return r < 0 ? r : analyse_table(region, sound);
 }
 
+struct gpt_pair {
+    struct gpt first, last;
+    bool first_sound, last_sound;
+};
+
+static void gpt_pair_free(struct gpt_pair *pair)
+{
+    gpt_free(&pair->first);
+    gpt_free(&pair->last);
+}
+
+/* 1: one of the two tables in this unit is sound, or both. 0: none. -errno. */
+static int read_pair(struct region *region, uint64_t sector, struct gpt_pair *ret)
+{
+    uint64_t first, last;
+    int r;
+
+    if (!header_places(region, sector, &first, &last))
+        return 0;
+    r = read_gpt(region, sector, first, &ret->first);
+    if (r < 0)
+        return r;
+    ret->first_sound = r;
+    r = read_gpt(region, sector, last, &ret->last);
+    if (r < 0)
+        return r;
+    ret->last_sound = r;
+    return ret->first_sound || ret->last_sound;
+}
+
 /* Without the protective MBR a table may be what an older use of the disk left, the backup above
  * all, while something newer that is not known here begins where that MBR was. */
 static int analyse(struct region *region)
 {
+    CLEANUP(gpt_pair_free) struct gpt_pair small = {0};
+    CLEANUP(gpt_pair_free) struct gpt_pair large = {0};
+    const struct gpt_pair *pair = &small;
+    int in_small, in_large;
+
     if (!is_protected(region))
         return region_refuse(region, "its protective MBR is gone, so it may be out of date");
-    for (size_t i = 0; i < sizeof(sectors) / sizeof(sectors[0]); i++) {
-        CLEANUP(gpt_free) struct gpt first = {0};
-        CLEANUP(gpt_free) struct gpt last = {0};
-        uint64_t first_place, last_place;
-        int first_sound, last_sound;
-
-        if (!header_places(region, sectors[i], &first_place, &last_place))
-            continue;
-        first_sound = read_gpt(region, sectors[i], first_place, &first);
-        if (first_sound < 0)
-            return first_sound;
-        last_sound = read_gpt(region, sectors[i], last_place, &last);
-        if (last_sound < 0)
-            return last_sound;
-        if (first_sound || last_sound)
-            return analyse_pair(region, &first, first_sound, &last, last_sound);
-    }
-    return region_refuse(region, "neither its first table nor the backup is sound");
+    in_small = read_pair(region, sectors[0], &small);
+    if (in_small < 0)
+        return in_small;
+    in_large = read_pair(region, sectors[1], &large);
+    if (in_large < 0)
+        return in_large;
+    if (!in_small && !in_large)
+        return region_refuse(region, "neither its first table nor the backup is sound");
+    if (in_small && in_large)
+        return region_refuse(region, "it is sound in units of %u and of %u bytes",
+                             (unsigned)sectors[0], (unsigned)sectors[1]);
+    if (in_large)
+        pair = &large;
+    return analyse_pair(region, &pair->first, pair->first_sound, &pair->last, pair->last_sound);
 }
 
 const struct format format_gpt = {.name = "GPT", .probe = probe, .analyse = analyse};

@@ -36,21 +36,34 @@ static int compare_partitions(const void *a, const void *b)
     return (x->start > y->start) - (x->start < y->start);
 }
 
-static int check(struct region *region, const struct partition_list *list)
+static void sort(struct partition_list *list)
+{
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof(*list->items), compare_partitions);
+}
+
+bool partition_list_check(struct partition_list *list, uint64_t bytes,
+                          char ret_why[static PARTITION_WHY_MAX])
 {
     uint64_t end = 0;
 
+    sort(list);
     for (size_t i = 0; i < list->count; i++) {
         const struct partition *partition = &list->items[i];
 
-        if (!range_within(partition->start, partition->length, region_bytes(region)))
-            return region_refuse(region, "partition %u goes beyond the end", partition->number);
-        if (partition->start < end)
-            return region_refuse(region, "partitions %u and %u overlap", list->items[i - 1].number,
-                                 partition->number);
+        if (!range_within(partition->start, partition->length, bytes)) {
+            snprintf(ret_why, PARTITION_WHY_MAX, "partition %u goes beyond the end",
+                     partition->number);
+            return false;
+        }
+        if (partition->start < end) {
+            snprintf(ret_why, PARTITION_WHY_MAX, "partitions %u and %u overlap",
+                     list->items[i - 1].number, partition->number);
+            return false;
+        }
         end = partition->start + partition->length;
     }
-    return 0;
+    return true;
 }
 
 static int take_gap(struct region *region, uint64_t start, uint64_t end)
@@ -64,12 +77,12 @@ static int take_gap(struct region *region, uint64_t start, uint64_t end)
 
 int partition_list_analyse(struct region *region, struct partition_list *list)
 {
+    char why[PARTITION_WHY_MAX];
     uint64_t end = 0;
-    int r;
+    int r = 0;
 
-    if (list->count > 0)
-        qsort(list->items, list->count, sizeof(*list->items), compare_partitions);
-    r = check(region, list);
+    if (!partition_list_check(list, region_bytes(region), why))
+        return region_refuse(region, "%s", why);
     for (size_t i = 0; r == 0 && i < list->count; i++) {
         const struct partition *partition = &list->items[i];
         char label[32];

@@ -4,6 +4,7 @@
 
 /* What partition tables of any kind have in common. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,12 @@ struct partition_list {
 int partition_list_add(struct partition_list *list, uint64_t start, uint64_t length,
                        unsigned number);
 void partition_list_free(struct partition_list *list);
+
+/* Whether none is beyond so many bytes and no two overlap; sorts them. False: why, "partition 1
+ * goes beyond the end". */
+#define PARTITION_WHY_MAX 80
+bool partition_list_check(struct partition_list *list, uint64_t bytes,
+                          char ret_why[static PARTITION_WHY_MAX]);
 
 /* Descends into each. What lies between them may hold boot loaders: allocated, unless gaps are to
  * be skipped; the table itself is for the format to keep. Refuses when two overlap or one is beyond

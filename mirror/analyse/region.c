@@ -264,6 +264,18 @@ static void make_plain(char *text)
             *text = '?';
 }
 
+bool region_knows(struct region *region, uint64_t start, uint64_t length)
+{
+    const struct region_segment segment = {.length = length, .stripes = 1, .origins = {start}};
+    struct region part = {.analyser = region->analyser,
+                          .below = region,
+                          .segments = &segment,
+                          .segment_count = 1,
+                          .depth = region->depth + 1};
+
+    return check_segments(region, &segment, 1, &part.bytes) == 0 && analyse_knows(&part);
+}
+
 int region_descend_mapped(struct region *region, const struct region_segment *segments,
                           size_t count, const char *label)
 {

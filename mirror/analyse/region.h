@@ -68,6 +68,9 @@ bool region_skips_gaps(const struct region *region);
 /* Whether data sets shall end at the last track that was written. */
 bool region_ends_at_lstar(const struct region *region);
 
+/* Whether any format sees its mark in a part of it, sound or not. False beyond the end. */
+bool region_knows(struct region *region, uint64_t start, uint64_t length);
+
 /* Looks for tables of contents in a part of it: label is "partition 1". Whatever is found there,
  * or is wrong there, is no failure of the caller's. -ERANGE beyond the end. */
 int region_descend(struct region *region, uint64_t start, uint64_t length, const char *label);

@@ -36,6 +36,9 @@ struct region {
  * out; -errno when nothing more can be done: the target is gone or memory is out. */
 int analyse_region(struct region *region);
 
+/* Whether any format's probe says that it is its own. */
+bool analyse_knows(struct region *region);
+
 /* Where the region begins on the LUN; false when it does not lie there in one piece. */
 bool region_place(const struct region *region, uint64_t *ret_start);
 

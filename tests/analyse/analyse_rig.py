@@ -119,8 +119,8 @@ class Case(rig.Case):
         self.assertLessEqual(allocated.total(), needed.total() * ratio + slack)
         return extents
 
-    def check_all_allocated(self, image, *says):
-        extents, notes = self.map(image)
+    def check_all_allocated(self, image, *says, options=()):
+        extents, notes = self.map(image, *options)
         self.assertEqual({e["status"] for e in extents}, {"mapped"}, notes)
         for text in says:
             self.assertIn(text, notes)

@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """MBR and GPT, made by sfdisk and sgdisk, with a file system in each partition."""
 
+import json
+import pathlib
 import re
 import struct
 
 import analyse_rig
-from analyse_rig import MIB, SECTOR, Ranges, fill_free, peek, place, poke, run
+import rig
+from analyse_rig import DONE, MIB, SECTOR, Ranges, fill_free, peek, place, poke, run
 
 SIZE = 96 * MIB
 
@@ -88,6 +91,70 @@ class Partitions(analyse_rig.Case):
         poke(image, (extended + target) * SECTOR + 446 + 16 + 4,
              bytes([5]) + b"\0\0\0" + struct.pack("<II", target, 100))
         self.check_all_allocated(image, "does not end")
+
+    def check_in_both_units(self, image, places, *options):
+        """What the image's own table calls free is free in a volume with larger blocks, too, and no more."""
+        _, free = self.check_partitions(image, places, *options)
+        extents = json.loads(self.expect(DONE, "map", "--source-map=analyse", "--json", *options,
+                                         self.volume(image)).out)
+        allocated = Ranges([(e["lba"] * 4096, (e["lba"] + e["blocks"]) * 4096) for e in extents
+                            if e["status"] == "mapped"])
+        self.assertEqual(free.inverse(SIZE).minus(allocated).pieces, [])
+        self.assertGreater(SIZE - allocated.total(), free.total() // 2)
+
+    def volume(self, image):
+        """The image's bytes in a volume with blocks of 4096 bytes."""
+        volume = self.folder / "volume"
+        volume.unlink(missing_ok=True)
+        pathlib.Path(f"{volume}.thin").unlink(missing_ok=True)
+        run(rig.THINVOL, "create", "--block-size=4096", volume, f"{SIZE // MIB}M")
+        place(volume, 0, image)
+        return f"thin:{volume}"
+
+    def in_units_of_4096(self, *commands):
+        """A disk with blocks of 4096 bytes, as fdisk parts it."""
+        disk = self.image("disk", SIZE)
+        run("fdisk", "-b", "4096", disk, input="\n".join([*commands, "w", ""]))
+        return disk
+
+    def test_the_unit_of_an_mbr_is_its_own(self):
+        """It was made in units of 512 bytes, and is read in blocks of 4096 bytes."""
+        for script in ("start=1M, size=16M, type=83\nstart=40M, size=20M, type=83\n",
+                       "size=16M, type=83\ntype=5\nsize=16M, type=83\nsize=20M, type=83\n",
+                       "start=1M, size=8M, type=83\n"):
+            for options in [], ["--skip-gaps"]:
+                with self.subTest(script=script, options=options):
+                    self.check_in_both_units(*self.mbr(script), *options)
+
+    def test_an_mbr_in_units_of_4096_bytes_is_read_from_a_raw_file(self):
+        image = self.in_units_of_4096("o", "n", "p", "1", "2048", "+16M", "n", "p", "2", "15360", "")
+        places = [(8 * MIB, 16 * MIB), (60 * MIB, SIZE - 60 * MIB)]
+        for start, size in places:
+            part = self.image("part", size)
+            run("mkfs.ext4", "-q", "-F", part)
+            place(image, start, part)
+        _, free = self.check_partitions(image, places, "--skip-gaps")
+        self.assertGreater(free.total(), 70 * MIB)
+
+    def test_an_mbr_that_may_be_in_either_unit_frees_nothing(self):
+        """Nothing that is known begins where it says in one unit, or something does in both."""
+        image = self.image("image", SIZE)
+        run("sfdisk", "-q", image, input="label: dos\nstart=1M, size=8M, type=83\n")
+        self.check_all_allocated(image, "of 512 and of 4096", options=["--skip-gaps"])
+        part = self.image("part", 8 * MIB)
+        run("mkfs.ext4", "-q", "-F", part)
+        place(image, MIB, part)
+        self.check_partitions(image, [(MIB, 8 * MIB)], "--skip-gaps")
+        place(image, 8 * MIB, part)
+        self.check_all_allocated(image, "of 512 and of 4096", options=["--skip-gaps"])
+
+    def test_a_gpt_in_either_unit_frees_nothing(self):
+        """A short table in units of 512 bytes leaves room for one in units of 4096 bytes."""
+        image, _ = self.gpt("-S", "4", "-n", "1:1M:+20M")
+        other = self.in_units_of_4096("g", "n", "1", "", "")
+        poke(image, 4096, peek(other, 4096, 20480))
+        poke(image, SIZE - 20480, peek(other, SIZE - 20480, 16384 + 512))
+        self.check_all_allocated(image, "of 512 and of 4096")
 
     def test_overlapping_partitions_free_nothing(self):
         image, _ = self.mbr("size=16M, type=83\nsize=20M, type=83\n")
