@@ -20,14 +20,27 @@
 #define SUPER_BYTES  1024
 #define BLOCK_MAX    65536
 
+/* Features that a reader may do without, and that are known here to leave the meaning of the block
+ * bitmaps alone. Others may not: bigalloc was one when it was new. */
+#define RO_KNOWN                                                               \
+    (EXT2_FEATURE_RO_COMPAT_SPARSE_SUPER | EXT2_FEATURE_RO_COMPAT_LARGE_FILE | \
+     EXT4_FEATURE_RO_COMPAT_HUGE_FILE | EXT4_FEATURE_RO_COMPAT_GDT_CSUM |      \
+     EXT4_FEATURE_RO_COMPAT_DIR_NLINK | EXT4_FEATURE_RO_COMPAT_EXTRA_ISIZE |   \
+     EXT4_FEATURE_RO_COMPAT_QUOTA | EXT4_FEATURE_RO_COMPAT_BIGALLOC |          \
+     EXT4_FEATURE_RO_COMPAT_METADATA_CSUM | EXT4_FEATURE_RO_COMPAT_READONLY |  \
+     EXT4_FEATURE_RO_COMPAT_PROJECT | EXT4_FEATURE_RO_COMPAT_SHARED_BLOCKS |   \
+     EXT4_FEATURE_RO_COMPAT_VERITY)
+
 struct ext {
     struct region *region;
     struct ext_io io;
     ext2_filsys fs;
     uint64_t block_bytes;
     uint64_t blocks;
-    uint8_t *bitmap;        /* of one group */
-    uint64_t free_clusters; /* of all groups so far */
+    uint8_t *bitmap;           /* of one group */
+    uint64_t free_clusters;    /* of all groups so far */
+    struct byte_ranges tables; /* blocks of the file system itself; in order once all are there */
+    size_t table;              /* the first of them that does not lie before the group */
 };
 
 static int probe(struct region *region)
@@ -43,13 +56,14 @@ static int check_super(struct region *region)
 {
     uint8_t super[SUPER_BYTES];
     uint64_t blocks, bytes;
-    uint32_t log_block, incompatible;
+    uint32_t log_block, incompatible, ro_compatible;
     int r = region_read(region, SUPER_OFFSET, super, sizeof(super));
 
     if (r < 0)
         return r;
     log_block = get_le32(super + 0x18);
     incompatible = get_le32(super + 0x60);
+    ro_compatible = get_le32(super + 0x64);
     blocks = get_le32(super + 0x04);
     if (incompatible & EXT4_FEATURE_INCOMPAT_64BIT)
         blocks |= (uint64_t)get_le32(super + 0x150) << 32;
@@ -59,6 +73,11 @@ static int check_super(struct region *region)
         return region_refuse(region, "its journal has to be replayed");
     if (!(get_le16(super + 0x3A) & EXT2_VALID_FS) || get_le16(super + 0x3A) & EXT2_ERROR_FS)
         return region_refuse(region, "it was not unmounted cleanly or has errors");
+    if (ro_compatible & ~(uint32_t)RO_KNOWN)
+        return region_refuse(region, "it has a feature that is not known here");
+    if (incompatible & EXT2_FEATURE_INCOMPAT_META_BG &&
+        get_le32(super + 0x5C) & EXT2_FEATURE_COMPAT_RESIZE_INODE)
+        return region_refuse(region, "its superblock says two things about where its groups are");
     if (log_block > 6 || mul_overflows(blocks, 1024ULL << log_block, &bytes) ||
         get_le32(super + 0x20) == 0 || get_le32(super + 0x20) > 8 * (uint64_t)BLOCK_MAX ||
         get_le32(super + 0x28) == 0)
@@ -90,7 +109,7 @@ static int keep_blocks(struct ext *ext, uint64_t block, uint64_t count)
 {
     if (!range_within(block, count, ext->blocks))
         return region_refuse(ext->region, "a group's tables are beyond its end");
-    return region_keep(ext->region, block * ext->block_bytes, count * ext->block_bytes);
+    return byte_ranges_add(&ext->tables, block, count);
 }
 
 static int keep_copies(struct ext *ext, dgrp_t group)
@@ -115,7 +134,8 @@ static int keep_copies(struct ext *ext, dgrp_t group)
 static int keep_tables(struct ext *ext)
 {
     dgrp_t groups = ext->fs->group_desc_count;
-    int r = region_keep(ext->region, 0, max_u64(ext->block_bytes, SUPER_OFFSET + SUPER_BYTES));
+    uint64_t begin = align_up(SUPER_OFFSET + SUPER_BYTES, ext->block_bytes) / ext->block_bytes;
+    int r = keep_blocks(ext, 0, min_u64(begin, ext->blocks));
 
     for (dgrp_t group = 0; r == 0 && group < groups; group++)
         r = keep_copies(ext, group);
@@ -126,7 +146,52 @@ static int keep_tables(struct ext *ext)
     for (dgrp_t group = 0; r == 0 && group < groups; group++)
         r = keep_blocks(ext, ext2fs_inode_table_loc(ext->fs, group),
                         ext->fs->inode_blocks_per_group);
+    byte_ranges_normalise(&ext->tables);
+    for (size_t i = 0; r == 0 && i < ext->tables.count; i++)
+        r = region_keep(ext->region, ext->tables.items[i].start * ext->block_bytes,
+                        ext->tables.items[i].length * ext->block_bytes);
     return r;
+}
+
+/* How many clusters of [first, end), a whole group, hold tables. */
+static uint64_t count_table_clusters(struct ext *ext, uint64_t first, uint64_t end)
+{
+    uint64_t cluster = EXT2FS_CLUSTER_RATIO(ext->fs), count = 0, counted = first;
+
+    for (; ext->table < ext->tables.count; ext->table++) {
+        const struct byte_range *table = &ext->tables.items[ext->table];
+        uint64_t to = min_u64(table->start + table->length, end);
+        uint64_t from = max_u64(table->start, counted);
+
+        if (table->start >= end)
+            break;
+        if (from < to) {
+            from = first + (from - first) / cluster * cluster;
+            to = first + align_up(to - first, cluster);
+            from = max_u64(from, counted);
+            count += (to - from) / cluster;
+            counted = to;
+        }
+        if (table->start + table->length > end)
+            break;
+    }
+    return count;
+}
+
+/* A group whose bitmap was never written has nothing in it but tables; its count must say so, too.
+ */
+static int take_unwritten(struct ext *ext, dgrp_t group, uint64_t first, uint64_t end,
+                          uint64_t table_clusters)
+{
+    uint64_t cluster = EXT2FS_CLUSTER_RATIO(ext->fs);
+    uint64_t clusters = (end - first + cluster - 1) / cluster;
+    uint64_t told = ext2fs_bg_free_blocks_count(ext->fs, group);
+
+    if (told != clusters - min_u64(table_clusters, clusters))
+        return region_refuse(ext->region, "a group without a bitmap has something in it");
+    ext->free_clusters += told;
+    return region_claim_free(ext->region, first * ext->block_bytes,
+                             (end - first) * ext->block_bytes);
 }
 
 static int take_bitmap(struct ext *ext, dgrp_t group, uint64_t first, uint64_t end)
@@ -164,26 +229,24 @@ static int take_group(struct ext *ext, dgrp_t group)
 {
     uint64_t first = ext2fs_group_first_block2(ext->fs, group);
     uint64_t end = ext2fs_group_last_block2(ext->fs, group) + 1;
+    uint64_t tables;
 
     if (first >= end || end > ext->blocks)
         return region_refuse(ext->region, "its groups make no sense");
+    tables = count_table_clusters(ext, first, end);
     if (!ext2fs_group_desc_csum_verify(ext->fs, group))
         return region_refuse(ext->region, "the checksum of a group is wrong");
     if (ext2fs_has_group_desc_csum(ext->fs) &&
-        ext2fs_bg_flags_test(ext->fs, group, EXT2_BG_BLOCK_UNINIT)) {
-        ext->free_clusters += ext2fs_bg_free_blocks_count(ext->fs, group);
-        return region_claim_free(ext->region, first * ext->block_bytes,
-                                 (end - first) * ext->block_bytes);
-    }
+        ext2fs_bg_flags_test(ext->fs, group, EXT2_BG_BLOCK_UNINIT))
+        return take_unwritten(ext, group, first, end, tables);
     return take_bitmap(ext, group, first, end);
 }
 
-/* Where bitmaps have no checksums, the sum of all groups is one witness more. */
+/* The sum of all groups is one witness more. */
 static int check_sum(const struct ext *ext)
 {
-    if (!ext2fs_has_feature_metadata_csum(ext->fs->super) &&
-        ext->free_clusters * (uint64_t)EXT2FS_CLUSTER_RATIO(ext->fs) !=
-            ext2fs_free_blocks_count(ext->fs->super))
+    if (ext->free_clusters * (uint64_t)EXT2FS_CLUSTER_RATIO(ext->fs) !=
+        ext2fs_free_blocks_count(ext->fs->super))
         return region_refuse(ext->region,
                              "its groups and its superblock count different free blocks");
     return 0;
@@ -218,6 +281,7 @@ static int analyse(struct region *region)
     ext.blocks = ext2fs_blocks_count(ext.fs->super);
     r = take_groups(&ext);
     free(ext.bitmap);
+    byte_ranges_free(&ext.tables);
     ext2fs_close_free(&ext.fs);
     return r;
 }

@@ -98,6 +98,32 @@ class Ext(analyse_rig.Case):
         poke(image, 1024 + 0x60 + 3, bytes([peek(image, 1024 + 0x63, 1)[0] | 0x40]))
         self.check_all_allocated(image, "ext4")
 
+    def test_an_unknown_feature_that_a_reader_may_do_without_is_allocated_whole(self):
+        for bit in 0x40000000, 0x80, 0x800, 0x10000:
+            image = self.make("-b", "4096", "-O", "^metadata_csum")
+            features = int.from_bytes(peek(image, 1024 + 0x64, 4), "little") | bit
+            poke(image, 1024 + 0x64, features.to_bytes(4, "little"))
+            self.check_all_allocated(image, "a feature that is not known")
+
+    def test_meta_bg_with_resize_inode_is_allocated_whole(self):
+        image = self.make("-b", "4096", "-O", "^metadata_csum")
+        poke(image, 1024 + 0x60, bytes([peek(image, 1024 + 0x60, 1)[0] | 0x10]))
+        self.check_all_allocated(image, "two things about where its groups are")
+
+    def test_a_group_without_a_bitmap_that_has_something_in_it_is_allocated_whole(self):
+        """The flag is set; the files, and the count of free blocks, are as they were."""
+        for options in [], ["-O", "^metadata_csum,uninit_bg"], ["-O", "bigalloc", "-C", "4096"]:
+            with self.subTest(options):
+                image = self.make("-b", "1024", *options)
+                file = self.file("large", 60 * MIB, [(0, 60 * MIB)])
+                run("debugfs", "-w", "-R", f"write {file} large", image)
+                text = run("dumpe2fs", image)
+                group = re.search(r"Group (\d+): .*\n(?:  .*\n)*?  0 free ", text).group(1)
+                run("debugfs", "-w", "-f", "-", image,
+                    input=f"set_bg {group} flags 0x3\nset_bg {group} checksum calc\n")
+                self.assertIn("BLOCK_UNINIT", re.search(rf"Group {group}: .*", run("dumpe2fs", image)).group())
+                self.check_all_allocated(image, "without a bitmap has something in it")
+
     def test_a_wrong_bitmap_is_allocated_whole(self):
         for options, says in ([], "checksum"), (["-O", "^metadata_csum"], "contradict"):
             image = self.make("-b", "4096", *options)
@@ -138,11 +164,12 @@ class Ext(analyse_rig.Case):
                 poke(image, offset, before)
         self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
 
-    def test_without_checksums_the_superblock_must_count_what_the_groups_count(self):
-        image = self.make("-b", "4096", "-O", "^metadata_csum")
-        self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
-        run("debugfs", "-w", "-R", "ssv free_blocks_count 5000", image)
-        self.check_all_allocated(image, "count different free blocks")
+    def test_the_superblock_must_count_what_the_groups_count(self):
+        for feature in "^metadata_csum", "metadata_csum":
+            image = self.make("-b", "4096", "-O", feature)
+            self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+            run("debugfs", "-w", "-R", "ssv free_blocks_count 5000", image)
+            self.check_all_allocated(image, "count different free blocks")
 
     def test_garbage_in_its_tables_never_frees_what_is_used(self):
         image = self.make("-b", "4096")
