@@ -51,6 +51,7 @@ static const struct mark marks[] = {
     MARK("VxFS", 1024, "\xf5\xfc\x01\xa5"),
     MARK("HFS+", 1024, "H+\0\x04"),
     MARK("HFS+", 1024, "HX\0\x05"),
+    MARK("a dynamic disk of Windows", 3072, "PRIVHEAD"),
     MARK("Storage Spaces", 4096, "SPACEDB "),
     MARK("a bcache device", 4120, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
     MARK("bcachefs", 4120, "\xc6\x85\x73\xf6\x66\xce\x90\xa9"),

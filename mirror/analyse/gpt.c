@@ -134,6 +134,18 @@ static int keep_table(struct region *region, const struct gpt *gpt)
     return r < 0 ? r : region_keep(region, gpt->entries_start, bytes);
 }
 
+/* Whether the partition holds pieces of volumes of Windows' Logical Disk Manager, or tells of them.
+ */
+static bool is_dynamic(const uint8_t type[static 16])
+{
+    static const uint8_t metadata[16] = {0xAA, 0xC8, 0x08, 0x58, 0x8F, 0x7E, 0xE0, 0x42,
+                                         0x85, 0xD2, 0xE1, 0xE9, 0x04, 0x34, 0xCF, 0xB3};
+    static const uint8_t data[16] = {0xA0, 0x60, 0x9B, 0xAF, 0x31, 0x14, 0x62, 0x4F,
+                                     0xBC, 0x68, 0x33, 0x11, 0x71, 0x4A, 0x69, 0xAD};
+
+    return memcmp(type, metadata, sizeof(metadata)) == 0 || memcmp(type, data, sizeof(data)) == 0;
+}
+
 static int add_entry(struct region *region, const struct gpt *gpt, uint32_t index,
                      struct partition_list *list)
 {
@@ -144,6 +156,8 @@ static int add_entry(struct region *region, const struct gpt *gpt, uint32_t inde
 
     if (memcmp(entry, unused, sizeof(unused)) == 0)
         return 0;
+    if (is_dynamic(entry))
+        return region_refuse(region, "it is a dynamic disk of Windows");
     if (first > last || last >= sectors_in_all)
         return region_refuse(region, "partition %u goes beyond the end", index + 1);
     return partition_list_add(list, first * gpt->sector, (last - first + 1) * gpt->sector,

@@ -24,6 +24,7 @@
 #define LOGICAL_MAX  128
 #define FIRST_LOGIC  5
 #define TYPE_PROTECT 0xEE
+#define TYPE_DYNAMIC 0x42 /* a disk of Windows' Logical Disk Manager */
 #define UNIT_MIN     512
 #define UNITS_MAX    3
 #define WHY_MAX      PARTITION_WHY_MAX
@@ -39,6 +40,7 @@ struct reading {
     uint64_t unit; /* bytes */
     struct partition_list list;
     struct byte_ranges chain; /* the sectors of an extended partition */
+    bool dynamic;             /* its partitions are pieces of volumes */
     char why[WHY_MAX];        /* it cannot be so: "partition 1 goes beyond the end" */
 };
 
@@ -145,6 +147,7 @@ static int add_logical(struct reading *reading, uint64_t at, unsigned number,
         return not_so(reading, "the chain of its extended partition is broken");
     logical = get_entry(sector, 0);
     *ret_next = get_entry(sector, 1);
+    reading->dynamic = reading->dynamic || logical.type == TYPE_DYNAMIC;
     if (is_used(&logical))
         r = partition_list_add(&reading->list, (at + logical.start) * unit, logical.count * unit,
                                number);
@@ -181,6 +184,7 @@ static int read_table(struct reading *reading, const uint8_t *sector)
 
         if (!is_used(&entry))
             continue;
+        reading->dynamic = reading->dynamic || entry.type == TYPE_DYNAMIC;
         if (is_extended(entry.type)) {
             r = add_chain(reading, &entry);
             continue;
@@ -209,6 +213,8 @@ static int take(struct reading *reading)
 {
     int r = region_keep(reading->region, 0, reading->unit);
 
+    if (reading->dynamic)
+        return region_refuse(reading->region, "it is a dynamic disk of Windows");
     for (size_t i = 0; r == 0 && i < reading->chain.count; i++)
         r = region_keep(reading->region, reading->chain.items[i].start,
                         reading->chain.items[i].length);

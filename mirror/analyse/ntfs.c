@@ -18,12 +18,14 @@
 #include "cluster_bitmap.h"
 #include "format_registry.h"
 
-#define BOOT_BYTES        512
-#define BOOT_FILE_BYTES   8192 /* $Boot, at the begin */
-#define SECTOR_MIN        256
-#define SECTOR_MAX        4096
-#define CLUSTER_BYTES_MAX (UINT64_C(2) << 20)
-#define RECORD_BYTES_MIN  512
+#define BOOT_BYTES          512
+#define BOOT_FILE_BYTES     8192 /* $Boot, at the begin */
+#define SECTOR_MIN          256
+#define SHADOW_HEADER       0x1E00
+#define SHADOW_HEADER_BYTES 512
+#define SECTOR_MAX          4096
+#define CLUSTER_BYTES_MAX   (UINT64_C(2) << 20)
+#define RECORD_BYTES_MIN    512
 /* Of the file table, how much is looked at for files, how much of it at once (a multiple of any
  * record), and how many runs of clusters are noted. */
 #define FILES_BYTES    (16U << 20)
@@ -57,6 +59,46 @@ static uint64_t cluster_sectors(uint8_t value)
     return value > 224 ? UINT64_C(1) << (256U - value) : 0;
 }
 
+/* Windows keeps the boot sector once more, in the sector behind the last one that it counts. Where
+ * it is not there, the file system is not what the boot sector makes it, but one column of a
+ * stripe, say. Code and serial numbers may differ. */
+static int check_backup(const struct ntfs *ntfs, const uint8_t *boot)
+{
+    static const struct byte_range same[] = {{3, 11}, {40, 26}, {68, 1}, {510, 2}};
+    uint64_t sector = get_le16(boot + 11), place;
+    uint8_t backup[BOOT_BYTES];
+    int r;
+
+    if (mul_overflows(get_le64(boot + 40), sector, &place) ||
+        !range_within(place, sector, region_bytes(ntfs->region)))
+        return region_refuse(ntfs->region, "there is no room for its backup boot sector");
+    r = region_keep(ntfs->region, place, sector);
+    if (r == 0)
+        r = region_read(ntfs->region, place, backup, min_u64(sector, sizeof(backup)));
+    for (size_t i = 0; r == 0 && i < sizeof(same) / sizeof(same[0]); i++)
+        if (same[i].start + same[i].length <= sector &&
+            memcmp(boot + same[i].start, backup + same[i].start, same[i].length) != 0)
+            r = region_refuse(ntfs->region, "its backup boot sector is not where it should be");
+    return r;
+}
+
+/* Volume shadow copies hold blocks that only they need and that the bitmap calls free. Windows
+ * notes at a fixed place whether there are any: where their catalog begins. */
+static int check_shadow_copies(struct ntfs *ntfs)
+{
+    static const uint8_t identifier[16] = {0x6B, 0x87, 0x08, 0x38, 0x76, 0xC1, 0x48, 0x4E,
+                                           0xB7, 0xAE, 0x04, 0x04, 0x6E, 0x6C, 0xC7, 0x52};
+    uint8_t header[SHADOW_HEADER_BYTES];
+    int r = region_read(ntfs->region, SHADOW_HEADER, header, sizeof(header));
+
+    if (r < 0)
+        return r;
+    if (memcmp(header, identifier, sizeof(identifier)) == 0 && get_le64(header + 48) != 0)
+        return region_refuse(ntfs->region,
+                             "it has volume shadow copies, whose blocks its bitmap calls free");
+    return 0;
+}
+
 static int take_boot_sector(struct ntfs *ntfs)
 {
     uint8_t boot[BOOT_BYTES];
@@ -78,6 +120,9 @@ static int take_boot_sector(struct ntfs *ntfs)
         return region_refuse(ntfs->region, "its boot sector makes no sense");
     if (sectors > region_bytes(ntfs->region) / sector)
         return region_refuse(ntfs->region, "it is larger than the place it lies in");
+    r = check_backup(ntfs, boot);
+    if (r < 0)
+        return r;
     ntfs->record_bytes = (uint32_t)record;
     ntfs->clusters = sectors / (ntfs->cluster_bytes / sector);
     if (get_le64(boot + 48) >= ntfs->clusters || get_le64(boot + 56) >= ntfs->clusters)
@@ -242,6 +287,8 @@ static int analyse(struct region *region)
     struct ntfs ntfs = {.region = region};
     int r = take_boot_sector(&ntfs);
 
+    if (r == 0)
+        r = check_shadow_copies(&ntfs);
     if (r == 0)
         r = take_parts(&ntfs);
     byte_ranges_free(&ntfs.table);

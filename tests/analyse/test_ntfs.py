@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """NTFS by mkntfs, filled, truncated and fragmented by ntfs-3g's tools."""
 
+import os
 import random
 import re
 import struct
@@ -546,6 +547,26 @@ class Ntfs(analyse_rig.Case):
                 image, _ = self.make()
                 poke(image, offset, value)
                 self.check_all_allocated(image, "NTFS")
+
+    def test_volume_shadow_copies_make_all_of_it_allocated(self):
+        image, _ = self.fill()
+        poke(image, 0x1E00, bytes.fromhex("6b87083876c1484eb7ae04046e6cc752") + struct.pack("<QQQQ", 1, 1, 0x1E00, 0))
+        self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+        poke(image, 0x1E30, struct.pack("<Q", 0x123000))
+        self.check_all_allocated(image, "volume shadow copies")
+
+    def test_without_its_backup_boot_sector_all_of_it_is_allocated(self):
+        image, _ = self.fill()
+        place = struct.unpack("<Q", peek(image, 40, 8))[0] * struct.unpack("<H", peek(image, 11, 2))[0]
+        backup = peek(image, place, 512)
+        self.assertEqual(backup, peek(image, 0, 512))
+        poke(image, place + 72, bytes(8))
+        self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+        for other in bytes(512), backup[:48] + b"\x09" + backup[49:], backup[:510] + bytes(2):
+            poke(image, place, other)
+            self.check_all_allocated(image, "backup boot sector is not where it should be")
+        os.truncate(image, place)
+        self.check_all_allocated(image, "no room for its backup boot sector")
 
     def test_in_a_partition_and_cut_short(self):
         image, volume = self.fill(files=4)

@@ -156,6 +156,18 @@ class Partitions(analyse_rig.Case):
         poke(image, SIZE - 20480, peek(other, SIZE - 20480, 16384 + 512))
         self.check_all_allocated(image, "of 512 and of 4096")
 
+    def test_a_dynamic_disk_of_windows_frees_nothing(self):
+        image, _ = self.mbr("size=16M, type=83\nsize=20M, type=42\n")
+        self.check_all_allocated(image, "dynamic disk")
+        image, _ = self.mbr("size=16M, type=83\ntype=5\nsize=16M, type=83\nsize=20M, type=42\n")
+        self.check_all_allocated(image, "dynamic disk")
+        for kind in "4200", "4201":
+            image, _ = self.gpt("-n", "1:0:+20M", "-n", "2:0:+20M", "-t", f"2:{kind}")
+            self.check_all_allocated(image, "dynamic disk")
+        image, _ = self.mbr("start=1M, size=16M, type=83\nsize=20M, type=83\n")
+        poke(image, 6 * SECTOR, b"PRIVHEAD")
+        self.check_all_allocated(image, "dynamic disk")
+
     def test_overlapping_partitions_free_nothing(self):
         image, _ = self.mbr("size=16M, type=83\nsize=20M, type=83\n")
         poke(image, 446 + 12, struct.pack("<I", 40960))
