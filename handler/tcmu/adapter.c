@@ -32,6 +32,7 @@
 #include "log.h"
 #include "lun.h"
 #include "pace.h"
+#include "quiet_thread.h"
 #include "runner_log.h"
 #include "scsi_defs.h"
 #include "sense.h"
@@ -41,13 +42,17 @@
 
 _Static_assert(TCMULIB_SENSE_BYTES == LUN_SENSE_BYTES, "the sense buffers are of one size");
 
+#define MORE_TASKS "raise the number of tasks that tcmu-runner may have (systemd's TasksMax)"
+
 struct thin_device {
     struct lun *lun;
     struct cfgstring config;
     struct kernel_device kernel;
     struct completions completions;
     struct workers *workers;
-    struct pace pace; /* of the thread that takes the commands */
+    struct pace pace;    /* of the thread that takes the commands, as what follows is */
+    bool taken_any;      /* commands */
+    bool told_no_thread; /* in the log */
 };
 
 static bool thin_check_config(const char *text, char **reason)
@@ -295,11 +300,31 @@ static bool serve_at_once(struct thin_device *thin, struct tcmulib_cmd *cmd)
     return true;
 }
 
+/* Once a device, so that no initiator fills the log. */
+static void tell_no_thread(struct thin_device *thin, int error)
+{
+    struct errmsg err;
+
+    if (thin->told_no_thread)
+        return;
+    thin->told_no_thread = true;
+    errmsg_set(&err, error,
+               "%s: no thread can be started (%s), so that commands which wait for the disk are "
+               "served one after the other; " MORE_TASKS,
+               thin->config.path, strerror(-error));
+    runner_log(thin->completions.dev, LOG_LEVEL_WARNING, err.text);
+}
+
 static void hand_over(struct thin_device *thin, struct tcmulib_cmd *cmd)
 {
+    int error;
+
     completions_tell(&thin->completions);
-    if (workers_submit(thin->workers, cmd) != 0)
+    error = workers_submit(thin->workers, cmd);
+    if (error) {
+        tell_no_thread(thin, error);
         serve(thin, cmd);
+    }
 }
 
 static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd)
@@ -310,6 +335,7 @@ static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
     completions_took(&thin->completions, cmd);
+    thin->taken_any = true;
     if (!serve_at_once(thin, cmd))
         hand_over(thin, cmd);
     pthread_setcancelstate(cancel_state, NULL);
@@ -332,10 +358,9 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
         return error;
     }
     completions_init(&thin->completions, dev);
-    error = workers_start(thin->config.threads, serve, thin, &thin->workers);
+    error = workers_create(thin->config.threads, serve, thin, &thin->workers);
     if (error) {
-        errmsg_set(&err, error, "%s cannot be served: no threads: %s", thin->config.path,
-                   strerror(-error));
+        errmsg_set(&err, error, "%s cannot be served: %s", thin->config.path, strerror(-error));
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         lun_close(thin->lun);
         completions_destroy(&thin->completions);
@@ -345,10 +370,36 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
     return 0;
 }
 
+static void *do_nothing(void *opaque)
+{
+    return opaque;
+}
+
+/* When the runner has no thread for a device that it has opened it closes it, and says nothing. */
+static void explain_early_close(struct thin_device *thin)
+{
+    struct errmsg err;
+    pthread_t thread;
+    int error;
+
+    if (thin->taken_any)
+        return;
+    error = quiet_thread_start(&thread, do_nothing, NULL);
+    if (!error) {
+        pthread_join(thread, NULL);
+        return;
+    }
+    errmsg_set(&err, error,
+               "%s is not served: tcmu-runner can start no thread for it (%s); " MORE_TASKS,
+               thin->config.path, strerror(-error));
+    runner_log(thin->completions.dev, LOG_LEVEL_ERROR, err.text);
+}
+
 static void thin_close(struct tcmu_device *dev)
 {
     struct thin_device *thin = tcmur_dev_get_private(dev);
 
+    explain_early_close(thin);
     tcmur_dev_set_private(dev, NULL);
     completions_tell(&thin->completions);
     workers_stop(thin->workers);

@@ -4,98 +4,53 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "event.h"
+#include "thread_queue.h"
 
 struct workpool {
-    pthread_mutex_t lock; /* guards waiting, finished and stopping */
-    pthread_cond_t wake;
-    struct fifo waiting;
+    struct thread_queue *queue;
+
+    pthread_mutex_t lock; /* guards finished */
     struct fifo finished;
-    bool stopping;
 
     int event;          /* readable while finished is not empty */
     size_t outstanding; /* submitted, done() not called yet; the owner's */
-    unsigned thread_count;
-    pthread_t threads[];
 };
 
-/* NULL when the pool is stopping. */
-static struct work *wait_for_work(struct workpool *pool)
+static void serve(void *context, struct fifo_link *link)
 {
-    struct fifo_link *link;
+    struct workpool *pool = context;
+    struct work *work = (struct work *)link;
 
-    SCOPED_LOCK(&pool->lock);
-    while (!(link = fifo_take(&pool->waiting)) && !pool->stopping)
-        pthread_cond_wait(&pool->wake, &pool->lock);
-    return (struct work *)link;
-}
-
-static void finish(struct workpool *pool, struct work *work)
-{
+    work->run(work);
     SCOPED_LOCK(&pool->lock);
     /* Under the lock, so that the event is set exactly while the queue is not empty. */
     if (!pool->finished.first)
         event_raise(pool->event);
-    fifo_put(&pool->finished, &work->link);
-}
-
-static void *worker(void *opaque)
-{
-    struct workpool *pool = opaque;
-    struct work *work;
-
-    while ((work = wait_for_work(pool))) {
-        work->run(work);
-        finish(pool, work);
-    }
-    return NULL;
-}
-
-static void stop(struct workpool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    pool->stopping = true;
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->lock);
-    for (unsigned i = 0; i < pool->thread_count; i++)
-        pthread_join(pool->threads[i], NULL);
-    close(pool->event);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->lock);
-    free(pool);
+    fifo_put(&pool->finished, link);
 }
 
 int workpool_create(unsigned threads, struct workpool **ret)
 {
-    struct workpool *pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
+    struct workpool *pool = calloc(1, sizeof(*pool));
+    int r;
 
     if (!pool)
         return -ENOMEM;
     pool->event = event_open();
-    if (pool->event < 0) {
-        int r = pool->event;
-
+    r = pool->event < 0 ? pool->event : thread_queue_create(threads, serve, pool, &pool->queue);
+    if (r) {
+        if (pool->event >= 0)
+            close(pool->event);
         free(pool);
         return r;
     }
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->wake, NULL);
-    fifo_init(&pool->waiting);
     fifo_init(&pool->finished);
-    while (pool->thread_count < threads) {
-        int r = pthread_create(&pool->threads[pool->thread_count], NULL, worker, pool);
-
-        if (r) {
-            stop(pool);
-            return -r;
-        }
-        pool->thread_count++;
-    }
     *ret = pool;
     return 0;
 }
@@ -110,15 +65,17 @@ void workpool_destroy(struct workpool *pool)
         poll(&event, 1, -1);
         workpool_service(pool);
     }
-    stop(pool);
+    thread_queue_free(pool->queue);
+    close(pool->event);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool);
 }
 
 void workpool_submit(struct workpool *pool, struct work *work)
 {
-    SCOPED_LOCK(&pool->lock);
     pool->outstanding++;
-    fifo_put(&pool->waiting, &work->link);
-    pthread_cond_signal(&pool->wake);
+    if (thread_queue_put(pool->queue, &work->link))
+        serve(pool, &work->link);
 }
 
 int workpool_fd(const struct workpool *pool)

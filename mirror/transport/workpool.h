@@ -12,10 +12,11 @@ struct workpool;
 /* The caller owns it until done() is called. */
 struct work {
     struct fifo_link link;           /* the pool's */
-    void (*run)(struct work *work);  /* on a worker thread */
+    void (*run)(struct work *work);  /* on a worker thread; the owner's when there is none */
     void (*done)(struct work *work); /* on the owner's thread, from workpool_service */
 };
 
+/* At most so many threads, each started when there is work for it. 0 or -errno. */
 int workpool_create(unsigned threads, struct workpool **ret);
 /* Waits for running work; what is queued is run first. done() is called for all of it. NULL: ok. */
 void workpool_destroy(struct workpool *pool);

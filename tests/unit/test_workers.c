@@ -41,7 +41,7 @@ static void serve_all(int threads, int items, int hold_us)
         seen.served[i] = 0;
     seen.most = 0;
     seen.hold_us = hold_us;
-    assert_int_equal(workers_start(threads, serve, &seen, &workers), 0);
+    assert_int_equal(workers_create(threads, serve, &seen, &workers), 0);
     for (int i = 0; i < items; i++)
         assert_int_equal(workers_submit(workers, (void *)(uintptr_t)i), 0);
     workers_stop(workers);
