@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What opening a file store costs: the calls that may have the kernel read a file's whole list of
+ * extents, millions of them, are wrapped by the linker and counted. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "scratch.h"
+#include "skip.h"
+#include "store_file.h"
+
+#define GRANULE 4096
+
+static struct {
+    ino_t watched;
+    unsigned of_watched;
+    unsigned of_any;
+} looks;
+
+int __real_fallocate64(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length);
+off_t __real_lseek64(int fd, off_t offset, int whence);
+off_t __wrap_lseek64(int fd, off_t offset, int whence);
+int __real_ioctl(int fd, unsigned long request, void *argument);
+int __wrap_ioctl(int fd, unsigned long request, void *argument);
+
+static void note_look(int fd)
+{
+    struct stat st;
+
+    looks.of_any++;
+    if (fstat(fd, &st) == 0 && st.st_ino == looks.watched)
+        looks.of_watched++;
+}
+
+int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length)
+{
+    note_look(fd);
+    return __real_fallocate64(fd, mode, offset, length);
+}
+
+off_t __wrap_lseek64(int fd, off_t offset, int whence)
+{
+    note_look(fd);
+    return __real_lseek64(fd, offset, whence);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, void *argument)
+{
+    note_look(fd);
+    return __real_ioctl(fd, request, argument);
+}
+
+static void open_and_close(const char *path)
+{
+    struct store *store;
+    struct errmsg err;
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    looks.watched = st.st_ino;
+    looks.of_watched = looks.of_any = 0;
+    if (store_file_open(path, false, &store, &err))
+        fail_msg("%s", err.text);
+    store_close(store);
+}
+
+static void opening_looks_at_no_extent_of_the_file(void **state)
+{
+    struct scratch scratch;
+    const char *path;
+
+    (void)state;
+    if (!scratch_mount(&scratch, "tmpfs", "size=1m"))
+        skip_because("nothing can be mounted here, not even in a namespace");
+    path = scratch_path(&scratch, "volume");
+    scratch_file(path, 16 * GRANULE, 1);
+    open_and_close(path);
+    assert_int_equal(looks.of_watched, 0);
+    assert_true(looks.of_any > 0);
+    scratch_remove(&scratch);
+}
+
+static void a_file_system_is_tried_once(void **state)
+{
+    struct scratch scratch;
+
+    (void)state;
+    scratch_make(&scratch);
+    scratch_file(scratch_path(&scratch, "one"), 16 * GRANULE, 1);
+    scratch_file(scratch_path(&scratch, "two"), 16 * GRANULE, 1);
+    open_and_close(scratch_path(&scratch, "one"));
+    open_and_close(scratch_path(&scratch, "two"));
+    assert_int_equal(looks.of_any, 0);
+    scratch_remove(&scratch);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opening_looks_at_no_extent_of_the_file),
+        cmocka_unit_test(a_file_system_is_tried_once),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
