@@ -6,7 +6,8 @@
  * comes from the one thread that takes the device's commands off the ring, for nr_threads is 0. It
  * serves there and then what memory can answer, as a hand-over to another thread costs more than
  * that; what may wait for the disk goes to the device's own workers, so that the other commands
- * need not wait too.
+ * need not wait too. When a command waits nevertheless, another thread takes over the ring until it
+ * is done (stand_in.h).
  *
  * Every command is completed by this module, whoever served it, under a lock of completions.h: the
  * runner would complete what handle_cmd returns a status for under a lock of its own. The runner
@@ -36,6 +37,7 @@
 #include "runner_log.h"
 #include "scsi_defs.h"
 #include "sense.h"
+#include "stand_in.h"
 #include "tcmur_abi.h"
 #include "volume.h"
 #include "workers.h"
@@ -50,6 +52,7 @@ struct thin_device {
     struct kernel_device kernel;
     struct completions completions;
     struct workers *workers;
+    struct stand_in *stand_in;
     struct pace pace;    /* of the thread that takes the commands, as what follows is */
     bool taken_any;      /* commands */
     bool told_no_thread; /* in the log */
@@ -277,7 +280,9 @@ static int execute_and_learn(struct thin_device *thin, struct tcmulib_cmd *cmd, 
         completions_tell(&thin->completions);
         before = sleeps();
     }
+    stand_in_begin(thin->stand_in);
     status = execute(thin, cmd, LUN_WAITS_IF_UNKNOWN, ret_reply_bytes);
+    stand_in_end(thin->stand_in);
     if (status == LUN_WOULD_WAIT)
         return status;
     if (watched)
@@ -327,6 +332,25 @@ static void hand_over(struct thin_device *thin, struct tcmulib_cmd *cmd)
     }
 }
 
+/* While the runner's thread is held up inside a command; NULL when that begins. */
+static void serve_meanwhile(void *context, struct tcmulib_cmd *cmd)
+{
+    struct thin_device *thin = context;
+    size_t reply_bytes = 0;
+    int status;
+
+    if (!cmd) {
+        completions_tell(&thin->completions);
+        return;
+    }
+    completions_took(&thin->completions, cmd);
+    status = execute(thin, cmd, LUN_NEVER_WAITS, &reply_bytes);
+    if (status == LUN_WOULD_WAIT)
+        hand_over(thin, cmd);
+    else
+        completions_here(&thin->completions, cmd, status, reply_bytes);
+}
+
 static int thin_handle_cmd(struct tcmu_device *dev, struct tcmur_cmd *runner_cmd)
 {
     struct thin_device *thin = tcmur_dev_get_private(dev);
@@ -359,7 +383,10 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
     }
     completions_init(&thin->completions, dev);
     error = workers_create(thin->config.threads, serve, thin, &thin->workers);
+    if (!error)
+        error = stand_in_create(dev, serve_meanwhile, thin, &thin->stand_in);
     if (error) {
+        workers_stop(thin->workers);
         errmsg_set(&err, error, "%s cannot be served: %s", thin->config.path, strerror(-error));
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         lun_close(thin->lun);
@@ -402,6 +429,7 @@ static void thin_close(struct tcmu_device *dev)
     explain_early_close(thin);
     tcmur_dev_set_private(dev, NULL);
     completions_tell(&thin->completions);
+    stand_in_free(thin->stand_in);
     workers_stop(thin->workers);
     lun_close(thin->lun);
     completions_destroy(&thin->completions);

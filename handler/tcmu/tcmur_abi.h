@@ -159,6 +159,14 @@ int tcmu_cdb_get_length(uint8_t *cdb);
 /* Writes the response to a command into the ring, and frees it. status: enum tcmu_status. Not safe
  * against itself for one device: one call at a time. */
 void tcmulib_command_complete(struct tcmu_device *dev, struct tcmulib_cmd *cmd, int status);
+/* The next command of the ring, or NULL: there is none. It is completed like those that handle_cmd
+ * gets. The runner's thread calls it outside handle_cmd; two calls must not overlap.
+ * private_bytes: room for hm_private, which the runner expects of its own size. */
+struct tcmulib_cmd *tcmulib_get_next_command(struct tcmu_device *dev, int private_bytes);
+/* Readable (POLLIN) when the kernel has said that there are commands; taken note of by
+ * tcmulib_processing_start. */
+int tcmu_dev_get_fd(struct tcmu_device *dev);
+void tcmulib_processing_start(struct tcmu_device *dev);
 /* Tells the kernel that there are responses. */
 void tcmulib_processing_complete(struct tcmu_device *dev);
 /* dev may be NULL. The runner cuts what it writes at 255 bytes, its own prefix included. */

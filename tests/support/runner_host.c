@@ -159,6 +159,20 @@ static void unlock(void *mutex)
  * see: what it has marked there would be found by whatever uses the stack next. */
 #define CANCELLED_HERE __attribute__((no_sanitize_address, noinline))
 
+/* Takes the first one off the ring. The lock is held. */
+static struct host_command *take_first(struct host_device *device)
+{
+    struct host_command *command = device->head;
+
+    device->head = command->next;
+    if (!device->head)
+        device->tail = &device->head;
+    __atomic_store_n(&device_begin(device)->cmd_tail,
+                     host_ring_behind(device->ring, device_begin(device)->cmd_tail),
+                     __ATOMIC_RELEASE);
+    return command;
+}
+
 CANCELLED_HERE static struct host_command *next_command(struct host_device *device)
 {
     struct host_command *command;
@@ -168,13 +182,7 @@ CANCELLED_HERE static struct host_command *next_command(struct host_device *devi
     pthread_cleanup_push(unlock, &device->lock);
     while (!device->head)
         pthread_cond_wait(&device->queued, &device->lock);
-    command = device->head;
-    device->head = command->next;
-    if (!device->head)
-        device->tail = &device->head;
-    __atomic_store_n(&device_begin(device)->cmd_tail,
-                     host_ring_behind(device->ring, device_begin(device)->cmd_tail),
-                     __ATOMIC_RELEASE);
+    command = take_first(device);
     pthread_cleanup_pop(1);
     return command;
 }
@@ -279,12 +287,9 @@ void tcmulib_processing_complete(struct tcmu_device *dev)
     pthread_mutex_unlock(&device->lock);
 }
 
-static void run_command(struct host_device *device, struct host_command *command)
+static struct task *make_task(struct host_command *command)
 {
-    struct tcmu_device *dev = (struct tcmu_device *)device;
     struct task *task = new_task();
-    struct tcmur_cmd *cmd = (struct tcmur_cmd *)(task->behind_cdb + 6);
-    int status;
 
     memcpy(task->iov, command->iov, sizeof(task->iov));
     task->command = command;
@@ -293,6 +298,39 @@ static void run_command(struct host_device *device, struct host_command *command
                                          .iovec = task->iov,
                                          .iov_cnt = command->iov_count};
     memset(task->lib_cmd.sense_buf, 0xa5, sizeof(task->lib_cmd.sense_buf));
+    return task;
+}
+
+struct tcmulib_cmd *tcmulib_get_next_command(struct tcmu_device *dev, int private_bytes)
+{
+    struct host_device *device = (struct host_device *)dev;
+    struct host_command *command;
+
+    (void)private_bytes;
+    pthread_mutex_lock(&device->lock);
+    command = device->head ? take_first(device) : NULL;
+    pthread_mutex_unlock(&device->lock);
+    return command ? &make_task(command)->lib_cmd : NULL;
+}
+
+int tcmu_dev_get_fd(struct tcmu_device *dev)
+{
+    (void)dev;
+    return -1;
+}
+
+void tcmulib_processing_start(struct tcmu_device *dev)
+{
+    (void)dev;
+}
+
+static void run_command(struct host_device *device, struct host_command *command)
+{
+    struct tcmu_device *dev = (struct tcmu_device *)device;
+    struct task *task = make_task(command);
+    struct tcmur_cmd *cmd = (struct tcmur_cmd *)(task->behind_cdb + 6);
+    int status;
+
     cmd->lib_cmd = &task->lib_cmd;
     status = handler->handle_cmd(dev, cmd);
     if (status == TCMU_STS_ASYNC_HANDLED)
