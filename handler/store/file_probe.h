@@ -8,11 +8,12 @@
 #include "errmsg.h"
 
 /* Whether the file system can punch holes in the file and reports them, found out without changing
- * a byte of the file: once for each file system, on an unnamed file beside it where one can be made,
- * so that the file's own extents are not looked at. granularity_bytes: the file system's block.
- * all_hole: the file is known to have no data yet. -EOPNOTSUPP with a sentence when it cannot. Where it cannot be found out
- * whether holes are reported (no hole in the file, and no room beside it to try) it is taken to
- * be so: a hole that is not reported counts as mapped, which is safe. */
+ * a byte of the file: once for each file system, on an unnamed file beside it where one can be
+ * made, so that the file's own extents are not looked at. granularity_bytes: the file system's
+ * block. all_hole: the file is known to have no data yet. -EOPNOTSUPP with a sentence when it
+ * cannot. Where it cannot be found out whether holes are reported (no hole in the file, and no room
+ * beside it to try) it is taken to be so: a hole that is not reported counts as mapped, which is
+ * safe. */
 int file_probe_holes(int fd, const char *path, uint32_t granularity_bytes, bool all_hole,
                      struct errmsg *err);
 
