@@ -23,22 +23,22 @@ static uint64_t new_seed(void)
 }
 
 /* Than with --trust-maps, by what a target calls unmapped. */
-static bool reads_more(const struct session *session, bool only_mapped)
+static bool reads_more(const struct session *session, bool only_used)
 {
     const struct endpoint_info *from = &session->primary->info, *to = &session->secondary->info;
 
-    return !session->options->trust_maps && session->source.ask && !only_mapped && to->can_map &&
+    return !session->options->trust_maps && session->source.ask && !only_used && to->can_map &&
            to->unmapped_reads_zeros && !(from->unmapped_is_certain && to->unmapped_is_certain);
 }
 
-enum exit_status session_verify(struct session *session, bool only_mapped,
+enum exit_status session_verify(struct session *session, bool only_used,
                                 struct verify_result *ret_result)
 {
     const struct verify_params params = {.primary = source_map_primary(session),
                                          .secondary = session->secondary,
                                          .copy_all = !session->source.ask,
                                          .allocated = source_map_allocated(&session->source),
-                                         .only_mapped = only_mapped,
+                                         .only_used = only_used,
                                          .need_map = session->source.ask && session->source.chosen,
                                          .trust_maps = session->options->trust_maps,
                                          .seed = new_seed(),
@@ -74,7 +74,7 @@ enum exit_status session_verify(struct session *session, bool only_mapped,
         errmsg_set(&session->error, 0,
                    "interrupted: the comparison of %s with %s is not complete%s",
                    session->secondary->info.name, session->primary->info.name,
-                   reads_more(session, only_mapped) ? "; --trust-maps reads less" : "");
+                   reads_more(session, only_used) ? "; --trust-maps reads less" : "");
         return STATUS_INTERRUPTED;
     }
     return STATUS_DONE;
@@ -96,8 +96,8 @@ static enum exit_status compare(struct session *session, struct report *report)
             return STATUS_FAILED;
         }
     }
-    report->only_mapped = session->options->allocated || anyhow;
-    status = session_verify(session, report->only_mapped, &report->verify);
+    report->only_used = session->options->allocated || anyhow;
+    status = session_verify(session, report->only_used, &report->verify);
     if (session->secondary != secondary)
         endpoint_close(session->secondary);
     session->secondary = secondary;

@@ -82,7 +82,7 @@ static int plan_next(struct sync *sync, uint64_t end)
     const struct plan_params params = {
         .secondary_reads_zeros = secondary->unmapped_reads_zeros || sync->params->secondary_is_zero,
         .secondary_can_unmap = secondary->can_unmap,
-        .leave_unmapped = sync->params->keep_free,
+        .used = sync->params->keep_free ? sync->params->allocated : NULL,
         .primary_reads_zeros =
             sync->params->primary->info.unmapped_reads_zeros && !sync->params->allocated,
         .granularity_blocks = secondary->unmap_granularity_blocks,

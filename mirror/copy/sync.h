@@ -24,7 +24,10 @@ struct sync_params {
     /* What is not in this settled set of the primary's blocks is not copied, whatever the primary's
      * map says. NULL: no such limit. */
     const struct block_set *allocated;
-    bool keep_free; /* what is not copied is left alone on the secondary, not emptied */
+    /* What is not in allocated is left alone on the secondary, not emptied. What is in it and not
+     * mapped reads as zeros on the primary, and is emptied all the same. Without allocated: no
+     * block is known to be free, and this changes nothing. */
+    bool keep_free;
     /* A primary's map that is not sound, or breaks off, is an error of the sync. Otherwise what it
      * does not tell is copied as if it were mapped. */
     bool need_map;

@@ -38,7 +38,8 @@ static int add_spots(struct verify *verify, uint64_t start, uint64_t end)
     const struct verify_params *params = verify->params;
     bool certain =
         params->primary->info.unmapped_is_certain && params->secondary->info.unmapped_is_certain;
-    bool spots = params->trust_maps && params->seed != 0 && !params->only_mapped && !certain;
+    bool all = !params->only_used || !params->allocated;
+    bool spots = params->trust_maps && params->seed != 0 && all && !certain;
     int r = 0;
 
     verify->jobs.count = 0;
@@ -76,7 +77,7 @@ static int plan_next(struct verify *verify, uint64_t end)
         .secondary_reads_zeros = secondary->unmapped_reads_zeros,
         .secondary_is_certain = secondary->unmapped_is_certain,
         .trust_maps = verify->params->trust_maps,
-        .leave_unmapped = verify->params->only_mapped,
+        .used = verify->params->only_used ? verify->params->allocated : NULL,
     };
     int r;
 

@@ -22,8 +22,8 @@ struct verify_params {
     /* What is not in this settled set of the primary's blocks counts as unmapped there, and what it
      * reads there as not defined. NULL: no such limit. */
     const struct block_set *allocated;
-    bool only_mapped; /* what is not mapped on the primary is not looked at */
-    bool need_map;    /* as in struct sync_params */
+    bool only_used; /* what is not in allocated is not looked at */
+    bool need_map;  /* as in struct sync_params */
     /* What both sides' maps call unmapped is not read where both promise zeros for that, but for
      * spots of it (spots.h). */
     bool trust_maps;

@@ -143,7 +143,9 @@ static void describe_source(const char *book_name, char *to, size_t size)
     snprintf(to, size, "the source map %.*s%s%s%s", (int)(options - book_name), book_name,
              strchr(options, 'g') ? " and --skip-gaps" : "",
              strchr(options, 'l') ? " and --vtoc-lstar" : "",
-             strchr(options, 'k') ? " and --keep-free" : "");
+             strchr(options, 'f')   ? " and --keep-free"
+             : strchr(options, 'k') ? " and the --keep-free of an older version"
+                                    : "");
 }
 
 enum exit_status book_check_source(struct book *book, const struct source_map *source)

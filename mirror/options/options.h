@@ -53,7 +53,7 @@ struct options {
     bool trust_maps;    /* what both sides call unmapped is not compared */
     bool skip_gaps;     /* what lies between partitions is free */
     bool vtoc_lstar;    /* a DASD's data sets end at the last track that was written */
-    bool keep_free;     /* what isn't copied is left alone */
+    bool keep_free;     /* what the tables call free is left alone */
     bool allocated;     /* compare only what is mapped on the primary */
     enum progress_mode progress;
     enum source_choice source;

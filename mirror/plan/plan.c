@@ -77,8 +77,6 @@ static bool choose_sync(enum extent_status primary, enum extent_status secondary
                         const struct plan_params *params, enum job_kind *ret)
 {
     *ret = primary == EXTENT_MAPPED ? JOB_COPY : JOB_ZERO;
-    if (*ret == JOB_ZERO && params->leave_unmapped)
-        return false;
     if (*ret == JOB_COPY || secondary == EXTENT_MAPPED || !params->secondary_reads_zeros)
         return true;
     return secondary == EXTENT_ANCHORED && params->secondary_can_unmap;
@@ -92,9 +90,21 @@ static bool choose_verify(enum extent_status primary, enum extent_status seconda
     bool there_known = there && params->secondary_is_certain;
 
     *ret = here_known ? JOB_EXPECT_ZEROS : there_known ? JOB_EXPECT_PRIMARY_ZEROS : JOB_COMPARE;
-    if (here && (params->leave_unmapped || (here_known && there_known)))
+    if (here_known && there_known)
         return false;
     return !(here && there && params->trust_maps && params->secondary_reads_zeros);
+}
+
+/* Whether blocks from lba on matter, and up to where that is so (*end at most). */
+static bool matters(enum extent_status primary, const struct plan_params *params, uint64_t lba,
+                    uint64_t *end)
+{
+    bool used;
+
+    if (primary == EXTENT_MAPPED || !params->used)
+        return true;
+    *end = block_set_find(params->used, lba, *end, &used);
+    return used;
 }
 
 /* Zeros on both sides, by their promises. */
@@ -140,7 +150,7 @@ static int plan(const struct extent_list *primary, const struct extent_list *sec
             walk_look(&target, lba, end, &there, &there_end) < 0)
             return -EINVAL;
         next = min_u64(here_end, there_end);
-        if (chooser(here, there, params, &kind))
+        if (matters(here, params, lba, &next) && chooser(here, there, params, &kind))
             r = job_list_append(jobs, kind, lba, next - lba);
         if (r < 0)
             return r;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "block_set.h"
 #include "extents.h"
 
 enum job_kind {
@@ -57,9 +58,11 @@ struct plan_params {
     bool secondary_is_certain;
     /* Promises are believed of blocks that are not mapped on either side; for plan_verify. */
     bool trust_maps;
-    /* Blocks that are not mapped on the primary may read as anything on the secondary: they are
-     * neither emptied nor compared. */
-    bool leave_unmapped;
+    /* What is in this settled set matters also where the primary's map calls it unmapped: that
+     * reads as zeros, and a file system may count on it. Blocks that are not in it, and not mapped
+     * on the primary, may read as anything on the secondary: they are neither emptied nor compared.
+     * NULL: every block matters. */
+    const struct block_set *used;
 };
 
 /* primary covers [start, end) without gaps; secondary covers it too, or is NULL when its map is not

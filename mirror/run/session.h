@@ -49,9 +49,9 @@ struct copy_control session_control(struct session *session);
 
 struct verify_result;
 
-/* Compares the sides by session->source. only_mapped: what is not mapped on the primary is not
- * looked at. STATUS_DONE: they are equal. */
-enum exit_status session_verify(struct session *session, bool only_mapped,
+/* Compares the sides by session->source. only_used: what the primary's tables of contents call free
+ * is not looked at. STATUS_DONE: they are equal. */
+enum exit_status session_verify(struct session *session, bool only_used,
                                 struct verify_result *ret_result);
 
 /* Notes what a side's map did not tell soundly; an empty sentence: nothing. */

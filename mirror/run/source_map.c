@@ -149,6 +149,21 @@ static enum exit_status choose(struct session *session)
                                                              : STATUS_DONE;
 }
 
+/* Which blocks are free only the tables say: what the target calls unmapped reads as zeros, and a
+ * file system may count on that (a log, an inode table). */
+static void note_nothing_free(struct session *session)
+{
+    const struct options *options = session->options;
+
+    if ((options->keep_free || options->allocated) && !session->source.analysed)
+        message_note(&session->notes,
+                     "%s by the source map %s: no block of %s is known to be free, that takes its "
+                     "tables of contents (--source-map=analyse or both)",
+                     options->keep_free ? "--keep-free leaves nothing as it is"
+                                        : "--allocated compares every block",
+                     session->source.name, session->primary->info.name);
+}
+
 enum exit_status source_map_choose(struct session *session)
 {
     const struct options *options = session->options;
@@ -158,9 +173,11 @@ enum exit_status source_map_choose(struct session *session)
     bool lstar = source->analysed && options->vtoc_lstar;
 
     if (status == STATUS_DONE)
+        note_nothing_free(session);
+    if (status == STATUS_DONE)
         snprintf(source->book_name, sizeof(source->book_name), "%s%s%s%s%s", source->name,
                  gaps || lstar || options->keep_free ? "+" : "", gaps ? "g" : "", lstar ? "l" : "",
-                 options->keep_free ? "k" : "");
+                 options->keep_free ? "f" : "");
     if (status == STATUS_DONE)
         primary_use_note(session);
     return status == STATUS_DONE ? make_view(session) : status;

@@ -13,7 +13,8 @@ struct session;
 struct source_map {
     const char *name; /* "lba-status", "bitmap", "analyse", "both" or "full" */
     /* The same with what else decides which blocks are dealt with and how, for the ledger:
-     * "analyse+glk" with --skip-gaps, --vtoc-lstar and --keep-free. */
+     * "analyse+glf" with --skip-gaps, --vtoc-lstar and --keep-free. ("k" once was a --keep-free
+     * that left more alone.) */
     char book_name[16];
     bool ask;      /* the target */
     bool analysed; /* analysis is filled */

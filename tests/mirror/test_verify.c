@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "block_set.h"
+#include "cleanup.h"
 #include "comparer.h"
 #include "fake_endpoint.h"
 #include "sync.h"
@@ -458,12 +460,23 @@ static void what_is_not_to_be_looked_at_has_no_spots(void **state)
 {
     struct fixture *fixture = *state;
 
+    CLEANUP(block_set_free) struct block_set allocated = {0};
+
+    block_set_init(&allocated, BLOCKS);
+    assert_int_equal(block_set_add(&allocated, 100, 60), 0);
+    assert_int_equal(block_set_settle(&allocated), 0);
     fill_both(fixture, 100, 50);
     trust(fixture);
     fixture->params.seed = 1;
-    fixture->params.only_mapped = true;
+    fixture->params.only_used = true;
+    fixture->params.allocated = &allocated;
     assert_int_equal(run(fixture), 0);
     expect_reads(fixture, "100+50", "100+50");
+    fake_fill(fixture->secondary, 155, 1, 1); /* used, and zeros on the primary */
+    fake_fill(fixture->secondary, 200, 1, 1);
+    assert_int_equal(run(fixture), 0);
+    assert_int_equal(fixture->result.differences.blocks, 1);
+    assert_int_equal(fixture->result.differences.first[0].start, 155);
 }
 
 /* And it is seen for certain when everything is to be read. */

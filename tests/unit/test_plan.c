@@ -103,22 +103,41 @@ static void anchored_storage_is_given_back_where_that_can_be_done(void **state)
     expect_plan("dddaaa", "mdamda", &cannot, "Z--Z--");
 }
 
-static void what_is_unmapped_can_be_left_alone(void **state)
+/* Of six blocks; first and last are the only ones that may be free. */
+static void use_all_but(struct block_set *used, bool first, bool last)
 {
-    const struct plan_params leave = {.leave_unmapped = true};
-    CLEANUP(extent_list_free) struct extent_list primary = {0};
-    CLEANUP(job_list_free) struct job_list jobs = {0};
+    block_set_init(used, 6);
+    assert_int_equal(block_set_add(used, first ? 1 : 0, 6U - first - last), 0);
+    assert_int_equal(block_set_settle(used), 0);
+}
+
+static void what_is_free_is_left_alone_and_nothing_else_that_is_unmapped(void **state)
+{
+    CLEANUP(block_set_free) struct block_set used = {0};
+    struct plan_params leave = {.used = &used, .secondary_reads_zeros = true};
     char got[8];
 
     (void)state;
-    plan_letters("mdamda", "mmmddd", 0, 6, &leave, got);
-    assert_string_equal(got, "C--C--");
-    map_from("mdamda", &primary);
-    assert_int_equal(plan_verify(&primary, NULL, 0, 6, &leave, &jobs), 0);
-    assert_int_equal(jobs.count, 2);
-    assert_int_equal(jobs.items[0].kind, JOB_COMPARE);
-    assert_int_equal(jobs.items[1].lba, 3);
-    assert_int_equal(jobs.items[1].blocks, 1);
+    use_all_but(&used, true, true);
+    plan_letters("dddmaa", "mdmmma", 0, 6, &leave, got);
+    assert_string_equal(got, "--ZCZ-");
+    plan_letters("dddddd", "mmmmmm", 0, 6, &leave, got);
+    assert_string_equal(got, "-ZZZZ-");
+    leave.used = NULL; /* nothing is known to be free */
+    plan_letters("dddddd", "mmmmmm", 0, 6, &leave, got);
+    assert_string_equal(got, "ZZZZZZ");
+}
+
+static void what_is_mapped_is_copied_whoever_calls_it_free(void **state)
+{
+    CLEANUP(block_set_free) struct block_set used = {0};
+    const struct plan_params leave = {.used = &used};
+    char got[8];
+
+    (void)state;
+    use_all_but(&used, true, true);
+    plan_letters("mdddam", "mmmmmm", 0, 6, &leave, got);
+    assert_string_equal(got, "CZZZZC");
 }
 
 /* Letters as for plan_letters: what is compared (C), expected to be zeros on the secondary (E) or
@@ -143,6 +162,20 @@ static void expect_verify(const char *here, const char *there, const struct plan
                                                         : 'P',
                jobs.items[i].blocks);
     assert_string_equal(got, wanted);
+}
+
+static void what_is_free_is_not_compared(void **state)
+{
+    CLEANUP(block_set_free) struct block_set used = {0};
+    struct plan_params leave = {.used = &used, .primary_reads_zeros = true};
+
+    (void)state;
+    use_all_but(&used, true, true);
+    expect_verify("dddmaa", "mmmmmm", &leave, "-CCCC-");
+    leave.primary_reads_zeros = false;
+    expect_verify("dddmaa", "mmmmmm", &leave, "-EECE-");
+    leave.used = NULL;
+    expect_verify("dddmaa", "mmmmmm", &leave, "EEECEE");
 }
 
 static void a_comparison_reads_what_is_not_certain(void **state)
@@ -392,7 +425,9 @@ int main(void)
         cmocka_unit_test(a_secondary_that_tells_nothing_is_emptied_everywhere),
         cmocka_unit_test(unmapped_without_a_promise_of_zeros_is_zeroed),
         cmocka_unit_test(anchored_storage_is_given_back_where_that_can_be_done),
-        cmocka_unit_test(what_is_unmapped_can_be_left_alone),
+        cmocka_unit_test(what_is_free_is_left_alone_and_nothing_else_that_is_unmapped),
+        cmocka_unit_test(what_is_mapped_is_copied_whoever_calls_it_free),
+        cmocka_unit_test(what_is_free_is_not_compared),
         cmocka_unit_test(a_comparison_reads_what_is_not_certain),
         cmocka_unit_test(a_comparison_may_trust_promises_of_both_sides),
         cmocka_unit_test(maps_may_reach_beyond_the_window),
