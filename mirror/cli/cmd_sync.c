@@ -313,6 +313,7 @@ static enum exit_status run(struct session *session, struct book *book, struct r
                                  .dry_run = session->options->dry_run,
                                  .read_back = session->options->verify_inline,
                                  .control = session_control(session)};
+    CLEANUP(block_set_free) struct block_set assumed = {0};
     enum exit_status status = check(session, book, &data);
 
     if (status == STATUS_DONE)
@@ -321,6 +322,8 @@ static enum exit_status run(struct session *session, struct book *book, struct r
         return status;
     params.primary = source_map_primary(session);
     params.secondary_is_zero = data.is_zero;
+    block_set_init(&assumed, params.primary->info.blocks);
+    params.assumed = &assumed;
     params.copy_all = !session->source.ask;
     params.allocated = source_map_allocated(&session->source);
     params.need_map = session->source.ask && session->source.chosen;

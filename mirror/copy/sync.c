@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "assumed_zeros.h"
 #include "checkpoint.h"
 #include "cleanup.h"
 #include "copy_wait.h"
@@ -22,6 +23,9 @@ struct sync {
     struct map_pair maps;
     struct mover mover;
     struct readback readback; /* with params->read_back */
+    bool assume;              /* zeros on the secondary, and look at the end */
+    struct assumed_zeros assumed;
+    struct block_set assumed_set; /* without params->assumed */
     struct checkpoint checkpoint;
     struct job_list jobs; /* of one window */
     uint64_t block_size;
@@ -40,12 +44,24 @@ static void fail(struct sync *sync, int error, const char *message)
         sync->error = errmsg_set(sync->err, error, "%s", message);
 }
 
+/* Zeros that nothing promises, whatever an earlier run has seen. */
+static int assume(struct sync *sync, const struct job *job)
+{
+    if (job->kind == JOB_COPY)
+        return assumed_remove(&sync->assumed, job->lba, job->blocks);
+    return assumed_add(&sync->assumed, job->lba, job->blocks);
+}
+
 /* What is left of a job after an earlier run goes to the mover. */
 static int add_job(struct sync *sync, const struct job *job)
 {
     uint64_t at = job->lba, end = job->lba + job->blocks, left = 0;
     struct range gap;
 
+    if (sync->assume && !sync->params->dry_run && assume(sync, job) < 0)
+        return -ENOMEM;
+    if (sync->assume && job->kind == JOB_ZERO)
+        return 0;
     while (range_set_gap(sync->params->done, at, end, &gap)) {
         struct job part = {job->kind, gap.start, gap.end - gap.start,
                            gap.start == job->lba ? job->zeros_before : 0};
@@ -80,7 +96,7 @@ static int plan_next(struct sync *sync, uint64_t end)
 {
     const struct endpoint_info *secondary = &sync->params->secondary->info;
     const struct plan_params params = {
-        .secondary_reads_zeros = secondary->unmapped_reads_zeros || sync->params->secondary_is_zero,
+        .secondary_reads_zeros = secondary->unmapped_reads_zeros,
         .secondary_can_unmap = secondary->can_unmap,
         .used = sync->params->keep_free ? sync->params->allocated : NULL,
         .primary_reads_zeros =
@@ -110,6 +126,8 @@ static void take_errors(struct sync *sync)
         fail(sync, sync->checkpoint.error, sync->checkpoint.message.text);
     if (sync->readback.error)
         fail(sync, sync->readback.error, sync->readback.message.text);
+    if (sync->assumed.error)
+        fail(sync, sync->assumed.error, sync->assumed.message.text);
     if (sync->maps.primary.error)
         fail(sync, sync->maps.primary.error, sync->maps.primary.message.text);
     if (sync->maps.secondary.error)
@@ -123,7 +141,14 @@ static bool moved_all(const struct sync *sync)
     return map_pair_finished(&sync->maps) && mover_done(&sync->mover);
 }
 
-/* Everything that was begun has come to its end, but for what is read back. */
+/* And what was taken to be zeros is. */
+static bool all_done(const struct sync *sync)
+{
+    return moved_all(sync) && readback_done(&sync->readback) &&
+           (!sync->assume || sync->params->dry_run || assumed_done(&sync->assumed));
+}
+
+/* Everything that was begun has come to its end, but for what is read back or looked at again. */
 static bool is_quiet(const struct sync *sync)
 {
     return !map_pair_busy(&sync->maps) && mover_idle(&sync->mover) && !sync->checkpoint.busy;
@@ -135,6 +160,7 @@ static void pump(struct sync *sync)
     bool go_on = !sync->error && !copy_stopped(&sync->params->control);
     bool read_back = sync->params->read_back && readback_due(&sync->readback, moved_all(sync));
     bool begin = go_on && !read_back;
+    bool look = begin && !all_done(sync) && moved_all(sync);
     uint64_t end;
 
     if (begin && mover_hungry(&sync->mover))
@@ -152,16 +178,16 @@ static void pump(struct sync *sync)
         checkpoint_pump(&sync->checkpoint);
     if (go_on && read_back && is_quiet(sync))
         readback_pump(&sync->readback);
+    if (look && is_quiet(sync) && readback_done(&sync->readback))
+        assumed_pump(&sync->assumed);
     take_errors(sync);
 }
 
 static bool finished(const struct sync *sync)
 {
-    if (!is_quiet(sync) || !readback_idle(&sync->readback))
+    if (!is_quiet(sync) || !readback_idle(&sync->readback) || !assumed_idle(&sync->assumed))
         return false;
-    if (sync->error || copy_stopped(&sync->params->control))
-        return true;
-    return moved_all(sync) && readback_done(&sync->readback);
+    return sync->error || copy_stopped(&sync->params->control) || all_done(sync);
 }
 
 static void wait_for_progress(struct sync *sync)
@@ -171,7 +197,8 @@ static void wait_for_progress(struct sync *sync)
          sync->mover.reading.requests > 0 || map_reader_busy(&sync->maps.primary)},
         {sync->params->secondary, sync->mover.writing.requests > 0 ||
                                       map_reader_busy(&sync->maps.secondary) ||
-                                      sync->checkpoint.busy || !readback_idle(&sync->readback)},
+                                      sync->checkpoint.busy || !readback_idle(&sync->readback) ||
+                                      !assumed_idle(&sync->assumed)},
     };
     struct errmsg message;
     int r = copy_wait(sides, sync->error != 0, mover_delay(&sync->mover), &message);
@@ -220,8 +247,8 @@ static void finish(struct sync *sync)
 {
     if (sync->params->dry_run)
         return;
-    if (sync->error &&
-        (!sync->params->checkpoint || sync->checkpoint.error || sync->readback.flush_failed))
+    if (sync->error && (!sync->params->checkpoint || sync->checkpoint.error ||
+                        sync->readback.flush_failed || sync->assumed.flush_failed))
         return;
     checkpoint_finish(&sync->checkpoint);
     wait_for_flush(sync);
@@ -232,7 +259,7 @@ static void finish(struct sync *sync)
 static void fill_result(struct sync *sync, struct sync_result *ret)
 {
     uint64_t block_size = sync->block_size;
-    bool at_the_end = moved_all(sync) && readback_done(&sync->readback);
+    bool at_the_end = all_done(sync);
 
     *ret = (struct sync_result){
         .interrupted = copy_stopped(&sync->params->control) && !at_the_end,
@@ -244,7 +271,7 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
         .gap_bytes = sync->mover.gap_bytes,
         .written_bytes = sync->mover.written_bytes,
         .unmapped_bytes = sync->mover.unmapped_bytes,
-        .zeroed_bytes = sync->mover.zeroed_bytes,
+        .zeroed_bytes = sync->mover.zeroed_bytes + sync->assumed.zeroed_blocks * block_size,
         .detected_bytes = sync->mover.detected_bytes,
         .read_back_bytes = sync->readback.read_bytes,
         .differences = sync->readback.differences,
@@ -260,13 +287,27 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
     };
 }
 
-/* What the secondary's map is worth. Known zeros save the zeroing only where nothing can be given
- * back anyway. */
-static enum map_source secondary_map(const struct sync_params *params)
+/* Whether zeros are written only where there are none: to write them everywhere would cost a thin
+ * secondary its storage, or one that was seen to be empty the time. Not where they can be had by
+ * deallocating, or are known from a map that promises them; nor on a LUN so large that a set of its
+ * blocks cannot tell each block. */
+static bool may_assume(const struct sync_params *params, const struct block_set *set)
 {
-    if (params->secondary_is_zero && !params->secondary->info.can_unmap)
-        return MAP_ALL_ZEROS;
-    return params->secondary->info.can_map ? MAP_ASK : MAP_ALL_MAPPED;
+    const struct endpoint_info *info = &params->secondary->info;
+
+    return !info->can_unmap && !(info->can_map && info->unmapped_reads_zeros) &&
+           set->unit_shift == 0 && (info->thin || params->secondary_is_zero);
+}
+
+static int set_up_assumed(struct sync *sync)
+{
+    const struct sync_params *params = sync->params;
+    struct block_set *set = params->assumed ? params->assumed : &sync->assumed_set;
+
+    block_set_init(&sync->assumed_set, params->primary->info.blocks);
+    sync->assume = may_assume(params, set);
+    return sync->assume ? assumed_init(&sync->assumed, params->secondary, &params->control, set)
+                        : 0;
 }
 
 static int set_up(struct sync *sync)
@@ -283,8 +324,11 @@ static int set_up(struct sync *sync)
         sync->mover.readback = &sync->readback;
     }
     if (r == 0)
+        r = set_up_assumed(sync);
+    if (r == 0)
         r = map_pair_init(&sync->maps, params->primary, params->copy_all ? MAP_ALL_MAPPED : MAP_ASK,
-                          params->secondary, secondary_map(params));
+                          params->secondary,
+                          params->secondary->info.can_map ? MAP_ASK : MAP_ALL_MAPPED);
     return r < 0 ? errmsg_set(sync->err, r, "cannot set up the copy: %s", strerror(-r)) : 0;
 }
 
@@ -294,6 +338,8 @@ static void tear_down(struct sync *sync)
     map_pair_free(&sync->maps);
     mover_free(&sync->mover);
     readback_free(&sync->readback);
+    assumed_free(&sync->assumed);
+    block_set_free(&sync->assumed_set);
     checkpoint_free(&sync->checkpoint);
 }
 

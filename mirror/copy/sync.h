@@ -31,10 +31,14 @@ struct sync_params {
     /* A primary's map that is not sound, or breaks off, is an error of the sync. Otherwise what it
      * does not tell is copied as if it were mapped. */
     bool need_map;
-    bool secondary_is_zero; /* it was read, and there is nothing but zeros on it */
-    bool dry_run;           /* plan only; nothing is read or written */
-    bool read_back;         /* what is written is read from the secondary, and compared */
-    struct sample *sample;  /* is told what is planned to be copied; or NULL */
+    bool secondary_is_zero; /* it was read, and there was nothing but zeros on it */
+    /* What was taken to be zeros on the secondary (assumed_zeros.h) by a sync before this one, and
+     * gets what this one takes for such: of the primary's blocks; at the end all of it is looked
+     * at. NULL: there was none. */
+    struct block_set *assumed;
+    bool dry_run;          /* plan only; nothing is read or written */
+    bool read_back;        /* what is written is read from the secondary, and compared */
+    struct sample *sample; /* is told what is planned to be copied; or NULL */
     /* What an earlier run did and flushed: nothing is done about it any more. NULL: nothing. */
     const struct range_set *done;
     /* Called about every checkpoint_seconds, and at the end, however that comes about: everything

@@ -500,8 +500,9 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
     ioctl(file->fd, BLKFLSBUF, 0);
     info->kind = "block";
     info->block_size = (uint32_t)block_size;
-    info->can_unmap = device_number(st->st_rdev, "queue/discard_max_bytes") > 0;
-    info->thin = info->can_unmap;
+    info->thin = device_number(st->st_rdev, "queue/discard_max_bytes") > 0;
+    /* That it discards promises no zeros; a dm-thin device refuses PUNCH_HOLE and is written to. */
+    info->can_unmap = info->thin && device_number(st->st_rdev, "queue/write_zeroes_max_bytes") > 0;
     file->is_block_device = true;
     file->granularity_bytes =
         (uint32_t)max_u64(device_number(st->st_rdev, "queue/discard_granularity"),

@@ -76,10 +76,27 @@ static int answer_map(struct fake_endpoint *fake, struct endpoint_request *reque
     return 0;
 }
 
+static void allocate(struct fake_endpoint *fake, uint64_t lba, uint64_t blocks)
+{
+    uint64_t unit = fake->unit_blocks;
+
+    if (!unit)
+        return;
+    for (uint64_t i = lba / unit; i <= (lba + blocks - 1) / unit; i++) {
+        uint64_t length = min_u64(unit, fake->base.info.blocks - i * unit);
+
+        if (!fake->allocated[i])
+            memset(block(fake, i * unit), GARBAGE, length * fake->base.info.block_size);
+        fake->allocated[i] = true;
+    }
+}
+
 static void move(struct fake_endpoint *fake, struct endpoint_request *request)
 {
     uint8_t *at = fake->data ? block(fake, request->lba) : NULL;
 
+    if (request->op == ENDPOINT_WRITE)
+        allocate(fake, request->lba, request->blocks);
     for (int i = 0; at && i < request->iov_count; i++) {
         const struct iovec *iov = &request->iov[i];
 
@@ -98,6 +115,7 @@ static void zero(struct fake_endpoint *fake, struct endpoint_request *request)
     const struct endpoint_info *info = &fake->base.info;
 
     request->deallocated = info->can_unmap && info->unmapped_reads_zeros;
+    allocate(fake, request->lba, request->blocks);
     if (fake->data)
         memset(block(fake, request->lba), 0, request->blocks * info->block_size);
     if (fake->status)
@@ -221,6 +239,7 @@ static void fake_close(struct endpoint *endpoint)
     close(fake->event_fd);
     free(fake->data);
     free(fake->status);
+    free(fake->allocated);
     free(fake->log);
     free(fake->pending);
     free(fake);
@@ -284,6 +303,18 @@ void fake_set_status(struct fake_endpoint *fake, uint64_t lba, uint64_t blocks,
     memset(fake->status + lba, (int)status, blocks);
     if (status != EXTENT_MAPPED)
         memset(block(fake, lba), unmapped_byte(fake), blocks * fake->base.info.block_size);
+}
+
+void fake_forget_storage(struct fake_endpoint *fake, unsigned unit_blocks)
+{
+    struct endpoint_info *info = &fake->base.info;
+
+    info->thin = true;
+    info->can_map = info->can_unmap = info->unmapped_reads_zeros = false;
+    memset(fake->data, 0, info->blocks * info->block_size);
+    fake->unit_blocks = unit_blocks;
+    free(fake->allocated);
+    fake->allocated = checked(calloc(info->blocks / unit_blocks + 1, sizeof(bool)));
 }
 
 bool fake_same_data(const struct fake_endpoint *a, const struct fake_endpoint *b, uint64_t blocks)

@@ -37,6 +37,12 @@ struct fake_endpoint {
     /* Tells the extent at lba of a LUN too large for memory. */
     void (*map_extent)(uint64_t lba, struct extent *ret);
 
+    /* Not 0: a thin LUN that allocates units of so many blocks, promises no zeros and has been used
+     * before: what is not allocated reads as zeros, as it happens, but the first write to a unit
+     * brings up old data in the rest of it. */
+    unsigned unit_blocks;
+    bool *allocated; /* one a unit; see fake_forget_storage */
+
     unsigned extents_per_map; /* at most; 0: no limit */
     enum fake_map_defect defect;
     uint64_t defect_lba; /* in questions about this LBA or later */
@@ -72,6 +78,9 @@ struct fake_endpoint *fake_create_huge(const char *name, uint64_t blocks,
 void fake_fill(struct fake_endpoint *fake, uint64_t lba, uint64_t blocks, uint8_t seed);
 void fake_set_status(struct fake_endpoint *fake, uint64_t lba, uint64_t blocks,
                      enum extent_status status);
+
+/* It is such a thin LUN from now on, empty. */
+void fake_forget_storage(struct fake_endpoint *fake, unsigned unit_blocks);
 
 /* True when the first blocks of both read alike. */
 bool fake_same_data(const struct fake_endpoint *a, const struct fake_endpoint *b, uint64_t blocks);
