@@ -295,7 +295,7 @@ static const char *rest_of(const struct report *report)
     if (report->verify.compared_bytes == report->verify.lun_bytes)
         return "";
     return report->only_used ? "  (the rest is not in use on the primary, and was not looked at)"
-                               : "  (the rest is unmapped on both sides)";
+                             : "  (the rest is unmapped on both sides)";
 }
 
 void report_verify(const struct report *report)

@@ -30,7 +30,7 @@ struct report {
     struct sync_result sync;
     struct estimate estimate; /* with dry_run and synced */
     bool compared;            /* verify is filled: a comparison was begun */
-    bool only_used;   /* what is not used on the primary was not looked at on the secondary */
+    bool only_used; /* what is not used on the primary was not looked at on the secondary */
     struct verify_result verify;
     bool checked; /* checks is filled */
     struct checker_reports checks;

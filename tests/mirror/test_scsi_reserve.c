@@ -115,6 +115,63 @@ static void it_is_made_and_given_back(void **state)
     assert_int_equal(fixture->target->key_count, 0);
 }
 
+/* As tgt does: the session that takes the old one's place begins with a unit attention. */
+static int log_in_anew(struct transport *transport, uint32_t number)
+{
+    struct fake_unit *unit = (struct fake_unit *)transport;
+
+    (void)number;
+    fake_unit_fault(unit, (struct fake_fault){.word = "HOLDER",
+                                              .times = 1,
+                                              .key = SENSE_UNIT_ATTENTION,
+                                              .asc_ascq = 0x2900});
+    return 0;
+}
+
+static int flush(struct fixture *fixture)
+{
+    struct endpoint_request request = {.op = ENDPOINT_FLUSH};
+
+    return endpoint_run(fixture->endpoint, &request);
+}
+
+static void the_attention_of_its_own_login_is_no_reset(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct transport_ops *before = fixture->unit->transport.ops;
+    struct transport_ops ops = *before;
+
+    ops.adopt = log_in_anew;
+    fixture->unit->transport.ops = &ops;
+    assert_int_equal(reserve(fixture, false), 0);
+    did(fixture, "HOLDER RC16 VPD83 HOLDER REG KEYS RES");
+    assert_int_equal(write_block(fixture), 0);
+    assert_int_equal(flush(fixture), 0);
+    fixture->unit->transport.ops = before;
+}
+
+static void one_after_that_is(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct transport_ops *before = fixture->unit->transport.ops;
+    struct transport_ops ops = *before;
+
+    for (int attentions = 0; attentions < 2; attentions++) {
+        ops.adopt = attentions ? log_in_anew : NULL;
+        fixture->unit->transport.ops = &ops;
+        assert_int_equal(reserve(fixture, attentions), 0);
+        fake_unit_fault(fixture->unit, (struct fake_fault){.word = "W",
+                                                           .skip = 1,
+                                                           .times = 1,
+                                                           .key = SENSE_UNIT_ATTENTION,
+                                                           .asc_ascq = 0x2900});
+        assert_int_equal(write_block(fixture), 0);
+        assert_int_equal(write_block(fixture), 0);
+        assert_int_equal(flush(fixture), -ESTALE);
+    }
+    fixture->unit->transport.ops = before;
+}
+
 static void without_one_nothing_is_given_back(void **state)
 {
     struct fixture *fixture = *state;
@@ -297,6 +354,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(it_is_made_and_given_back),
+        TEST(the_attention_of_its_own_login_is_no_reset),
+        TEST(one_after_that_is),
         TEST(without_one_nothing_is_given_back),
         TEST(one_of_others_is_refused_at_a_look),
         TEST(one_of_ours_takes_a_take_over),

@@ -64,6 +64,7 @@ static void end_well(struct scsi_command *command)
 {
     command->endpoint->reservation.held = true;
     command->endpoint->reservation.renew = false;
+    command->endpoint->new_session = false;
     if (command->user)
         scsi_command_finish(command);
     else
@@ -328,6 +329,9 @@ int scsi_reservation_submit(struct scsi_endpoint *endpoint, struct endpoint_requ
         return errmsg_set(&user->error, -ENOMEM, "%s: out of memory", endpoint->name);
     }
     endpoint->reservation = (struct scsi_reservation){.owner = owner};
+    /* The session was logged out of, so what it had to tell was told; that of the new one (POWER ON
+     * of tgt's) is about the login. */
+    endpoint->new_session = transport->ops->adopt;
     scsi_command_data(command, TRANSPORT_DATA_IN, command->reply, RESERVATION_REPLY_BYTES);
     command->request.cdb_length =
         cdb_reserve_in(command->request.cdb, RESERVATION_READ, RESERVATION_REPLY_BYTES);
