@@ -22,7 +22,7 @@ clean_up() {
 mapped() { # VOLUME
   thinmirror map --json "thin:$PWD/$1" |
     jq --argjson block "$(thinvol info --json "$1" | jq .block_size)" \
-      '[.[] | select(.status == "mapped") | .blocks * $block] | add // 0'
+      '[.extents[] | select(.status == "mapped") | .blocks * $block] | add // 0'
 }
 
 allocated() { # FILE

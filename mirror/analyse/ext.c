@@ -274,6 +274,7 @@ static int analyse(struct region *region)
 
     if (r < 0)
         return r;
+    initialize_ext2_error_table(); /* or its errors have numbers only */
     error = ext_io_open(&ext.io, region, &ext.fs);
     if (error)
         return ext.io.error ? ext.io.error : region_refuse(region, "%s", error_message(error));

@@ -11,6 +11,7 @@
 #include "copy_wait.h"
 #include "map_picture.h"
 #include "map_reader.h"
+#include "report_json.h"
 #include "session.h"
 #include "size.h"
 
@@ -57,7 +58,7 @@ static void print_piece(void *opaque, const struct extent *extent, const char *w
     const char *name = extent_status_name(extent->status);
 
     if (printer->json) {
-        printf("%s\n  {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"",
+        printf("%s\n    {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"",
                printer->any ? "," : "", extent->start, extent->length, name);
         if (why)
             printf(", \"why\": \"%s\"", why);
@@ -77,7 +78,7 @@ static void print_end(struct printer *printer)
     char text[SIZE_TEXT_BYTES];
 
     if (printer->json) {
-        fputs("\n]", stdout);
+        fputs("\n  ]", stdout);
         return;
     }
     putchar('\n');
@@ -194,28 +195,33 @@ static int print_side(struct session *session, size_t side, bool json)
     walk.opaque = &printer;
     print_begin(&printer);
     r = walk_map(&walk, &session->error);
-    if (r == 0)
+    if (r == 0 || json)
         print_end(&printer);
     return r;
 }
 
-/* An array for one side, an object of two for both. */
-static int print_maps(struct session *session, bool json)
+/* An array of each side, behind what is known before: the maps may be long, and are printed while
+ * they are read. */
+static int print_json(struct session *session, const struct report *report)
 {
-    bool both = session->secondary;
     int r;
 
-    if (both)
-        fputs("{\"primary\": ", stdout);
-    r = print_side(session, 0, json);
-    if (r == 0 && both) {
-        fputs(",\n\"secondary\": ", stdout);
-        r = print_side(session, 1, json);
-        fputs("}", stdout);
-    }
-    if (json)
-        putchar('\n');
+    report_map_begin(report);
+    fputs(",\n  \"extents\": ", stdout);
+    r = print_side(session, 0, true);
+    fputs(",\n  \"secondary_extents\": ", stdout);
+    if (r == 0 && session->secondary)
+        r = print_side(session, 1, true);
+    else
+        fputs("null", stdout);
     return r;
+}
+
+/* The same when there is no map to print. */
+static void print_no_maps(const struct report *report)
+{
+    report_map_begin(report);
+    fputs(",\n  \"extents\": null,\n  \"secondary_extents\": null", stdout);
 }
 
 /* Draws one side. */
@@ -290,7 +296,7 @@ static enum exit_status choose_map(struct session *session)
     return STATUS_DONE;
 }
 
-static int show_map(struct session *session)
+static int show_map(struct session *session, const struct report *report)
 {
     switch (session->options->format) {
     case FORMAT_TEXT:
@@ -298,32 +304,56 @@ static int show_map(struct session *session)
     case FORMAT_SVG:
         return draw_maps(session, true);
     case FORMAT_JSON:
-        return print_maps(session, true);
+        return print_json(session, report);
     case FORMAT_LIST:
         break;
     }
-    return print_maps(session, false);
+    return print_side(session, 0, false);
+}
+
+/* As it will be, for what is printed before the map is. */
+static const char *source_name(const struct session *session)
+{
+    if (session->source.name)
+        return session->source.name;
+    return session->primary->info.can_map ? "lba-status" : "full";
+}
+
+static enum exit_status run(struct session *session, struct report *report)
+{
+    enum exit_status status = choose_map(session);
+    int r;
+
+    if (status != STATUS_DONE)
+        return status;
+    report->source_map = source_name(session);
+    report->shown = true;
+    r = show_map(session, report);
+    if (r < 0)
+        return session_status(r);
+    if (!session->doubt.text[0])
+        return STATUS_DONE;
+    errmsg_set(&session->error, 0, "%s; what it does not tell soundly is shown as mapped",
+               session->doubt.text);
+    return STATUS_FAILED;
 }
 
 enum exit_status command_map(const struct options *options)
 {
     struct session session;
-    enum exit_status status = session_open(&session, options, false);
-    int r = 0;
+    struct report report = {.options = options};
+    bool json = options->format == FORMAT_JSON;
 
-    if (status == STATUS_DONE)
-        status = choose_map(&session);
-    if (status == STATUS_DONE)
-        r = show_map(&session);
-    if (r < 0)
-        status = session_status(r);
-    if (status == STATUS_DONE && session.doubt.text[0]) {
-        errmsg_set(&session.error, 0, "%s; what it does not tell soundly is shown as mapped",
-                   session.doubt.text);
-        status = STATUS_FAILED;
-    }
-    if (status != STATUS_DONE)
+    report.status = session_open(&session, options, false);
+    session_fill_report(&session, &report);
+    if (report.status == STATUS_DONE)
+        report.status = run(&session, &report);
+    if (report.status != STATUS_DONE)
         message_error(&session.notes, session.error.text);
+    if (json && !report.shown)
+        print_no_maps(&report);
+    if (json)
+        report_map_end(&report);
     session_close(&session);
-    return status;
+    return report.status;
 }

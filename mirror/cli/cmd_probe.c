@@ -6,14 +6,13 @@
 enum exit_status command_probe(const struct options *options)
 {
     struct session session;
-    enum exit_status status = session_open(&session, options, false);
+    struct report report = {.options = options};
 
-    if (status == STATUS_DONE)
-        report_probe(session.primary, options->json);
-    else
+    report.status = session_open(&session, options, false);
+    if (report.status != STATUS_DONE)
         message_error(&session.notes, session.error.text);
-    if (status != STATUS_DONE && options->json)
-        report_no_probe(options->names[0], session.error.text);
+    session_fill_report(&session, &report);
+    report_probe(&report);
     session_close(&session);
-    return status;
+    return report.status;
 }

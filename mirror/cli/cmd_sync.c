@@ -68,7 +68,8 @@ static enum exit_status check(struct session *session, struct book *book,
         status = reserve(session);
     if (status != STATUS_DONE || session->options->overwrite)
         return status;
-    if (!secondary->info.can_map)
+    if (!secondary->info.can_map &&
+        !safety_is_own_copy(primary, secondary, book->found ? &book->ledger : NULL))
         message_note(&session->notes,
                      "%s does not tell which of its blocks are in use, so it is read to see "
                      "whether it holds data; --overwrite saves that",

@@ -60,7 +60,7 @@ void safety_ledger_side(const struct endpoint *endpoint, struct ledger_side *ret
     snprintf(ret->name, sizeof(ret->name), "%s", info->name);
 }
 
-static bool is_own_copy(const struct endpoint *primary, const struct endpoint *secondary,
+bool safety_is_own_copy(const struct endpoint *primary, const struct endpoint *secondary,
                         const struct ledger *known)
 {
     struct ledger_side from, to;
@@ -131,7 +131,7 @@ int safety_check_data(struct endpoint *primary, struct endpoint *secondary,
     int r;
 
     *ret = (struct safety_data){.verdict = SAFETY_OK};
-    if (is_own_copy(primary, secondary, known)) {
+    if (safety_is_own_copy(primary, secondary, known)) {
         ret->own_copy = true;
         return 0;
     }

@@ -27,6 +27,10 @@ enum safety_verdict safety_check_writable(const struct endpoint *primary,
 /* The side as a ledger notes it. */
 void safety_ledger_side(const struct endpoint *endpoint, struct ledger_side *ret);
 
+/* Whether the ledger, or NULL, shows that an earlier run copied this primary there. */
+bool safety_is_own_copy(const struct endpoint *primary, const struct endpoint *secondary,
+                        const struct ledger *known);
+
 struct safety_data {
     enum safety_verdict verdict;
     bool own_copy; /* the ledger shows that an earlier run copied this primary here */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "auth.h"
 #include "checked.h"
@@ -90,6 +91,8 @@ int endpoint_open(const char *name, unsigned flags, const struct auth_table *aut
     case DEVICE_BLOCK:
         break;
     }
+    if (access(name, F_OK) < 0 && errno == ENOENT && target_url_advice(name))
+        return errmsg_set(err, -EINVAL, "%s: %s", name, target_url_advice(name));
     return endpoint_file_open(name, flags, ret, err);
 }
 

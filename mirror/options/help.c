@@ -13,11 +13,13 @@
     "  --format=raw        PATH is raw, though it looks compressed, or like a disk image of\n" \
     "                      another kind (qcow2, VMDK, ...)\n"
 
-#define AUTH                                                                                   \
-    "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \
-    "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET, and for\n" \
-    "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"       \
-    "  --chap-optional     a target that wants no CHAP is used, though there is a secret for it\n"
+#define AUTH                                                                                       \
+    "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n"     \
+    "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET, and for\n"     \
+    "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"           \
+    "  --chap-optional     a target that wants no CHAP is used, though there is a secret for it\n" \
+    "  --quiet, -q         say nothing but errors, and what --json, map and probe are for\n"       \
+    "  --verbose, -v       say what was found out on the way, too\n"
 
 #define MOVING                                                                                   \
     "  --progress=auto|bar|json|none\n"                                                          \
@@ -113,14 +115,16 @@ static const char map_help[] =
     "                      who is asked; both: mapped is what both call used\n"
     "  --skip-gaps         with analyse: what lies between partitions is not used\n"
     "  --vtoc-lstar        with analyse: a DASD's data sets end where they were written to\n"
-    "  --json              an array of {\"lba\", \"blocks\", \"status\"} that covers the LUN;\n"
-    "                      of two LUNs an object with primary and secondary\n" AUTH ENDPOINTS "\n"
+    "  --json              one JSON object; its extents, an array of {\"lba\", \"blocks\",\n"
+    "                      \"status\"}, cover the LUN, secondary_extents the other one\n" AUTH
+        ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror map /dev/sdb\n"
     "  thinmirror map /dev/sdb iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
     "  thinmirror map --format=svg --source-map=analyse /dev/sdb > sdb.svg\n"
     "  thinmirror map --source-map=analyse /dev/sdb\n"
-    "  thinmirror map --json thin:/srv/vol1 | jq 'map(select(.status==\"mapped\").blocks) | add'\n";
+    "  thinmirror map --json thin:/srv/vol1 | jq '[.extents[] | "
+    "select(.status==\"mapped\").blocks] | add'\n";
 
 static const char verify_help[] =
     "usage: thinmirror verify [OPTION]... PRIMARY SECONDARY\n"
@@ -148,8 +152,7 @@ static const char probe_help[] =
     "whether it is thin, answers GET LBA STATUS, promises zeros for unmapped blocks, and its\n"
     "limits. Nothing is written.\n"
     "\n"
-    "  --json              as one JSON object on stdout; name and error when it failed\n" AUTH
-        ENDPOINTS "\n"
+    "  --json              as one JSON object on stdout, also when it failed\n" AUTH ENDPOINTS "\n"
     "Examples:\n"
     "  thinmirror probe /dev/sdb\n"
     "  thinmirror probe --json iscsi://127.0.0.1:3260/iqn.2024-01.org.example:vol1/0\n";

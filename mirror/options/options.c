@@ -220,6 +220,8 @@ static const struct option {
 } option_table[] = {
     {"help", ANY, offsetof(struct options, help), NULL},
     {"version", ANY, offsetof(struct options, version), NULL},
+    {"quiet", ALL, offsetof(struct options, quiet), NULL},
+    {"verbose", ALL, offsetof(struct options, verbose), NULL},
     {"json", ALL, offsetof(struct options, json), NULL},
     {"auth-file", ALL, 0, set_auth_file},
     {"chap-optional", ALL, offsetof(struct options, chap_optional), NULL},
@@ -345,6 +347,8 @@ static int check_complete(struct options *options, struct errmsg *err)
         return errmsg_set(err, -EINVAL, "%s needs %s; thinmirror %s --help shows examples",
                           commands[options->command].name, commands[options->command].wanted,
                           commands[options->command].name);
+    if (options->quiet && options->verbose)
+        return errmsg_set(err, -EINVAL, "--quiet and --verbose exclude each other");
     if (options->dry_run && (options->verify || options->verify_inline))
         return errmsg_set(err, -EINVAL,
                           "--dry-run writes nothing that --verify could check; "
@@ -357,6 +361,29 @@ static int check_complete(struct options *options, struct errmsg *err)
                           "--trust-maps changes nothing with --source-map=full, --allocated or "
                           "--keep-free: leave it out");
     return options->command == COMMAND_MAP ? settle_format(options, err) : 0;
+}
+
+/* The options that have a letter, too. */
+static bool take_letter(const char *word, struct options *options)
+{
+    if (word[0] != '-' || word[1] == '\0' || word[2] != '\0')
+        return false;
+    switch (word[1]) {
+    case 'h':
+        options->help = true;
+        return true;
+    case 'V':
+        options->version = true;
+        return true;
+    case 'q':
+        options->quiet = true;
+        return true;
+    case 'v':
+        options->verbose = true;
+        return true;
+    default:
+        return false;
+    }
 }
 
 int options_parse(int argc, char *const argv[], struct options *ret, struct errmsg *err)
@@ -372,10 +399,8 @@ int options_parse(int argc, char *const argv[], struct options *ret, struct errm
             words_only = true;
             continue;
         }
-        if (!words_only && strcmp(word, "-h") == 0) {
-            ret->help = true;
+        if (!words_only && take_letter(word, ret))
             continue;
-        }
         if (!words_only && strncmp(word, "--", 2) == 0)
             r = parse_option(argc, argv, &at, ret, err);
         else if (!words_only && word[0] == '-')

@@ -39,6 +39,8 @@ struct options {
     enum command command;
     bool help;            /* print options_help(command) and end */
     bool version;         /* print the version and end */
+    bool quiet;           /* say nothing but errors, and what was asked for */
+    bool verbose;         /* say what was found out on the way, too */
     const char *names[2]; /* the endpoints, in order */
     size_t name_count;
     bool dry_run;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -114,7 +115,7 @@ enum exit_status session_status(int error)
 {
     if (session_gave_up(error) || error == -EINTR)
         return STATUS_INTERRUPTED;
-    return error == -EBADE ? STATUS_REFUSED : STATUS_FAILED;
+    return error == -EBADE || error == -EROFS ? STATUS_REFUSED : STATUS_FAILED;
 }
 
 /* Something that holds or protects the LUN, a target that may be another one, and a file that is
@@ -123,7 +124,7 @@ static enum exit_status open_status(const char *name, int r)
 {
     if (r == -EBUSY || r == -EROFS || r == -EBADE || r == -EKEYREJECTED || r == -EMEDIUMTYPE)
         return STATUS_REFUSED;
-    if (r == -EINVAL && target_url_is(name))
+    if (r == -EINVAL && (target_url_is(name) || target_url_advice(name)))
         return STATUS_USAGE;
     return STATUS_FAILED;
 }
@@ -181,6 +182,26 @@ static enum exit_status open_sides(struct session *session, struct endpoint_open
     return STATUS_DONE;
 }
 
+static void tell_side(struct session *session, const char *which, const struct endpoint *endpoint)
+{
+    const struct endpoint_info *info = &endpoint->info;
+    char size[SIZE_TEXT_BYTES], text[1024];
+
+    snprintf(text, sizeof(text), "%s: %s, %s in blocks of %u bytes, %s, %s, %s", which, info->name,
+             size_text(info->blocks * info->block_size, size, sizeof(size)), info->block_size,
+             info->thin ? "thin" : "not thin",
+             info->can_map ? "tells which are in use" : "does not tell which are in use",
+             info->identity[0] ? info->identity : "without an identity");
+    progress_say(&session->progress, "", text);
+}
+
+static void tell_sides(struct session *session)
+{
+    tell_side(session, session->secondary ? "primary" : "LUN", session->primary);
+    if (session->secondary)
+        tell_side(session, "secondary", session->secondary);
+}
+
 static enum exit_status open_session(struct session *session, const struct options *options,
                                      bool secondary_writable)
 {
@@ -192,7 +213,10 @@ static enum exit_status open_session(struct session *session, const struct optio
     enum exit_status status;
     int r;
 
-    progress_init(&session->progress, options->progress);
+    progress_init(&session->progress, options->quiet ? PROGRESS_NONE : options->progress);
+    session->notes.quiet = options->quiet;
+    if (options->quiet || options->verbose)
+        log_set_level(options->quiet ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO);
     session->progress.line_wanted = &line_requested;
     session->notes.progress = &session->progress;
     shown_progress = &session->progress;
@@ -219,6 +243,8 @@ static enum exit_status open_session(struct session *session, const struct optio
         return STATUS_REFUSED;
     }
     status = open_sides(session, sides, options->name_count);
+    if (status == STATUS_DONE && options->verbose)
+        tell_sides(session);
     if (session->primary)
         endpoint_stop_by(session->primary, &stop_requested);
     if (session->secondary)
@@ -231,7 +257,7 @@ enum exit_status session_open(struct session *session, const struct options *opt
 {
     enum exit_status status;
 
-    *session = (struct session){.options = options, .sole_writer = -1};
+    *session = (struct session){.options = options, .started = time(NULL), .sole_writer = -1};
     opening = true;
     catch_signals();
     status = open_session(session, options, secondary_writable);
@@ -297,6 +323,7 @@ struct copy_control session_control(struct session *session)
 void session_fill_report(const struct session *session, struct report *report)
 {
     report->primary = session->primary;
+    report->started = session->started;
     report->secondary = session->secondary;
     report->notes = &session->notes;
     report->error = &session->error;

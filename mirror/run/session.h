@@ -16,6 +16,7 @@
 
 struct session {
     const struct options *options;
+    int64_t started; /* seconds since 1970 */
     struct auth_table *auth;
     struct endpoint *primary;
     struct endpoint *secondary;
@@ -64,7 +65,8 @@ void session_note_tail(struct session *session, const char *what);
 /* An error that came of a target that is away, and a signal that told not to wait for it. */
 bool session_gave_up(int error);
 /* What the program ends with after an error of a LUN: that another initiator has reserved it
- * (-EBADE) is a refusal, the others are failures, unless a signal has ended the wait. */
+ * (-EBADE), or that it is write-protected (-EROFS), which MODE SENSE need not have told, is a
+ * refusal; the others are failures, unless a signal has ended the wait. */
 enum exit_status session_status(int error);
 
 #endif

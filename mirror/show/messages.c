@@ -23,7 +23,8 @@ void message_note(struct notes *notes, const char *format, ...)
     va_end(args);
     if (!text)
         return;
-    progress_say(notes->progress, "note: ", text);
+    if (!notes->quiet)
+        progress_say(notes->progress, "note: ", text);
     if (notes->count < NOTES_MAX)
         notes->texts[notes->count++] = text;
     else

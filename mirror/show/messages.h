@@ -4,6 +4,7 @@
 
 /* What is said on stderr, and kept for the report. */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct progress;
@@ -14,6 +15,7 @@ struct notes {
     char *texts[NOTES_MAX];
     size_t count;
     struct progress *progress; /* wiped off first; may be NULL */
+    bool quiet;                /* notes are kept only */
 };
 
 /* "thinmirror: SENTENCE" on stderr. */

@@ -305,15 +305,17 @@ static void show_json(struct progress *progress, const struct copy_status *statu
     progress->printed_seconds = status->seconds;
     progress->printed_end = is_finished(status);
     fprintf(stderr,
-            "{\"phase\": \"%s\", \"lun_bytes\": %" PRIu64 ", \"scanned_bytes\": %" PRIu64
-            ", \"mapped_bytes\": %" PRIu64 ", \"todo_bytes\": %" PRIu64 ", \"done_bytes\": %" PRIu64
+            "{\"schema\": 1, \"phase\": \"%s\", \"lun_bytes\": %" PRIu64
+            ", \"scanned_bytes\": %" PRIu64 ", \"mapped_bytes\": %" PRIu64
+            ", \"todo_bytes\": %" PRIu64 ", \"done_bytes\": %" PRIu64
             ", \"bytes_per_second\": %.0f, \"seconds\": %.3f",
             phase_names[status->phase], status->lun_bytes, status->scanned_bytes,
             status->mapped_bytes, status->todo_bytes, status->done_bytes, progress->rate,
             status->seconds);
     if (left >= 0)
-        fprintf(stderr, ", \"seconds_left\": %.0f", left);
-    fputs("}\n", stderr);
+        fprintf(stderr, ", \"seconds_left\": %.0f}\n", left);
+    else
+        fputs(", \"seconds_left\": null}\n", stderr);
 }
 
 static size_t line_columns(void)

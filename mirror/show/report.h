@@ -5,6 +5,7 @@
 /* What is printed on stdout at the end: a short table, or one JSON object. */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "checker_reports.h"
 #include "endpoint.h"
@@ -15,16 +16,16 @@
 #include "sync.h"
 #include "verify.h"
 
-struct json_object;
-
 struct report {
     const struct options *options;
     const struct endpoint *primary, *secondary; /* NULL: not opened */
     const struct notes *notes;
     const struct errmsg *error; /* why it did not end with STATUS_DONE */
+    int64_t started;            /* seconds since 1970 */
     bool reserved;              /* the secondary was, by --reserve */
     enum exit_status status;
     const char *source_map; /* NULL: it did not get so far */
+    bool shown;             /* a map was, or a part of it */
     bool dry_run;
     bool synced; /* sync is filled */
     struct sync_result sync;
@@ -42,11 +43,6 @@ void report_verify(const struct report *report);
 /* The first ranges that differ, on stderr. */
 void report_differences(const struct report *report);
 
-void report_probe(const struct endpoint *endpoint, bool json);
-/* The JSON of a probe that failed: name as on the command line, and the sentence. */
-void report_no_probe(const char *name, const char *error);
-
-/* A name that was given, without what may be a secret in it. */
-void report_add_name(struct json_object *object, const char *key, const char *name);
+void report_probe(const struct report *report);
 
 #endif

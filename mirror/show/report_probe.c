@@ -4,38 +4,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "json_out.h"
+#include "report_json.h"
 #include "size.h"
 #include "utf8.h"
-
-static void probe_json(const struct endpoint_info *info)
-{
-    struct json_object *object = json_new();
-
-    json_add_text(object, "name", info->name);
-    json_add_text(object, "kind", info->kind);
-    if (info->data_by)
-        json_add_text(object, "data_by", info->data_by);
-    json_add_text(object, "vendor", info->vendor);
-    json_add_text(object, "product", info->product);
-    json_add_text(object, "serial", info->serial);
-    json_add_text(object, "identity", info->identity);
-    json_add_number(object, "bytes", info->blocks * info->block_size);
-    json_add_number(object, "blocks", info->blocks);
-    json_add_number(object, "block_size", info->block_size);
-    json_add_flag(object, "thin", info->thin);
-    json_add_flag(object, "unmapped_reads_zeros", info->unmapped_reads_zeros);
-    json_add_flag(object, "answers_lba_status", info->can_map);
-    json_add_flag(object, "has_bitmap", info->can_bitmap);
-    json_add_flag(object, "can_unmap", info->can_unmap);
-    json_add_number(object, "max_transfer_blocks", info->max_transfer_blocks);
-    json_add_number(object, "max_burst_bytes", info->max_burst_bytes);
-    json_add_number(object, "unsolicited_bytes", info->unsolicited_bytes);
-    json_add_number(object, "max_zero_blocks", info->max_zero_blocks);
-    json_add_number(object, "unmap_granularity_blocks", info->unmap_granularity_blocks);
-    json_add_number(object, "unmap_alignment_blocks", info->unmap_alignment_blocks);
-    json_print(object);
-}
 
 static void text_row(const char *name, const char *text)
 {
@@ -93,19 +64,10 @@ static void probe_table(const struct endpoint_info *info)
     blocks_row("unmap granularity", info->unmap_granularity_blocks, info);
 }
 
-void report_no_probe(const char *name, const char *error)
+void report_probe(const struct report *report)
 {
-    struct json_object *object = json_new();
-
-    report_add_name(object, "name", name);
-    json_add_text(object, "error", error);
-    json_print(object);
-}
-
-void report_probe(const struct endpoint *endpoint, bool json)
-{
-    if (json)
-        probe_json(&endpoint->info);
-    else
-        probe_table(&endpoint->info);
+    if (report->options->json)
+        report_probe_json(report);
+    else if (report->status == STATUS_DONE)
+        probe_table(&report->primary->info);
 }

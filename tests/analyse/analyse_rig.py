@@ -86,7 +86,7 @@ class Case(rig.Case):
     def map(self, image, *options):
         """The extents of the image as thinmirror sees them, and what it notes."""
         result = self.expect(DONE, "map", "--source-map=analyse", "--json", *options, image)
-        extents = json.loads(result.out)
+        extents = result.json["extents"]
         at = 0
         for extent in extents:
             self.assertEqual(extent["lba"], at)

@@ -20,7 +20,7 @@ def make_file_system(case, name, size):
     run("mkfs.ext4", "-q", "-F", "-b", "1024", image)
     data = case.file("data", MIB, [(0, MIB)])
     run("debugfs", "-w", "-R", f"write {data} f", image)
-    extents = case.expect(DONE, "map", "--source-map=analyse", "--json", image).json
+    extents = case.expect(DONE, "map", "--source-map=analyse", "--json", image).json["extents"]
     free = Ranges([(e["lba"] * 512, (e["lba"] + e["blocks"]) * 512) for e in extents
                    if e["status"] == "deallocated"])
     fill_free(image, free)
@@ -188,7 +188,7 @@ class Sync(analyse_rig.Case):
         empty = self.file("empty", 4 * MIB)
         result = self.expect(DONE, "map", "--source-map=both", "--json", empty,
                              says=["no table of contents"])
-        self.assertEqual({e["status"] for e in result.json}, {"deallocated"})
+        self.assertEqual({e["status"] for e in result.json["extents"]}, {"deallocated"})
         self.expect(USAGE, "map", "--source-map=table", empty, says=["analyse"])
 
 

@@ -160,7 +160,7 @@ class Usage(rig.Case):
             for byte in "\x1b\x7f\x9b":
                 self.assertNotIn(byte, text)
             self.assertNotIn("\nthinmirror: all is well", text)
-        self.assertEqual(self.expect(DONE, "probe", "--json", path).json["name"], str(path))
+        self.assertEqual(self.expect(DONE, "probe", "--json", path).json["primary"], str(path))
 
     def test_commands_that_are_suggested_can_be_pasted(self):
         missing = self.folder / "my copy.img"
@@ -189,7 +189,7 @@ class Map(rig.Case):
     def test_json_covers_the_lun_in_order(self):
         pieces = rig.random_pieces(32 * MIB, 50)
         size = 32 * MIB
-        extents = self.expect(DONE, "map", "--json", self.file("a", size, pieces)).json
+        extents = self.expect(DONE, "map", "--json", self.file("a", size, pieces)).json["extents"]
         at = 0
         mapped = set()
         for extent in extents:
@@ -237,9 +237,10 @@ class Map(rig.Case):
         primary = self.file("a", 16 * MIB, [(4 * MIB, 4 * MIB)])
         secondary = self.file("b", 32 * MIB)
         got = self.expect(DONE, "map", "--format=json", primary, secondary).json
-        self.assertEqual(list(got), ["primary", "secondary"])
-        for side, path in [("primary", primary), ("secondary", secondary)]:
-            self.assertEqual(got[side], self.expect(DONE, "map", "--json", path).json)
+        for side, path in [("extents", primary), ("secondary_extents", secondary)]:
+            alone = self.expect(DONE, "map", "--json", path).json
+            self.assertEqual(got[side], alone["extents"])
+            self.assertIsNone(alone["secondary_extents"])
 
     def test_svg_is_a_whole_document_with_a_panel_for_each_side(self):
         primary = self.file("a&<b>", 16 * MIB, [(4 * MIB, 4 * MIB)])
@@ -259,7 +260,7 @@ class Map(rig.Case):
 
     def test_a_thin_volume_knows_its_block_size(self):
         path = self.volume("v", 16 * MIB, [(4 * MIB, 4 * MIB)], block_size=4096)
-        extents = self.expect(DONE, "map", "--json", f"thin:{path}").json
+        extents = self.expect(DONE, "map", "--json", f"thin:{path}").json["extents"]
         self.assertEqual([(e["lba"], e["blocks"], e["status"]) for e in extents],
                          [(0, 1024, "deallocated"), (1024, 1024, "mapped"),
                           (2048, 2048, "deallocated")])
@@ -269,7 +270,7 @@ class Probe(rig.Case):
     def test_json(self):
         info = self.expect(DONE, "probe", "--json", self.file("a", 16 * MIB)).json
         self.assertEqual(info["kind"], "file")
-        self.assertEqual(info["bytes"], 16 * MIB)
+        self.assertEqual(info["lun_bytes"], 16 * MIB)
         self.assertEqual(info["blocks"] * info["block_size"], 16 * MIB)
         for flag in ["thin", "answers_lba_status", "unmapped_reads_zeros", "can_unmap"]:
             self.assertIs(info[flag], True)
@@ -282,20 +283,22 @@ class Probe(rig.Case):
         self.assertEqual(info["kind"], "thin")
         self.assertEqual(info["block_size"], 4096)
         self.assertIs(info["has_bitmap"], True)
-        self.assertTrue(info["identity"].startswith("naa.6"))
+        self.assertTrue(info["primary_identity"].startswith("naa.6"))
         self.assertTrue(info["vendor"] and info["product"] and info["serial"])
         text = self.expect(DONE, "probe", f"thin:{path}").out
-        for value in [info["identity"], info["serial"], "16 MiB", "4096 bytes"]:
+        for value in [info["primary_identity"], info["serial"], "16 MiB", "4096 bytes"]:
             self.assertIn(value, text)
 
     def test_json_of_a_failure_says_why(self):
         for status, name in [(FAILED, str(self.folder / "none")),
                              (USAGE, "iscsi://127.0.0.1/iqn.2024-01.org.example:x")]:
             result = self.expect(status, "probe", "--json", name)
-            self.assertEqual(list(result.json), ["name", "error"])
-            self.assertEqual(result.json["name"], name)
+            self.assertEqual(result.json["primary"], name)
+            self.assertEqual(result.json["exit_status"], status)
+            self.assertIsNone(result.json["lun_bytes"])
             self.assertEqual(result.err, f"thinmirror: {result.json['error']}\n")
-        self.assertEqual(self.expect(FAILED, "map", "--json", self.folder / "none").out, "")
+        got = self.expect(FAILED, "map", "--json", self.folder / "none").json
+        self.assertEqual([got["result"], got["extents"]], ["failed", None])
 
     def test_what_is_not_there(self):
         self.expect(FAILED, "probe", self.folder / "none", says=[self.folder / "none"])
@@ -317,7 +320,7 @@ class Sync(rig.Case):
                     "status_queries": 1, "verified": False}
         self.assertEqual({key: got[key] for key in expected}, expected)
         self.assertGreater(got["seconds"], 0)
-        self.assertNotIn("error", got)
+        self.assertIsNone(got["error"])
         self.assertEqual(rig.digest(primary), rig.digest(secondary))
         self.assertEqual(rig.data_grains(secondary), rig.grains(pieces))
 
@@ -372,7 +375,7 @@ class Sync(rig.Case):
         primary = self.file("a", MIB)
         got = self.sync_json("--dry-run", primary, self.file("b", MIB))
         self.assertIsNone(got["estimate_from"])
-        self.assertNotIn("estimated_seconds", got)
+        self.assertIsNone(got["estimated_seconds"])
 
     def test_a_full_source_map_copies_everything(self):
         primary = self.file("a", 4 * MIB, [(MIB, MIB)])
@@ -384,7 +387,7 @@ class Sync(rig.Case):
     def test_the_bitmap_tells_what_the_status_tells(self):
         pieces = [(MIB, 2 * MIB), (8 * MIB, 64 * 1024), (16 * MIB - 4096, 4096)]
         primary = f"thin:{self.volume('a', 16 * MIB, pieces)}"
-        asked, told = [self.expect(DONE, "map", "--json", f"--source-map={source}", primary).json
+        asked, told = [self.expect(DONE, "map", "--json", f"--source-map={source}", primary).json["extents"]
                        for source in ("lba-status", "bitmap")]
         self.assertEqual(told, asked)
         secondary = self.file("b", 16 * MIB)

@@ -48,8 +48,9 @@ class Signals(rig.Case):
             run.stdout.read(1)
             time.sleep(0.1)
             run.send_signal(signal.SIGINT)
-            _, err = run.communicate(timeout=10)
+            out, err = run.communicate(timeout=10)
         self.assertEqual(run.returncode, INTERRUPTED, err)
+        self.assertEqual(json.loads("{" + out)["result"], "interrupted")
         self.assertEqual(err, f"thinmirror: interrupted: the map of {primary} is not complete\n")
 
     def test_sigterm_too(self):

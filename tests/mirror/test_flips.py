@@ -3,7 +3,6 @@
 """A line that changes what it carries: TCP's checksum is right and nobody reports an error, so only
 reading back finds it."""
 
-import json
 
 import rig
 from rig import DIFFERENT, DONE, FAILED, MIB
@@ -163,7 +162,7 @@ class Lies(Targets):
     def test_in_the_list_it_is_mapped_and_the_list_is_a_failure(self):
         _, primary, _ = self.through_a_line(0, self.PIECES)
         result = self.expect(FAILED, "map", "--json", primary, says=[self.DOUBT, "shown as mapped"])
-        blocks = sum(piece["blocks"] for piece in json.loads(result.out))
+        blocks = sum(piece["blocks"] for piece in result.json["extents"])
         self.assertEqual(blocks, SIZE // 512)
 
 

@@ -81,7 +81,8 @@ class Gone(Targets):
         address = f"127.0.0.1:{self.tgtd[0].port}"
         several = url.replace(address, f"127.0.0.1:{tgt.free_port()},{address}")
         info = self.expect(DONE, "probe", "--json", several).json
-        self.assertEqual(info["identity"], self.expect(DONE, "probe", "--json", url).json["identity"])
+        self.assertEqual(info["primary_identity"],
+                         self.expect(DONE, "probe", "--json", url).json["primary_identity"])
         self.expect(REFUSED, "sync", url, several, says=["same"])
 
     def begin_while_it_is_restarted(self, victim, *more):

@@ -68,8 +68,8 @@ for block_size in 512 4096; do
   check_fails "$block_size: verify finds the garbage" 4 . \
     thinmirror verify "$primary" "$(url "s$block_size")"
   check_equal "$block_size: the bitmap tells the same map as GET LBA STATUS" \
-    "$(thinmirror map --json "$primary" || echo 'no map')" \
-    "$(thinmirror map --source-map=bitmap --json "$(url "p$block_size")" || echo 'no bitmap')"
+    "$(thinmirror map --json "$primary" | jq .extents || echo 'no map')" \
+    "$(thinmirror map --source-map=bitmap --json "$(url "p$block_size")" | jq .extents || echo 'no bitmap')"
   check_copy "$block_size, /dev/sdX to /dev/sdX" "$primary" "$secondary" \
     "/mnt/xfs/p$block_size" "/mnt/xfs/s$block_size"
 done

@@ -263,8 +263,8 @@ many_luns() {
 }
 readonly many_url=iscsi://127.0.0.1/$iqn-many
 check "a target with LUNs 44 and 300" many_luns
-check_equal "LUN 300 is the other one" 2097152 "$(thinmirror probe --json "$many_url/300" | jq .bytes)"
-check_equal "LUN 44 is itself" 12582912 "$(thinmirror probe --json "$many_url/44" | jq .bytes)"
+check_equal "LUN 300 is the other one" 2097152 "$(thinmirror probe --json "$many_url/300" | jq .lun_bytes)"
+check_equal "LUN 44 is itself" 12582912 "$(thinmirror probe --json "$many_url/44" | jq .lun_bytes)"
 check_fails "there is no LUN 301" 1 "no such LUN" thinmirror probe "$many_url/301"
 insist() { # KEY VALUE
   echo "$2" >"$many/param/$1"
@@ -274,6 +274,12 @@ check "a copy goes there" thinmirror sync --overwrite --verify "$primary" "$many
 check "data digests are insisted on" insist DataDigest CRC32C
 check_fails "that is what libiscsi does not have" 1 "data digests.*must allow None" \
   thinmirror probe "$many_url/0"
+# The handler answers MODE SENSE itself, so that only a write tells it. What an initiator may do is
+# remembered from its first login.
+insist DataDigest None
+echo 1 >"$many/attrib/demo_mode_write_protect"
+check_fails "a LUN that takes no writes is refused" 3 "$many_url/44.*(protect|read-only)" \
+  env THINMIRROR_INITIATOR=iqn.2026-01.lab.thinmirror:stranger thinmirror sync --overwrite "$primary" "$many_url/44"
 target_remove "$iqn-many"
 
 section "mutual CHAP"

@@ -38,7 +38,7 @@ generic_of() { # DISK
 
 # How many blocks of BLOCKS at LBA are mapped.
 mapped_blocks() { # DISK LBA BLOCKS
-  thinmirror map --json "$1" | jq "[.[] | select(.status == \"mapped\") |
+  thinmirror map --json "$1" | jq "[.extents[] | select(.status == \"mapped\") |
     [([.lba + .blocks, $2 + $3] | min) - ([.lba, $2] | max), 0] | max] | add // 0"
 }
 

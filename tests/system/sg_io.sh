@@ -50,12 +50,12 @@ section "thin disks"
 new_disks lbpu=1 lbpws=1 lbprz=1 unmap_granularity=8
 thinmirror probe --json "$a" | sed 's/^/# /'
 thinmirror probe --json "$b_sg" | sed 's/^/# /'
-check_equal "a disk says who it is, by either node" "$(probe .identity "$a")" "$(probe .identity "$a_sg")"
+check_equal "a disk says who it is, by either node" "$(probe .primary_identity "$a")" "$(probe .primary_identity "$a_sg")"
 fill "$a"
 check_equal "the map by /dev/sdX" "2176" \
-  "$(thinmirror map --json "$a" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
+  "$(thinmirror map --json "$a" | jq '[.extents[] | select(.status == "mapped") | .blocks] | add')"
 check_equal "the map by /dev/sgN" "2176" \
-  "$(thinmirror map --json "$a_sg" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
+  "$(thinmirror map --json "$a_sg" | jq '[.extents[] | select(.status == "mapped") | .blocks] | add')"
 check_equal "/dev/sdX moves data by io_uring, /dev/sgN by SG_IO" "io_uring SG_IO" \
   "$(probe .data_by "$a") $(probe .data_by "$a_sg")"
 read_before=$(moved read "$a") written_before=$(moved written "$b")
@@ -64,12 +64,12 @@ check_equal "what was mapped went by the block layer, and no more" "2176 2176" \
   "$(($(moved read "$a") - read_before)) $(($(moved written "$b") - written_before))"
 check "they are the same" cmp "$a" "$b"
 check_equal "only what was mapped is mapped" "2176" \
-  "$(thinmirror map --json "$b" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
+  "$(thinmirror map --json "$b" | jq '[.extents[] | select(.status == "mapped") | .blocks] | add')"
 dd if=/dev/urandom of="$b" bs=1M count=2 seek=10 oflag=direct status=none
 check "sync /dev/sgN to /dev/sgM, over other data" thinmirror sync --overwrite "$a_sg" "$b_sg"
 check "they are the same again" cmp "$a" "$b"
 check_equal "and as thin" "2176" \
-  "$(thinmirror map --json "$b" | jq '[.[] | select(.status == "mapped") | .blocks] | add')"
+  "$(thinmirror map --json "$b" | jq '[.extents[] | select(.status == "mapped") | .blocks] | add')"
 check "verify" thinmirror verify "$a" "$b_sg"
 
 section "what the kernel keeps to itself"

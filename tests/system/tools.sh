@@ -33,7 +33,7 @@ data_by_raw() { # DISK
 # The same as thinmirror sees it in the reply of READ BUFFER.
 data_by_bitmap() { # DISK|URL
   thinmirror map --source-map=bitmap --json "$1" |
-    jq -r '.[] | select(.status == "mapped") | "\(.lba) \(.blocks)"'
+    jq -r '.extents[] | select(.status == "mapped") | "\(.lba) \(.blocks)"'
 }
 
 # The generic node of a disk: sg_xcopy does not find it by itself.
@@ -43,7 +43,7 @@ generic_of() { # DISK
 
 data_by_qemu() { # FILE|URL
   qemu-img map --output=json -f raw "$1" |
-    jq -r '.[] | select(.data) | "\(.start / 512) \(.length / 512)"'
+    jq -r '.extents[] | select(.data) | "\(.start / 512) \(.length / 512)"'
 }
 
 # The bytes of BLOCKS at LBA.
@@ -103,7 +103,7 @@ check_equal "qemu-img map, over iSCSI" "$(data_of /mnt/tmpfs/a)" \
 check "its end" target_remove $iqn
 check_equal "qemu-img map, by the file" "$(data_of /mnt/tmpfs/a)" "$(data_by_qemu /mnt/tmpfs/a)"
 check_equal "thinmirror map, by SG_IO" "$(data_of /mnt/tmpfs/a)" \
-  "$(thinmirror map --json "$a" | jq -r '.[] | select(.status == "mapped") | "\(.lba) \(.blocks)"')"
+  "$(thinmirror map --json "$a" | jq -r '.extents[] | select(.status == "mapped") | "\(.lba) \(.blocks)"')"
 
 section "sg_xcopy"
 sg_a=$(generic_of "$a") sg_b=$(generic_of "$b") sg_c=$(generic_of "$c")

@@ -67,6 +67,49 @@ static void portals_are_separated_by_commas(void **state)
     assert_int_equal(url.portal_count, TARGET_PORTALS_MAX);
 }
 
+/* As iscsiadm -m node and -m discovery print portals. */
+static void the_tag_of_a_portal_group_is_passed_over(void **state)
+{
+    static const char *const texts[] = {"iscsi://10.0.0.1:3261,1/" IQN "/1",
+                                        "iscsi://10.0.0.1:3261,-1/" IQN "/1",
+                                        "iscsi://10.0.0.1:3261,65535/" IQN "/1"};
+    struct target_url url;
+    struct errmsg err;
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(target_url_parse(texts[i], &url, &err), 0);
+        assert_int_equal(url.portal_count, 1);
+        assert_string_equal(url.portals[0].host, "10.0.0.1");
+        assert_string_equal(url.portals[0].port, "3261");
+    }
+    assert_int_equal(target_url_parse("iscsi://[fe80::1]:3260,1,10.0.0.2:3260,2/" IQN "/1", &url,
+                                      &err),
+                     0);
+    assert_int_equal(url.portal_count, 2);
+    assert_string_equal(url.portals[0].host, "fe80::1");
+    assert_string_equal(url.portals[1].host, "10.0.0.2");
+    assert_int_equal(target_url_parse("iscsi://1/" IQN "/1", &url, &err), 0);
+    assert_string_equal(url.portals[0].host, "1");
+}
+
+static void what_was_meant_for_a_url_gets_advice(void **state)
+{
+    static const char *const meant[] = {
+        "10.0.0.1:3260,1 " IQN, "host/" IQN "/0",    IQN,          "//host/" IQN "/1",
+        "nvme://host/nqn",      "https://host/disk", "scsi://" IQN};
+    static const char *const files[] = {"/srv/iqn",   "disk.img", "a:b",        "/dev/sdz",
+                                        "/srv/iqn.2", "./iqn.2",  "x/iqnx.img", "iscsi://host"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(meant) / sizeof(meant[0]); i++)
+        if (!target_url_advice(meant[i]))
+            fail_msg("nothing is said of %s", meant[i]);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        if (target_url_advice(files[i]))
+            fail_msg("%s is taken for a URL", files[i]);
+}
+
 static void what_is_no_url_is_refused(void **state)
 {
     static const char *const texts[] = {
@@ -164,6 +207,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(portals_are_separated_by_commas),
         cmocka_unit_test(whole_urls_are_taken_apart),
+        cmocka_unit_test(the_tag_of_a_portal_group_is_passed_over),
+        cmocka_unit_test(what_was_meant_for_a_url_gets_advice),
         cmocka_unit_test(what_is_no_url_is_refused),
         cmocka_unit_test(long_parts_are_refused),
         cmocka_unit_test(a_secret_is_refused_and_never_repeated),

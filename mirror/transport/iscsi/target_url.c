@@ -72,20 +72,28 @@ static int parse_portal(const char *from, const char *end, struct target_portal 
     return colon == end ? 0 : parse_port(colon + 1, end, ret);
 }
 
+/* "10.0.0.1:3260,1" is how iscsiadm writes a portal and the tag of its group (-1: not known). */
+static bool is_group_tag(const char *from, const char *end)
+{
+    return all_digits(from, end) || (end - from == 2 && memcmp(from, "-1", 2) == 0);
+}
+
 static int parse_portals(const char *from, const char *end, struct target_url *ret)
 {
-    while (ret->portal_count < TARGET_PORTALS_MAX) {
+    for (bool tag = false;; tag = true) {
         const char *comma = memchr(from, ',', (size_t)(end - from));
         const char *stop = comma ? comma : end;
 
-        if (stop == from || parse_portal(from, stop, &ret->portals[ret->portal_count]) < 0)
-            return -EINVAL;
-        ret->portal_count++;
+        if (!tag || !is_group_tag(from, stop)) {
+            if (ret->portal_count == TARGET_PORTALS_MAX || stop == from ||
+                parse_portal(from, stop, &ret->portals[ret->portal_count]) < 0)
+                return -EINVAL;
+            ret->portal_count++;
+        }
         if (!comma)
             return 0;
         from = comma + 1;
     }
-    return -EINVAL;
 }
 
 static int parse_lun(const char *from, struct target_url *ret)
@@ -128,6 +136,33 @@ static const char *parse(const char *text, struct target_url *ret)
         return "the target's name is empty or longer than 223 bytes";
     if (parse_lun(second + 1, ret) < 0)
         return "the LUN must be a number from 0 to 16383";
+    return NULL;
+}
+
+/* "10.0.0.1:3260,1 iqn.2003-01.org:x" as iscsiadm lists it, or "host/iqn.2003-01.org:x/0". */
+static bool has_target_name(const char *text)
+{
+    static const char *const types[] = {"iqn.", "eui.", "naa."};
+
+    for (const char *at = text; *at; at++)
+        for (size_t i = 0; (at == text || at[-1] == ' ' || at[-1] == '/') && i < 3; i++)
+            if (strncasecmp(at, types[i], 4) == 0)
+                return true;
+    return false;
+}
+
+const char *target_url_advice(const char *name)
+{
+    size_t scheme =
+        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+
+    if (target_url_is(name) || name[0] == '.' || (name[0] == '/' && name[1] != '/'))
+        return NULL;
+    if (scheme > 0 && strncmp(name + scheme, "://", 3) == 0)
+        return "no such file; of URLs there is iscsi://host[:port]/target-iqn/lun only (other "
+               "disks are named by their device node, /dev/..., once this machine has them)";
+    if (has_target_name(name))
+        return "no such file; a LUN of an iSCSI target is iscsi://host[:port]/target-iqn/lun";
     return NULL;
 }
 

@@ -3,7 +3,8 @@
 #define THINMIRROR_TARGET_URL_H
 
 /* iscsi://[user@]host[:port][,host[:port]]... /target-iqn/lun (no space), with an IPv6 address in
- * brackets. More than one portal: they are tried in turn. */
+ * brackets. More than one portal: they are tried in turn. A number behind a comma is the tag of a
+ * portal group, as iscsiadm writes it (host:port,1), and says nothing here. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -41,6 +42,10 @@ static inline bool target_url_is(const char *name)
 {
     return strncasecmp(name, TARGET_URL_SCHEME, strlen(TARGET_URL_SCHEME)) == 0;
 }
+
+/* What to say of a name that no file has and that looks as if it was meant for a LUN of a target;
+ * NULL when it does not. */
+const char *target_url_advice(const char *name);
 
 /* -EINVAL with a sentence that says what is wrong and never repeats a secret: a URL that holds one
  * (user%secret@ or user:secret@) is refused. */

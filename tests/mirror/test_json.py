@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/json.md and what --json prints have the same members, however a run ends."""
+
+import json
+import pathlib
+import re
+import time
+
+import rig
+from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, USAGE
+
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "json.md"
+WORDS = {DONE: "done", FAILED: "failed", USAGE: "failed", REFUSED: "refused",
+         DIFFERENT: "different", INTERRUPTED: "interrupted"}
+
+
+def members(section):
+    """Those that the tables of a section of the page have in their first column."""
+    text = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", PAGE.read_text(),
+                     re.M | re.S).group(1)
+    found = []
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            found += re.findall(r"`(\w+)`", line.split("|")[1])
+    return found
+
+
+class Json(rig.Case):
+    def setUp(self):
+        super().setUp()
+        self.primary = self.file("primary", 4 * MIB, [(MIB, MIB)])
+        self.secondary = self.file("secondary", 4 * MIB)
+
+    def check(self, status, command, *args):
+        begun = int(time.time())
+        got = self.expect(status, command, "--json", *args).json
+        self.assertEqual(sorted(got), sorted(members("All of thinmirror") + members(command)))
+        self.assertEqual(got["schema"], 1)
+        self.assertEqual(got["command"], command)
+        self.assertEqual(got["exit_status"], status)
+        self.assertEqual(got["result"], WORDS[status])
+        self.assertEqual(got["error"] is None, status == DONE)
+        self.assertTrue(begun <= got["started"] <= got["ended"] <= time.time())
+        return got
+
+    def test_the_page_has_every_member_once(self):
+        for section in ["All of thinmirror", "sync", "verify", "map", "probe", "--progress=json"]:
+            found = members(section)
+            self.assertGreater(len(found), 2, section)
+            self.assertEqual(len(found), len(set(found)), section)
+
+    def test_runs_that_go_well(self):
+        probe = self.check(DONE, "probe", self.primary)
+        plan = self.check(DONE, "sync", "--dry-run", self.primary, self.secondary)
+        self.assertEqual(plan["to_copy_bytes"], MIB)
+        rate = self.check(DONE, "sync", "--dry-run", "--rate=1M", self.primary, self.secondary)
+        self.assertEqual([rate["estimate_from"], rate["sample_bytes"]], ["rate", None])
+        sync = self.check(DONE, "sync", "--verify", self.primary, self.secondary)
+        self.assertEqual(sync["primary_identity"], probe["primary_identity"])
+        self.assertEqual(sync["estimated_seconds"], None)
+        self.assertIs(sync["verified"], True)
+        verify = self.check(DONE, "verify", self.primary, self.secondary)
+        self.assertEqual(verify["secondary_identity"], sync["secondary_identity"])
+        both = self.check(DONE, "map", self.primary, self.secondary)
+        self.assertEqual(both["extents"], both["secondary_extents"])
+        self.assertEqual([e["status"] for e in both["extents"]],
+                         ["deallocated", "mapped", "deallocated"])
+        self.check(DONE, "map", "--source-map=full", self.primary)
+
+    def test_runs_that_go_otherwise(self):
+        none = self.folder / "none"
+        url = "iscsi://127.0.0.1/iqn.2024-01.org.example:x"
+        for command, names in {"sync": 2, "verify": 2, "map": 1, "probe": 1}.items():
+            for status, name in [(FAILED, none), (USAGE, url)]:
+                got = self.check(status, command, *[name, self.secondary][:names])
+                self.assertEqual(got["primary"], str(name))
+                self.assertIsNone(got["primary_identity"])
+                self.assertIsNone(got["lun_bytes"])
+        refused = self.check(REFUSED, "sync", self.primary, self.file("small", MIB))
+        self.assertEqual([refused["lun_bytes"], refused["written_bytes"]], [4 * MIB, 0])
+        self.assertIsNone(refused["mapped_bytes"])
+        self.check(DIFFERENT, "verify", self.primary, self.secondary)
+        self.assertIsNone(self.check(REFUSED, "verify", self.primary, self.file("s", MIB))
+                          ["compared_bytes"])
+
+    def test_an_interrupted_sync(self):
+        run = self.start("sync", "--json", "--rate=100K", self.primary, self.secondary)
+        time.sleep(1)
+        run.terminate()
+        out, err = run.communicate(timeout=20)
+        self.assertEqual(run.returncode, INTERRUPTED, err)
+        got = json.loads(out)
+        self.assertEqual(sorted(got), sorted(members("All of thinmirror") + members("sync")))
+        self.assertEqual(got["result"], "interrupted")
+
+    def test_progress(self):
+        result = self.expect(DONE, "sync", "--progress=json", "--rate=1M", self.primary,
+                             self.secondary)
+        lines = [json.loads(line) for line in result.err.splitlines() if line.startswith("{")]
+        self.assertTrue(lines)
+        for line in lines:
+            self.assertEqual(sorted(line), sorted(members("--progress=json")))
+
+
+rig.main()
