@@ -67,9 +67,12 @@ static char *ranges_text(const struct range_set *set)
     if (!text)
         return NULL;
     text[0] = '\0';
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        const struct range *range = range_set_at(set, i);
+
         used += (size_t)sprintf(text + used, "%s%" PRIu64 "+%" PRIu64, i > 0 ? " " : "",
-                                set->items[i].start, set->items[i].end - set->items[i].start);
+                                range->start, range->end - range->start);
+    }
     return text;
 }
 

@@ -24,8 +24,11 @@
 
 #include "range_set.h"
 
-#define LEDGER_MAX_BYTES      (1 << 20)
-#define LEDGER_RANGES_MAX     16384 /* what is more is not written; it is then done again */
+#define LEDGER_MAX_BYTES (1 << 20)
+/* The first ones of more are written, and the rest done again: some 30 KiB a checkpoint. Those far
+ * behind where the copy has got to are free on both sides, and looking at them again costs little.
+ */
+#define LEDGER_RANGES_MAX     1024
 #define LEDGER_IDENTITY_BYTES 320
 #define LEDGER_NAME_BYTES     2048
 #define LEDGER_FILE_BYTES     256

@@ -3,7 +3,8 @@
 #define THINMIRROR_RANGE_SET_H
 
 /* Which blocks are dealt with. Ranges are added in any order and joined where they touch, so that
- * work that is done about in order makes a short list. Pure. */
+ * work that is done about in order makes a short list. Adding near the place of the last addition
+ * costs little, however many ranges lie behind it. Pure. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,13 +18,18 @@ struct range {
     uint64_t end; /* the first block after it; always more than start */
 };
 
-/* Zero-initialise. Ranges are in order and never touch. */
+/* Zero-initialise. Ranges are in order and never touch. What is not used of items lies in one piece
+ * where a range was added last. */
 struct range_set {
-    struct range *items;
+    struct range *items; /* range_set_at knows where */
     size_t count;
     size_t capacity;
+    size_t before;  /* how many of the ranges lie before the unused ones */
     uint64_t total; /* blocks in all ranges */
 };
+
+/* The range of this index, below count. */
+const struct range *range_set_at(const struct range_set *set, size_t index);
 
 /* Adds [start, start + length); what is in the set already may be added again. Length 0 adds
  * nothing. -EINVAL when it wraps, -ENOMEM, -ENOSPC when the set is full; it is unchanged then. */

@@ -348,7 +348,7 @@ static int check_done(void *opaque, const struct range_set *done, struct errmsg 
 
     (void)err;
     for (size_t i = 0; i < done->count; i++)
-        for (uint64_t lba = done->items[i].start; lba < done->items[i].end; lba++) {
+        for (uint64_t lba = range_set_at(done, i)->start; lba < range_set_at(done, i)->end; lba++) {
             expect_block(model, lba);
             assert_false(is_bad(model, lba) &&
                          model->fixture->primary->status[lba] == EXTENT_MAPPED);

@@ -22,7 +22,7 @@ static const struct ledger sample = {
     .tables = "0123456789abcdef",
     .started = 1700000000,
     .completed = INT64_MAX,
-    .done = {.items = sample_ranges, .count = 3, .capacity = 3},
+    .done = {.items = sample_ranges, .count = 3, .capacity = 3, .before = 3},
 };
 
 static void expect_same_side(const struct ledger_side *a, const struct ledger_side *b)

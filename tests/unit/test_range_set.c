@@ -14,13 +14,25 @@
 
 #define BLOCKS 300
 
+/* Counted by the linker's wrapping. */
+static size_t moved_bytes;
+
+void *__real_memmove(void *to, const void *from, size_t length);
+void *__wrap_memmove(void *to, const void *from, size_t length);
+
+void *__wrap_memmove(void *to, const void *from, size_t length)
+{
+    moved_bytes += length;
+    return __real_memmove(to, from, length);
+}
+
 static void expect_like(const struct range_set *set, const bool *model)
 {
     uint64_t total = 0;
 
     for (size_t i = 0; i < set->count; i++) {
-        assert_true(set->items[i].start < set->items[i].end);
-        assert_true(i == 0 || set->items[i - 1].end < set->items[i].start);
+        assert_true(range_set_at(set, i)->start < range_set_at(set, i)->end);
+        assert_true(i == 0 || range_set_at(set, i - 1)->end < range_set_at(set, i)->start);
     }
     for (uint64_t at = 0; at < BLOCKS; at++) {
         struct range gap;
@@ -101,12 +113,52 @@ static void a_full_set_takes_no_new_range_but_lets_old_ones_grow(void **state)
     assert_int_equal(range_set_add(&set, 3 * RANGE_SET_MAX, 1), 0);
 }
 
+/* As in a copy of a fragmented LUN: what is free far ahead is known, and the rest is done in order.
+ */
+static void ranges_far_ahead_cost_nothing(void **state)
+{
+    enum { AHEAD = 30000 };
+    CLEANUP(range_set_free) struct range_set set = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < AHEAD; i++)
+        assert_int_equal(range_set_add(&set, 4 * i, 1), 0);
+    moved_bytes = 0;
+    for (uint64_t i = 0; i < AHEAD; i++) {
+        assert_int_equal(range_set_add(&set, 4 * i + 2, 1), 0);
+        if (i > 2)
+            assert_int_equal(range_set_add(&set, 4 * (i - 2) + 1, 1), 0);
+        if (i > 4)
+            assert_int_equal(range_set_add(&set, 4 * (i - 4) + 3, 1), 0);
+    }
+    assert_in_range(moved_bytes, AHEAD, AHEAD * 64 * sizeof(struct range));
+    assert_in_range(set.count, 1, 20);
+    assert_int_equal(set.total, 4 * AHEAD - 8);
+}
+
+static void a_copied_set_has_the_same_maximum(void **state)
+{
+    CLEANUP(range_set_free) struct range_set set = {0};
+    CLEANUP(range_set_free) struct range_set copy = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < RANGE_SET_MAX / 2 + 7; i++)
+        assert_int_equal(range_set_add(&set, 3 * i, 1), 0);
+    assert_int_equal(range_set_copy(&copy, &set), 0);
+    for (uint64_t i = RANGE_SET_MAX / 2 + 7; i < RANGE_SET_MAX; i++)
+        assert_int_equal(range_set_add(&copy, 3 * i, 1), 0);
+    assert_int_equal(range_set_add(&copy, 3 * RANGE_SET_MAX, 1), -ENOSPC);
+    assert_int_equal(copy.count, RANGE_SET_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_ranges_are_as_in_a_model),
         cmocka_unit_test(no_set_at_all_is_an_empty_one),
         cmocka_unit_test(the_end_of_the_number_space_is_not_passed),
+        cmocka_unit_test(ranges_far_ahead_cost_nothing),
+        cmocka_unit_test(a_copied_set_has_the_same_maximum),
         cmocka_unit_test(a_full_set_takes_no_new_range_but_lets_old_ones_grow),
     };
 
