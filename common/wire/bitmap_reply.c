@@ -156,20 +156,41 @@ static uint32_t run_end(const uint8_t *bits, uint32_t index, uint32_t count)
     return index < count ? index : count;
 }
 
+/* Appends what the section, whose header is sound, says. */
+static int append_section(const struct bitmap_geometry *geometry,
+                          const struct bitmap_header *header, const uint8_t *bits, uint64_t limit,
+                          struct extent_list *list, uint64_t *lba)
+{
+    int error = 0;
+
+    for (uint32_t i = 0, end; !error && i < header->bits; i = end) {
+        end = run_end(bits, i, header->bits);
+        error = append_up_to(geometry, header->first + end, limit,
+                             bit_of(bits, i) ? EXTENT_MAPPED : EXTENT_DEALLOCATED, list, lba);
+    }
+    if (!error)
+        error = append_up_to(geometry, header->next, limit, EXTENT_DEALLOCATED, list, lba);
+    return error;
+}
+
 int bitmap_reply_decode(const struct bitmap_geometry *geometry, const uint8_t *from, size_t length,
                         uint64_t lba, uint64_t limit, struct extent_list *list, uint64_t *ret_next)
 {
-    const uint8_t *bits = from + BITMAP_HEADER_BYTES;
     struct bitmap_header header;
     int error = decode_header(geometry, from, length, lba, &header);
 
     *ret_next = lba;
-    for (uint32_t i = 0, end; !error && i < header.bits; i = end) {
-        end = run_end(bits, i, header.bits);
-        error = append_up_to(geometry, header.first + end, limit,
-                             bit_of(bits, i) ? EXTENT_MAPPED : EXTENT_DEALLOCATED, list, ret_next);
+    while (!error) {
+        size_t used = BITMAP_HEADER_BYTES + (header.bits + 7) / 8;
+
+        error =
+            append_section(geometry, &header, from + BITMAP_HEADER_BYTES, limit, list, ret_next);
+        from += used;
+        length -= used;
+        /* Another section is one of the block that is next, or is none. */
+        if (error || *ret_next >= min_u64(limit, geometry->blocks) ||
+            decode_header(geometry, from, length, *ret_next, &header) != 0)
+            break;
     }
-    if (!error)
-        error = append_up_to(geometry, header.next, limit, EXTENT_DEALLOCATED, list, ret_next);
     return error;
 }

@@ -28,7 +28,7 @@ struct bitmap_page {
     uint8_t uuid[BITMAP_UUID_BYTES];
 };
 
-/* The header of a reply. */
+/* The header of a reply, and of each further section in it. */
 struct bitmap_header {
     uint8_t uuid[BITMAP_UUID_BYTES];
     uint64_t lun_bytes;
@@ -65,9 +65,10 @@ uint32_t bitmap_byte_of(const struct bitmap_geometry *geometry, uint64_t lba);
 
 /* Appends to list what a reply of length bytes, to the question for bitmap_byte_of(lba), says about
  * the blocks from lba up to limit: mapped for a bit that is set, otherwise deallocated. *ret_next:
- * the first block it does not tell. Never reads past length. -EINVAL, with nothing appended, for a
- * reply that is about something else, tells nothing of lba or contradicts itself; or
- * extent_list_append's error. */
+ * the first block it does not tell. A further section that is not sound, or not of the block that
+ * the one before it ends with, is not looked at. Never reads past length. -EINVAL, with nothing
+ * appended, for a reply that is about something else, tells nothing of lba or contradicts itself;
+ * or extent_list_append's error. */
 int bitmap_reply_decode(const struct bitmap_geometry *geometry, const uint8_t *from, size_t length,
                         uint64_t lba, uint64_t limit, struct extent_list *list, uint64_t *ret_next);
 

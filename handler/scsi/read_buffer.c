@@ -15,8 +15,8 @@
 
 #define MODE_VENDOR 0x01
 
-/* Elements without data that are not worth their bits. */
-#define LONG_GAP        (UINT64_C(1) << 15)
+/* Elements without data that are not worth their bits: eight times a header's. */
+#define LONG_GAP        (UINT64_C(8) * 8 * BITMAP_HEADER_BYTES)
 
 #define EXTENTS_AT_ONCE 256
 
@@ -114,6 +114,52 @@ static int fill_bits(struct bitmap_scan *scan)
     return 0;
 }
 
+/* Adds the section that begins at scan->first: its header, and bits for as much as room bytes and
+ * scan->bits have room for. *ret_bytes: of the bits. */
+static int report_section(struct exec *exec, struct bitmap_scan *scan, uint64_t room,
+                          uint64_t *ret_bytes)
+{
+    struct bitmap_header header = {.element_bytes = scan->element_bytes, .first = scan->first};
+    uint8_t bytes[BITMAP_HEADER_BYTES];
+    int error;
+
+    scan->end = min_u64(scan->first + 8 * room, scan->elements);
+    error = fill_bits(scan);
+    if (error)
+        return error;
+    memcpy(header.uuid, volume_get_meta(exec->volume)->uuid, BITMAP_UUID_BYTES);
+    header.lun_bytes = volume_bytes(exec->volume);
+    header.bits = (uint32_t)(scan->told - scan->first);
+    header.next = scan->next;
+    bitmap_header_encode(bytes, &header);
+    *ret_bytes = (header.bits + 7) / 8;
+    reply_add(exec, bytes, sizeof(bytes));
+    reply_add(exec, scan->bits, *ret_bytes);
+    memset(scan->bits, 0, *ret_bytes);
+    return 0;
+}
+
+/* At least one section, and more while there is room: each long gap ends one. */
+static int report_sections(struct exec *exec, struct bitmap_scan *scan, uint64_t room)
+{
+    uint64_t bits_left = LUN_MAX_BITMAP_BYTES, bytes;
+
+    do {
+        uint64_t for_bits = room > BITMAP_HEADER_BYTES ? room - BITMAP_HEADER_BYTES : 0;
+        uint64_t first = scan->first;
+        int error = report_section(exec, scan, min_u64(for_bits, bits_left), &bytes);
+
+        if (error)
+            return error;
+        room -= min_u64(room, BITMAP_HEADER_BYTES + bytes);
+        bits_left -= bytes;
+        scan->first = scan->next;
+        if (scan->first == first) /* there was no room for anything */
+            break;
+    } while (scan->first < scan->elements && room > BITMAP_HEADER_BYTES && bits_left > 0);
+    return 0;
+}
+
 static int report(struct exec *exec, uint64_t first, size_t allocation_length)
 {
     size_t buffers = iov_total(exec->command->data_in, exec->command->data_in_count);
@@ -123,31 +169,15 @@ static int report(struct exec *exec, uint64_t first, size_t allocation_length)
                                .element_bytes = element_bytes,
                                .elements = (volume_bytes(exec->volume) - 1) / element_bytes + 1,
                                .first = first};
-    struct bitmap_header header = {.element_bytes = element_bytes, .first = first};
-    CLEANUP_FREE uint8_t *bits = NULL;
-    uint8_t bytes[BITMAP_HEADER_BYTES];
-    int error;
+    CLEANUP_FREE uint8_t *bits = calloc(1, min_u64(room, LUN_MAX_BITMAP_BYTES) + 1);
 
     if (first >= scan.elements)
         return -EINVAL;
-    room = room > BITMAP_HEADER_BYTES ? room - BITMAP_HEADER_BYTES : 0;
-    room = min_u64(room, LUN_MAX_BITMAP_BYTES);
-    scan.bits = bits = calloc(1, room ? room : 1);
     if (!bits)
         return -ENOMEM;
-    scan.end = min_u64(first + 8 * room, scan.elements);
-    error = fill_bits(&scan);
-    if (error)
-        return error;
-    memcpy(header.uuid, volume_get_meta(exec->volume)->uuid, BITMAP_UUID_BYTES);
-    header.lun_bytes = volume_bytes(exec->volume);
-    header.bits = (uint32_t)(scan.told - first);
-    header.next = scan.next;
-    bitmap_header_encode(bytes, &header);
+    scan.bits = bits;
     reply_start(exec, allocation_length);
-    reply_add(exec, bytes, sizeof(bytes));
-    reply_add(exec, bits, (header.bits + 7) / 8);
-    return 0;
+    return report_sections(exec, &scan, room);
 }
 
 uint8_t op_read_buffer(struct exec *exec)

@@ -177,6 +177,45 @@ static void what_is_empty_for_long_is_skipped(void **state)
     rig_close(&rig);
 }
 
+/* 10 TiB with something in each 5000th MiB: each had taken a command of its own. */
+static void many_long_gaps_are_told_in_one_reply(void **state)
+{
+    const uint64_t blocks = UINT64_C(10) << 31, each = 2048, stride = 5000 * each;
+    const uint32_t length = 1 << 17;
+    struct bitmap_geometry geometry;
+    struct extent_list list = {0};
+    uint64_t lba = 0, islands = 0;
+    unsigned queries = 0;
+    uint8_t *reply = malloc(length);
+    struct rig rig;
+
+    (void)state;
+    rig_needs_native("its LUN is of a size of its own");
+    assert_non_null(reply);
+    rig_open(&rig, 512, blocks, 1 << 20, false);
+    geometry = geometry_of(&rig);
+    for (uint64_t at = each; at < blocks; at += stride, islands++)
+        rig_fill(&rig, at, 1, 1);
+    for (; lba < blocks; queries++) {
+        struct answer answer = read_bitmap(&rig, bitmap_byte_of(&geometry, lba), length, reply);
+
+        assert_good(answer);
+        assert_int_equal(bitmap_reply_decode(&geometry, reply, answer.length, lba, blocks, &list,
+                                             &lba),
+                         0);
+    }
+    assert_in_range(queries, 1, 2);
+    assert_int_equal(list.count, 2 * islands + 1);
+    for (uint64_t i = 0; i < islands; i++) {
+        assert_int_equal(list.items[2 * i + 1].start, each + i * stride);
+        assert_int_equal(list.items[2 * i + 1].length, each);
+        assert_int_equal(list.items[2 * i + 1].status, EXTENT_MAPPED);
+    }
+    extent_list_free(&list);
+    rig_close(&rig);
+    free(reply);
+}
+
 static void beyond_the_last_element_is_no_bitmap(void **state)
 {
     struct rig *rig = *state;
@@ -233,7 +272,7 @@ static void no_reply_tells_more_than_the_page_says(void **state)
     assert_non_null(reply);
     rig_open(&rig, 4096, bytes / 4096, GRANULE, false);
     geometry = geometry_of(&rig);
-    for (uint64_t lba = 0; lba < rig.blocks; lba += 16384)
+    for (uint64_t lba = 0; lba < rig.blocks; lba += 2048)
         rig_fill(&rig, lba, 1, 1);
     assert_good(read_bitmap(&rig, 0, length, reply));
     assert_in_range(get_be32(reply + 12), 1, geometry.page.max_bitmap_bytes * 8);
@@ -251,6 +290,7 @@ int main(void)
         BOTH(the_bitmap_is_the_map_whatever_the_pages),
         BOTH(any_allocation_length_cuts_the_reply_and_is_no_error),
         cmocka_unit_test(what_is_empty_for_long_is_skipped),
+        cmocka_unit_test(many_long_gaps_are_told_in_one_reply),
         BOTH(beyond_the_last_element_is_no_bitmap),
         BOTH(other_modes_are_refused),
         BOTH(the_page_names_the_volume_and_the_element),
