@@ -32,6 +32,8 @@ check "thindoctor is content" thindoctor /srv
 check_equal "the handler is registered" "true registered with tcmu-runner" \
   "$(state_of "handler user:thin")"
 check_equal "modules are loaded" "true loaded" "$(state_of tcm_loop)"
+check_match "no LUN takes memory" '^true the rings of 0 LUNs take 0 of [0-9]+ MiB' "$(state_of "LUNs: memory")"
+check_match "and tasks are few" '^true 0 LUNs take up to 16 of [0-9]+ tasks' "$(state_of "LUNs: tasks")"
 
 section "with tcmu-runner gone"
 end_runner TERM

@@ -40,6 +40,7 @@ bool findings_allow(const struct findings *findings, enum need need);
  * makes a small file in the path's directory and removes it. */
 void check_kernel(struct findings *findings);
 void check_programs(struct findings *findings);
+void check_room(struct findings *findings);
 void check_path(struct findings *findings, const char *path);
 
 #endif

@@ -20,8 +20,9 @@ static void print_usage(FILE *to)
           "\n"
           "Says whether this machine can serve thin LUNs (kernel target, tcmu-runner, our\n"
           "handler, targetcli) and mirror them (open-iscsi, SCSI disks), and for each missing\n"
-          "thing the command that mends it. With PATH also whether volumes can lie in that\n"
-          "directory. Changes nothing.\n"
+          "thing the command that mends it. Also what the LUNs that there are take of memory,\n"
+          "tasks, files and maps. With PATH also whether volumes can lie in that directory.\n"
+          "Changes nothing.\n"
           "\n"
           "  --json   print one JSON object\n"
           "  --help   print this\n"
@@ -124,6 +125,7 @@ static int run(int argc, char **argv)
     }
     check_kernel(&findings);
     check_programs(&findings);
+    check_room(&findings);
     if (optind < argc)
         check_path(&findings, argv[optind]);
     if (json)
