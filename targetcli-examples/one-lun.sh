@@ -13,6 +13,7 @@ fi
 : "${VOLUME:=/srv/thin/disk1}"             # the volume, a sparse file
 : "${SIZE:=10G}"                           # its size when it has to be made
 : "${BLOCK_SIZE:=512}"                     # 512 or 4096; the volume keeps it for ever
+: "${RING_MIB:=8}"                          # memory the kernel keeps for it, 1 or more; 1 does for many LUNs
 : "${NAME:=disk1}"                         # targetcli's name for it
 : "${IQN:=iqn.2026-11.org.example:$NAME}" # the target's name
 
@@ -24,7 +25,7 @@ fi
 # The size and the block size told to the kernel must be the volume's own. Two slashes after
 # "cfgstring=" would do no harm; options follow the path as ;option=value.
 targetcli <<EOF || true
-/backstores/user:thin create name=$NAME size=$(stat -c %s "$VOLUME") cfgstring=$VOLUME control=hw_block_size=$BLOCK_SIZE
+/backstores/user:thin create name=$NAME size=$(stat -c %s "$VOLUME") cfgstring=$VOLUME control=hw_block_size=$BLOCK_SIZE,cmd_ring_size_mb=$RING_MIB
 /iscsi create $IQN
 /iscsi/$IQN/tpg1/luns create /backstores/user:thin/$NAME
 /iscsi/$IQN/tpg1 set attribute authentication=0 demo_mode_write_protect=0 generate_node_acls=1 cache_dynamic_acls=1

@@ -11,7 +11,9 @@ mkfs.xfs -q -K "${LAB_DISKS% *}" && mount "${LAB_DISKS% *}" /srv/thin
 start_stack
 
 section "one-lun.sh"
-check "one-lun.sh" "$examples/one-lun.sh"
+check "one-lun.sh" env RING_MIB=1 "$examples/one-lun.sh"
+check_equal "its ring is of 1 MiB" 1 "$(cat "$target"/core/user_*/disk1/attrib/cmd_ring_size_mb)"
+check_match "thindoctor counts it" "the rings of 1 LUN take 1 of" "$(thindoctor || true)"
 disk=$(iscsi_login "$prefix:disk1")
 check_equal "its LUN has the size it says" $((10 << 30)) "$(blockdev --getsize64 "$disk")"
 check "it can be written" dd if=/dev/urandom of="$disk" bs=1M count=4 oflag=direct
