@@ -49,6 +49,9 @@ struct bitmap_scan {
     uint8_t *bits;
     uint64_t told; /* of the bits, up to where they are wanted */
     uint64_t next;
+    struct extent extents[EXTENTS_AT_ONCE]; /* the map on its way, for all sections */
+    size_t count;
+    size_t index; /* of the first that may not be dealt with */
 };
 
 static uint64_t element_after(const struct bitmap_scan *scan, uint64_t byte)
@@ -89,6 +92,30 @@ static void set_bits(struct bitmap_scan *scan, const struct extent *extent)
     }
 }
 
+/* What lies at this byte, from there on. */
+static int extent_at(struct bitmap_scan *scan, uint64_t at, struct extent *ret)
+{
+    const struct extent *found = scan->extents + scan->index;
+    uint64_t end;
+
+    while (scan->index < scan->count && found->start + found->length <= at) {
+        scan->index++;
+        found++;
+    }
+    if (scan->index == scan->count) {
+        int error = volume_extents(scan->volume, at, volume_bytes(scan->volume), scan->extents,
+                                   EXTENTS_AT_ONCE, &scan->count);
+
+        if (error)
+            return error;
+        scan->index = 0;
+        found = scan->extents;
+    }
+    end = found->start + found->length;
+    *ret = (struct extent){.start = at, .length = end - at, .status = found->status};
+    return 0;
+}
+
 /* Anchored blocks have storage but no data: no bit. */
 static int fill_bits(struct bitmap_scan *scan)
 {
@@ -96,20 +123,16 @@ static int fill_bits(struct bitmap_scan *scan)
 
     scan->told = scan->next = scan->end;
     while (at < volume_bytes(scan->volume) && at / scan->element_bytes < scan->end) {
-        struct extent extents[EXTENTS_AT_ONCE];
-        size_t count;
-        int error = volume_extents(scan->volume, at, volume_bytes(scan->volume), extents,
-                                   EXTENTS_AT_ONCE, &count);
+        struct extent extent;
+        int error = extent_at(scan, at, &extent);
 
         if (error)
             return error;
-        for (size_t i = 0; i < count && at / scan->element_bytes < scan->end; i++) {
-            at = extents[i].start + extents[i].length;
-            if (extents[i].status == EXTENT_MAPPED)
-                set_bits(scan, &extents[i]);
-            else if (skip_gap(scan, extents[i].start, at))
-                return 0;
-        }
+        at = extent.start + extent.length;
+        if (extent.status == EXTENT_MAPPED)
+            set_bits(scan, &extent);
+        else if (skip_gap(scan, extent.start, at))
+            return 0;
     }
     return 0;
 }
