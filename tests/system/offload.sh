@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # In the lab: copies that the target makes (EXTENDED COPY by sg_xcopy, ROD tokens by sg_raw), sent
-# through the kernel to volumes on XFS, where the copy shares the storage of what was copied until one
-# of them is written to, and on ext4, where the kernel copies the bytes and the holes stay holes.
+# through the kernel to volumes on XFS and on ext4. Also where the file system could let both share
+# their storage (XFS), each has its own afterwards: a block that is mapped must take a write when no
+# space is left, and what SANITIZE overwrites must not lie somewhere else as well.
 # shellcheck source=tools/lab/guest/lib.sh
 . "$LAB_REPO/tools/lab/guest/lib.sh"
 
@@ -83,7 +84,7 @@ check_copy() { # NAME DISK MIB-AT
     "$(mapped_blocks "$2" $(($3 * mib)) $((8 * mib)))"
 }
 
-# All four ways; each but the first finds the storage shared already.
+# All four ways.
 copy_each_way() { # NAME
   check "$1: sg_xcopy within a LUN" \
     sg_xcopy if="$sg_a" of="$sg_a" seek=$((16 * mib)) count=$((8 * mib)) bpt=$((8 * mib))
@@ -97,29 +98,35 @@ copy_each_way() { # NAME
   check_copy "$1: a token at another LUN" "$b" 16
 }
 
+# Takes all that is left of the file system, to the last block.
+fill_up() { # PLACE
+  fallocate -l "$(df --output=avail -B 1 "$1" | tail -n 1)" "$1/filler" 2>/dev/null
+  dd if=/dev/zero of="$1/rest" bs=4K status=none 2>/dev/null
+  sync -f "$1"
+}
+
 try_xfs() {
-  local place=/mnt/xfs before at
-  section "XFS, which shares"
+  local place=/mnt/xfs before at disk
+  section "XFS, which could share"
+  head -c 8192 /dev/urandom >$place/one
+  check "it can let two files share their storage" cp --reflink=always $place/one $place/two
   new_disks $place 1
   before=$(used_mib $place)
-  check_equal "nothing is shared yet" 0 "$(shared_blocks $place/a 0 $((64 * mib)))"
   copy_each_way XFS
-  check_equal "the four copies take no storage" "$before" "$(used_mib $place)"
-  for at in 0 16 32; do
-    check_equal "all of the 6 MiB at $at MiB of the source's LUN is shared" $((6 * mib)) \
-      "$(shared_blocks $place/a $((at * mib)) $((8 * mib)))"
-  done
-  for at in 0 16; do
-    check_equal "all of the 6 MiB at $at MiB of the other LUN is shared" $((6 * mib)) \
-      "$(shared_blocks $place/b $((at * mib)) $((8 * mib)))"
+  check_equal "nothing of the source's LUN is shared" 0 "$(shared_blocks $place/a 0 $((64 * mib)))"
+  check_equal "nor of the other's" 0 "$(shared_blocks $place/b 0 $((64 * mib)))"
+  check_equal "the four copies take what they hold" $((before + 24)) "$(used_mib $place)"
+  fill_up $place
+  check_fails "no space is left" 1 "space" dd if=/dev/zero of=$place/more bs=64K count=1
+  for disk in "$a" "$b"; do
+    for at in 0 16; do
+      check "mapped blocks of $(basename "$disk") at $at MiB take a write all the same" \
+        write_random "$disk" $at 3
+    done
   done
   whole=$(sum_of "$b" 0)
-  check "the source is written to" write_random "$a" 0 2
-  check "and unmapped" blkdiscard -o 6M -l 1M "$a"
+  check "the source is unmapped" blkdiscard -o 0 -l 1M "$a"
   check_equal "its copy stays as it was" "$whole" "$(sum_of "$b" 0)"
-  check_equal "the rest of the source is shared still" $((3 * mib)) \
-    "$(shared_blocks $place/a 0 $((8 * mib)))"
-  check_equal "what was written takes storage of its own" $((before + 2)) "$(used_mib $place)"
 }
 
 try_ext4() {
@@ -133,7 +140,7 @@ try_ext4() {
 }
 
 mkdir -p /mnt/{xfs,ext4}
-mkfs.xfs -q -K -m reflink=1 "${LAB_DISKS% *}" && mount "${LAB_DISKS% *}" /mnt/xfs &&
+mkfs.xfs -q -K -m reflink=1 -d size=512m "${LAB_DISKS% *}" && mount "${LAB_DISKS% *}" /mnt/xfs &&
   mkfs.ext4 -q -E nodiscard,lazy_itable_init=1 "${LAB_DISKS#* }" && mount "${LAB_DISKS#* }" /mnt/ext4 ||
   bail_out "no file systems"
 if ! { start_kernel_target && start_dbus && start_runner; }; then
