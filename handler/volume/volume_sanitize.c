@@ -30,8 +30,6 @@ static void set_seal(struct volume *volume, enum volume_seal how)
     SIZE_CHANGES(volume);
 
     volume->sealed = how != VOLUME_WHOLE;
-    if (volume->sealed)
-        volume_notice_change(volume, 0, volume_bytes(volume));
     volume_notice_change(volume, 0, volume_bytes(volume));
 }
 

@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -15,6 +17,7 @@
 #include "store.h"
 #include "store_mem.h"
 #include "volume.h"
+#include "volume_sanitize.h"
 
 #define BYTES   (1 << 20)
 #define GRANULE 4096
@@ -217,6 +220,154 @@ static void the_side_that_failed_is_told(void **state)
     assert_int_equal(volume_copy(to, 0, from, 65536, 65536, &source_failed), 0); /* a hole */
 }
 
+static void an_error_ends_a_copy_that_overlaps(void **state)
+{
+    static const struct {
+        uint64_t to, from;
+    } ways[] = {{4096, 0}, {0, 4096}}; /* from the end, from the start */
+    struct pair *pair = *state;
+    struct volume *volume = pair->volumes[0];
+    bool source_failed;
+
+    fill(volume, 0, BYTES, 1);
+    for (size_t i = 0; i < 2; i++) {
+        store_mem_set_fault(pair->stores[0], "read", 1, EIO);
+        assert_int_equal(volume_copy(volume, ways[i].to, volume, ways[i].from, BYTES / 2,
+                                     &source_failed),
+                         -EIO);
+        assert_true(source_failed);
+        store_mem_set_fault(pair->stores[0], "read", 0, 0);
+        store_mem_set_fault(pair->stores[0], "write", 1, EIO);
+        assert_int_equal(volume_copy(volume, ways[i].to, volume, ways[i].from, BYTES / 2,
+                                     &source_failed),
+                         -EIO);
+        assert_false(source_failed);
+        store_mem_set_fault(pair->stores[0], "write", 0, 0);
+    }
+}
+
+static void a_sealed_volume_is_told_for_the_side_it_is_on(void **state)
+{
+    struct pair *pair = *state;
+    struct volume *sealed = pair->volumes[0], *whole = pair->volumes[1];
+    struct errmsg err;
+    bool source_failed;
+
+    assert_int_equal(volume_seal(sealed, VOLUME_SEALED_UNRESTRICTED, &err), 0);
+    assert_int_equal(volume_copy(whole, 0, sealed, 0, 4096, &source_failed), -ESHUTDOWN);
+    assert_true(source_failed);
+    assert_int_equal(volume_copy(sealed, 0, whole, 0, 4096, &source_failed), -ESHUTDOWN);
+    assert_false(source_failed);
+    assert_int_equal(volume_unseal(sealed, &err), 0);
+}
+
+/* A range is copied in pieces: one of which all but the last would fit is refused all the same. */
+static void a_range_too_long_for_one_piece_copies_nothing(void **state)
+{
+    enum { LARGE = 8 << 20 };
+    struct pair *pair = *state;
+    struct store *store;
+    struct volume *large;
+    struct volume_meta meta;
+    struct extent extent;
+    struct errmsg err;
+    bool source_failed;
+
+    volume_meta_init(&meta, 512);
+    assert_int_equal(store_mem_create(LARGE, GRANULE, &store), 0);
+    assert_int_equal(volume_over_store(store, &meta, false, &large, &err), 0);
+    fill(large, 0, 65536, 1);
+    fill(large, LARGE - 65536, 65536, 1);
+    assert_int_equal(volume_copy(large, 0, large, LARGE / 4, 3 * (LARGE / 4) + 512, &source_failed),
+                     -ERANGE);
+    assert_true(source_failed);
+    assert_int_equal(volume_copy(large, LARGE / 2, pair->volumes[0], 0, BYTES + 512,
+                                 &source_failed),
+                     -ERANGE);
+    assert_true(source_failed);
+    assert_int_equal(volume_extent(large, 0, LARGE, &extent), 0);
+    assert_int_equal(extent.status, EXTENT_MAPPED);
+    assert_int_equal(extent.length, 65536);
+    assert_int_equal(volume_close(large), 0);
+}
+
+/* One thread has bytes to itself, and another copies from there, or to there, in the same volume.
+ */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool inside, leave;
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static int stay_inside(uint8_t *bytes, size_t length, void *context)
+{
+    (void)length;
+    (void)context;
+    bytes[0] ^= 0xFF; /* what nobody may see before this has ended */
+    pthread_mutex_lock(&gate.lock);
+    gate.inside = true;
+    pthread_cond_broadcast(&gate.changed);
+    while (!gate.leave)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    return 0;
+}
+
+static void *update_at_0(void *argument)
+{
+    uint8_t bytes[512];
+
+    return volume_update(argument, 0, bytes, sizeof(bytes), stay_inside, NULL, false) ? argument
+                                                                                      : NULL;
+}
+
+struct one_copy {
+    struct volume *volume;
+    uint64_t to, from;
+    atomic_bool done;
+};
+
+static void *copy_once(void *argument)
+{
+    struct one_copy *copy = argument;
+    bool source_failed;
+    int error = volume_copy(copy->volume, copy->to, copy->volume, copy->from, 4096, &source_failed);
+
+    atomic_store(&copy->done, true);
+    return error ? argument : NULL;
+}
+
+static void a_copy_inside_a_volume_waits_for_who_has_its_bytes_alone(void **state)
+{
+    struct pair *pair = *state;
+    struct one_copy copies[] = {{.volume = pair->volumes[0], .to = BYTES / 2, .from = 0},
+                                {.volume = pair->volumes[0], .to = 0, .from = BYTES / 2}};
+
+    fill(pair->volumes[0], 0, BYTES, 1);
+    for (size_t i = 0; i < 2; i++) {
+        pthread_t owner, copier;
+        void *failed;
+
+        gate.inside = gate.leave = false;
+        assert_int_equal(pthread_create(&owner, NULL, update_at_0, pair->volumes[0]), 0);
+        pthread_mutex_lock(&gate.lock);
+        while (!gate.inside)
+            pthread_cond_wait(&gate.changed, &gate.lock);
+        pthread_mutex_unlock(&gate.lock);
+        assert_int_equal(pthread_create(&copier, NULL, copy_once, &copies[i]), 0);
+        usleep(50000);
+        assert_false(atomic_load(&copies[i].done));
+        pthread_mutex_lock(&gate.lock);
+        gate.leave = true;
+        pthread_cond_broadcast(&gate.changed);
+        pthread_mutex_unlock(&gate.lock);
+        assert_int_equal(pthread_join(owner, &failed), 0);
+        assert_null(failed);
+        assert_int_equal(pthread_join(copier, &failed), 0);
+        assert_null(failed);
+    }
+}
+
 /* Copies back and forth, beside updates that have their bytes alone. */
 #define ROUNDS 200
 
@@ -287,6 +438,11 @@ int main(void)
         BOTH(ranges_of_one_volume_may_overlap),
         BOTH(what_does_not_fit_copies_nothing),
         cmocka_unit_test_setup_teardown(the_side_that_failed_is_told, setup_memory, teardown),
+        cmocka_unit_test_setup_teardown(an_error_ends_a_copy_that_overlaps, setup_memory, teardown),
+        BOTH(a_sealed_volume_is_told_for_the_side_it_is_on),
+        cmocka_unit_test_setup_teardown(a_range_too_long_for_one_piece_copies_nothing, setup_memory,
+                                        teardown),
+        BOTH(a_copy_inside_a_volume_waits_for_who_has_its_bytes_alone),
         cmocka_unit_test_setup_teardown(
             copies_in_both_directions_do_not_wait_for_each_other_forever, setup_memory, teardown),
     };
