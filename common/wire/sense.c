@@ -191,6 +191,7 @@ static const struct {
     {ASC_SANITIZE_IN_PROGRESS, "logical unit not ready, sanitize in progress"},
     {ASC_UNREACHABLE_COPY_TARGET, "unreachable copy target"},
     {ASC_WRITE_ERROR, "write error"},
+    {ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT, "invalid field in command information unit"},
     {ASC_THIRD_PARTY_DEVICE_FAILURE, "third party device failure"},
     {ASC_COPY_TARGET_NOT_REACHABLE, "copy target device not reachable"},
     {ASC_INCORRECT_COPY_TARGET_TYPE, "incorrect copy target device type"},

@@ -81,7 +81,7 @@ uint8_t op_compare_and_write(struct exec *exec)
     if (status != SCSI_STATUS_GOOD)
         return status;
     if (!exec_data_out_is(exec, 2 * range.length))
-        return exec_fail_field(exec);
+        return exec_fail_length(exec);
     if (range.length == 0)
         return SCSI_STATUS_GOOD;
     result = update(exec, &range, compare_and_replace, &comparison, fields.fua);
@@ -104,7 +104,7 @@ uint8_t op_orwrite(struct exec *exec)
     if (status != SCSI_STATUS_GOOD)
         return status;
     if (!exec_data_out_is(exec, range.length))
-        return exec_fail_field(exec);
+        return exec_fail_length(exec);
     if (range.length == 0)
         return SCSI_STATUS_GOOD;
     return exec_result(exec, update(exec, &range, or_into, &data, fields.fua), true);

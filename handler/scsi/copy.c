@@ -288,8 +288,8 @@ uint8_t op_extended_copy(struct exec *exec)
 
     if (length == 0)
         return SCSI_STATUS_GOOD;
-    if (iov_total(command->data_out, command->data_out_count) < length)
-        return exec_fail_field(exec);
+    if (!exec_data_out_has(exec, length))
+        return exec_fail_length(exec);
     length = (uint32_t)iov_cursor_read(&data, bytes, (size_t)min_u64(length, sizeof(bytes)));
     if (copy_list_decode(bytes, length, &limits, &list, &refusal))
         return refuse_list(exec, &refusal);

@@ -54,11 +54,13 @@ int lun_open(struct volume *volume, struct lun **ret)
     lun->volume = volume;
     make_naa(volume_get_meta(volume)->uuid, lun->naa);
     uuid_unparse_lower(volume_get_meta(volume)->uuid, lun->serial);
+    lun_log_init(&lun->log);
     mode_init(&lun->mode, volume);
     thresholds_init(&lun->thresholds);
     if (sanitize_init(lun)) {
         thresholds_destroy(&lun->thresholds);
         mode_destroy(&lun->mode);
+        lun_log_destroy(&lun->log);
         volume_close(volume);
         free(lun);
         return -ENOMEM;
@@ -89,6 +91,7 @@ void lun_close(struct lun *lun)
     token_records_destroy(&lun->token_records);
     thresholds_destroy(&lun->thresholds);
     mode_destroy(&lun->mode);
+    lun_log_destroy(&lun->log);
     free(lun);
 }
 
@@ -160,6 +163,11 @@ uint8_t exec_fail_field(struct exec *exec)
     return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
 }
 
+uint8_t exec_fail_length(struct exec *exec)
+{
+    return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
+}
+
 static struct sense write_protected_sense(const struct lun *lun)
 {
     enum scsi_asc_ascq protection = lun_write_protection(lun);
@@ -175,9 +183,9 @@ struct sense lun_error_sense(struct lun *lun, int error, bool writing)
     switch (error) {
     case -ENOSPC:
         if (!atomic_exchange(&lun->full_logged, true))
-            log_warning("LUN %s: the file system below it is full; writes to blocks that are not "
-                        "mapped yet fail until space is freed",
-                        lun->serial);
+            lun_log(lun, LUN_LOG_FULL, LOG_LEVEL_WARNING,
+                    "the file system below it is full; writes to blocks that are not mapped yet "
+                    "fail until space is freed");
         return (struct sense){.key = SENSE_DATA_PROTECT,
                               .asc_ascq = ASC_SPACE_ALLOCATION_FAILED_WRITE_PROTECT};
     case -EROFS:
@@ -187,8 +195,8 @@ struct sense lun_error_sense(struct lun *lun, int error, bool writing)
     case -ERANGE:
         return (struct sense){.key = SENSE_ILLEGAL_REQUEST, .asc_ascq = ASC_LBA_OUT_OF_RANGE};
     default:
-        log_error("LUN %s: %s failed: %s", lun->serial, writing ? "writing" : "reading",
-                  strerror(-error));
+        lun_log(lun, writing ? LUN_LOG_WRITING : LUN_LOG_READING, LOG_LEVEL_ERROR, "%s failed: %s",
+                writing ? "writing" : "reading", strerror(-error));
         return (struct sense){.key = SENSE_MEDIUM_ERROR,
                               .asc_ascq = writing ? ASC_WRITE_ERROR : ASC_UNRECOVERED_READ_ERROR};
     }

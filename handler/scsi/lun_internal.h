@@ -14,6 +14,7 @@
 #include "copy_record.h"
 #include "iov.h"
 #include "lun.h"
+#include "lun_log.h"
 #include "mode_pages.h"
 #include "scsi_defs.h"
 #include "sense.h"
@@ -72,9 +73,11 @@ struct lun {
     char serial[UUID_STR_LEN];
     struct sanitize *sanitize; /* the struct is its own; the pointer stays */
     atomic_uint attentions;
+    struct lun_log log;
     char copy_group[LUN_COPY_GROUP_BYTES];
     struct copy_records copy_records;
     struct token_records token_records;
+    unsigned rod_tokens;   /* of which it is the source; the lock of the tokens guards it */
     struct lun *open_next; /* in the registry, as users is */
     unsigned users;        /* commands of others that work on this LUN */
     struct mode_state mode;
@@ -110,12 +113,19 @@ uint8_t exec_decode_range(struct exec *exec, struct cdb_block_fields *fields,
 uint8_t exec_check_capacity(struct exec *exec, const struct cdb_block_fields *fields);
 /* Whether Data-Out is of that length: what a command's fields say and what came must agree. */
 bool exec_data_out_is(const struct exec *exec, uint64_t length);
+/* Whether a parameter list of that length came; what came besides is not looked at. */
+bool exec_data_out_has(const struct exec *exec, uint64_t length);
 
 /* CHECK CONDITION with this sense data. */
 uint8_t exec_fail_sense(struct exec *exec, const struct sense *sense);
 uint8_t exec_fail(struct exec *exec, enum scsi_sense_key key, enum scsi_asc_ascq asc_ascq);
 /* INVALID FIELD IN CDB, 5/24/00. */
 uint8_t exec_fail_field(struct exec *exec);
+/* INVALID FIELD IN COMMAND INFORMATION UNIT, 5/0E/03, and no data moved: the length that the
+ * initiator told its transport and the CDB's do not agree (FCP-4 9.4.2 gives the rule). A target
+ * may also move what fits and report the residual; TCMU has no way to report that a write, or a
+ * buffer that is too small, left one. */
+uint8_t exec_fail_length(struct exec *exec);
 /* The sense data for what the volume says; the first -ENOSPC is logged. */
 struct sense lun_error_sense(struct lun *lun, int error, bool writing);
 /* CHECK CONDITION for what the volume says: -ENOSPC 7/27/07, -EROFS 7/27/00, -ERANGE 5/21/00,

@@ -6,7 +6,6 @@
 
 #include "byteorder.h"
 #include "cleanup.h"
-#include "log.h"
 #include "lun_internal.h"
 #include "sense.h"
 
@@ -174,7 +173,8 @@ static int save_values(struct exec *exec, const uint8_t *values)
     int error = volume_save_mode_pages(exec->volume, values, MODE_PAGES_BYTES, &err);
 
     if (error)
-        log_error("LUN %s: its mode pages cannot be saved: %s", exec->lun->serial, err.text);
+        lun_log(exec->lun, LUN_LOG_MODE_PAGES, LOG_LEVEL_ERROR,
+                "its mode pages cannot be saved: %s", err.text);
     else
         memcpy(exec->lun->mode.saved, values, MODE_PAGES_BYTES);
     return error;
@@ -232,8 +232,8 @@ static uint8_t start(struct exec *exec, size_t length, bool is_10)
         return exec_fail_field(exec);
     if (length == 0)
         return SCSI_STATUS_GOOD;
-    if (iov_total(command->data_out, command->data_out_count) < length)
-        return exec_fail_field(exec);
+    if (!exec_data_out_has(exec, length))
+        return exec_fail_length(exec);
     if (length > sizeof(list.bytes))
         return fail_length(exec);
     iov_cursor_read(&data, list.bytes, length);

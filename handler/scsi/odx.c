@@ -56,8 +56,8 @@ static uint8_t read_list(struct exec *exec, bool writes, uint8_t bytes[static LI
     *ret_list = (struct token_list){0};
     if (length == 0)
         return SCSI_STATUS_GOOD;
-    if (iov_total(command->data_out, command->data_out_count) < length)
-        return exec_fail_field(exec);
+    if (!exec_data_out_has(exec, length))
+        return exec_fail_length(exec);
     if (length > LIST_MAX_BYTES)
         return fail_request(exec, ASC_TOO_MANY_SEGMENTS);
     length = (uint32_t)iov_cursor_read(&data, bytes, length);

@@ -65,8 +65,8 @@ uint8_t op_unmap(struct exec *exec)
         return exec_fail_field(exec);
     if (length > 0 && length < UNMAP_HEADER_BYTES)
         return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH_ERROR);
-    if (iov_total(command->data_out, command->data_out_count) < length)
-        return exec_fail_field(exec);
+    if (!exec_data_out_has(exec, length))
+        return exec_fail_length(exec);
     length = iov_cursor_read(&data, bytes, (size_t)min_u64(length, sizeof(bytes)));
     if (unmap_list_decode(bytes, length, &list) < 0)
         return exec_fail(exec, SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH_ERROR);
@@ -132,8 +132,8 @@ uint8_t op_write_same(struct exec *exec)
     status = check_write_same(exec, &fields);
     if (status != SCSI_STATUS_GOOD)
         return status;
-    if (iov_total(command->data_out, command->data_out_count) != (fields.ndob ? 0 : block_size))
-        return exec_fail_field(exec);
+    if (!exec_data_out_is(exec, fields.ndob ? 0 : block_size))
+        return exec_fail_length(exec);
     iov_cursor_read(&data, block, block_size);
     offset = fields.lba * block_size;
     length = (uint64_t)fields.blocks * block_size;

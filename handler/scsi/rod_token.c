@@ -40,13 +40,12 @@ struct rod_token {
     struct volume_range ranges[];
 };
 
-/* lock guards the list and what changes in its tokens: next, deadline, deleted, users. Under it,
- * only the lock of a volume's watches is taken. */
+/* lock guards the list, what changes in its tokens (next, deadline, deleted, users), and rod_tokens
+ * of every LUN. Under it, only the lock of a volume's watches is taken. */
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t released;
     struct rod_token *first;
-    unsigned count;
 } tokens = {.lock = PTHREAD_MUTEX_INITIALIZER, .released = PTHREAD_COND_INITIALIZER};
 
 static time_t now(void)
@@ -68,7 +67,7 @@ static void unlink_token(struct rod_token **at)
     struct rod_token *token = *at;
 
     *at = token->next;
-    tokens.count--;
+    token->source->rod_tokens--;
     free_token(token);
 }
 
@@ -83,15 +82,16 @@ static uint16_t defect_of(struct rod_token *token)
 }
 
 /* Tokens that are of no use any more are kept for as long again, so that it can be told why, unless
- * room is needed. */
-static void drop_useless(void)
+ * their LUN, which is to get one more, needs the room. */
+static void drop_useless(const struct lun *lun)
 {
-    bool is_full = tokens.count >= ROD_TOKENS;
+    bool is_full = lun->rod_tokens >= ROD_TOKENS_OF_LUN;
 
     for (struct rod_token **at = &tokens.first; *at;) {
         bool long_gone = now() > (*at)->deadline + (time_t)(*at)->inactive_seconds;
+        bool in_the_way = is_full && (*at)->source == lun;
 
-        if ((*at)->users == 0 && (long_gone || (is_full && defect_of(*at) != ASC_NONE)))
+        if ((*at)->users == 0 && (long_gone || (in_the_way && defect_of(*at) != ASC_NONE)))
             unlink_token(at);
         else
             at = &(*at)->next;
@@ -122,12 +122,12 @@ static int add_token(struct rod_token *token)
 {
     SCOPED_LOCK(&tokens.lock);
 
-    drop_useless();
-    if (tokens.count >= ROD_TOKENS)
+    drop_useless(token->source);
+    if (token->source->rod_tokens >= ROD_TOKENS_OF_LUN)
         return -EAGAIN;
     token->next = tokens.first;
     tokens.first = token;
-    tokens.count++;
+    token->source->rod_tokens++;
     return 0;
 }
 

@@ -22,8 +22,8 @@
 #define ROD_TOKEN_OPTIMAL_BYTES            (UINT64_C(64) << 20)
 #define ROD_TOKEN_DEFAULT_INACTIVE_SECONDS 60
 #define ROD_TOKEN_MAX_INACTIVE_SECONDS     600
-/* In the whole process. */
-#define ROD_TOKENS 256
+/* Of one LUN: what initiators of one do takes nothing from the others. */
+#define ROD_TOKENS_OF_LUN 64
 
 enum rod_type {
     ROD_TYPE_POINT_IN_TIME_CHANGE_VULNERABLE = 0x00800001,
@@ -34,7 +34,7 @@ struct lun;
 struct rod_token;
 
 /* Makes a token of the ranges, in bytes, together not 0. seconds: without use, after which it
- * expires. Errors as volume_watch_set; -EAGAIN: there are as many tokens as there can be. */
+ * expires. Errors as volume_watch_set; -EAGAIN: the LUN has as many tokens as it may have. */
 int rod_token_create(struct lun *lun, const struct volume_range *ranges, size_t count,
                      uint32_t seconds, uint8_t ret[static ROD_TOKEN_BYTES]);
 

@@ -42,6 +42,11 @@ bool exec_data_out_is(const struct exec *exec, uint64_t length)
     return iov_total(exec->command->data_out, exec->command->data_out_count) == length;
 }
 
+bool exec_data_out_has(const struct exec *exec, uint64_t length)
+{
+    return iov_total(exec->command->data_out, exec->command->data_out_count) >= length;
+}
+
 /* Reads length bytes into the first part of a longer scatter list. */
 static int read_part(struct volume *volume, const struct iovec *iov, int count,
                      const struct lun_range *range)
@@ -100,7 +105,7 @@ uint8_t op_read(struct exec *exec)
     if (status != SCSI_STATUS_GOOD)
         return status;
     if (room < range.length)
-        return exec_fail_field(exec);
+        return exec_fail_length(exec);
     error = read_range(exec, &range, room, fields.fua);
     if (error == -EAGAIN)
         return LUN_WOULD_WAIT;
@@ -120,7 +125,7 @@ uint8_t op_write(struct exec *exec)
     if (status != SCSI_STATUS_GOOD)
         return status;
     if (!exec_data_out_is(exec, range.length))
-        return exec_fail_field(exec);
+        return exec_fail_length(exec);
     exec->durable = fields.fua || exec->lun->mode.write_through;
     /* Whether memory takes it at once is never known. */
     if (command->patience == LUN_NEVER_WAITS || (command->patience != LUN_WAITS && exec->durable))

@@ -114,9 +114,10 @@ static void *run(void *argument)
     else
         error = volume_unseal(lun->volume, &err);
     if (error)
-        log_error("LUN %s: SANITIZE did not get to its end: %s", lun->serial, err.text);
+        lun_log(lun, LUN_LOG_SANITIZE_FAILED, LOG_LEVEL_ERROR,
+                "SANITIZE did not get to its end: %s", err.text);
     else
-        log_info("LUN %s: SANITIZE is done", lun->serial);
+        lun_log(lun, LUN_LOG_SANITIZE, LOG_LEVEL_INFO, "SANITIZE is done");
     set_state(sanitize, error ? SANITIZE_FAILED : SANITIZE_NONE);
     return NULL;
 }
@@ -205,7 +206,8 @@ static uint8_t sanitize(struct exec *exec, const struct volume_sanitize_plan *pl
     if (!allowed)
         return exec_fail_field(exec);
     if (error) {
-        log_error("LUN %s: SANITIZE cannot begin: %s", lun->serial, err.text);
+        lun_log(lun, LUN_LOG_SANITIZE_FAILED, LOG_LEVEL_ERROR, "SANITIZE cannot begin: %s",
+                err.text);
         return exec_result(exec, error, true);
     }
     return exec->cdb[1] & IMMED ? SCSI_STATUS_GOOD : wait_for_end(exec);
@@ -231,8 +233,8 @@ uint8_t op_sanitize_overwrite(struct exec *exec)
     if (!fields_are_sound(exec) || length <= OVERWRITE_HEADER ||
         length > OVERWRITE_HEADER + volume_block_size(exec->volume))
         return exec_fail_field(exec);
-    if (iov_total(command->data_out, command->data_out_count) < length)
-        return exec_fail_field(exec);
+    if (!exec_data_out_has(exec, length))
+        return exec_fail_length(exec);
     iov_cursor_read(&data, header, sizeof(header));
     plan.pattern_bytes = get_be16(header + 2);
     plan.passes = header[0] & OVERWRITE_COUNT;
@@ -276,6 +278,7 @@ uint8_t op_sanitize_exit_failure_mode(struct exec *exec)
     if (!allowed)
         return exec_fail_field(exec);
     if (error)
-        log_error("LUN %s: the failure of SANITIZE stays: %s", lun->serial, err.text);
+        lun_log(lun, LUN_LOG_SANITIZE_FAILED, LOG_LEVEL_ERROR, "the failure of SANITIZE stays: %s",
+                err.text);
     return state == SANITIZE_RUNNING ? exec_fail_sealed(exec) : exec_result(exec, error, true);
 }

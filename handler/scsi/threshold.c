@@ -10,7 +10,6 @@
 
 #include "checked.h"
 #include "cleanup.h"
-#include "log.h"
 #include "lun_internal.h"
 
 #define LOOK_EVERY_MS    1000
@@ -83,10 +82,10 @@ static void tell(struct lun *lun, const struct volume_space *space,
 
     atomic_store(&thresholds->told_offset, threshold->offset);
     lun_raise_attention(lun, LUN_ATTENTION_THRESHOLD);
-    log_warning(
-        "LUN %s: a threshold is reached: it takes %llu MiB, and its file system has %llu MiB "
-        "(%u %%) left",
-        lun->serial, (unsigned long long)(space->used_bytes >> 20),
+    lun_log(
+        lun, LUN_LOG_THRESHOLD, LOG_LEVEL_WARNING,
+        "a threshold is reached: it takes %llu MiB, and its file system has %llu MiB (%u %%) left",
+        (unsigned long long)(space->used_bytes >> 20),
         (unsigned long long)(space->pool_available_bytes >> 20),
         (unsigned)lun_available_percent(space));
 }

@@ -100,7 +100,7 @@ uint8_t op_verify(struct exec *exec)
     if (data_bytes < 0)
         return exec_fail_field(exec);
     if (data_bytes > 0 && !exec_data_out_is(exec, (uint64_t)data_bytes))
-        return exec_fail_field(exec);
+        return exec_fail_length(exec);
     return verify_medium(exec, fields.bytchk, &range);
 }
 
@@ -119,7 +119,7 @@ uint8_t op_write_and_verify(struct exec *exec)
     if (fields.bytchk != BYTCHK_READABLE && fields.bytchk != BYTCHK_COMPARE)
         return exec_fail_field(exec);
     if (!exec_data_out_is(exec, range.length))
-        return exec_fail_field(exec);
+        return exec_fail_length(exec);
     error =
         volume_write(exec->volume, command->data_out, command->data_out_count, range.offset, false);
     if (error)

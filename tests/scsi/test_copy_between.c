@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "copy_rig.h"
+#include "rod_token.h"
 #include "store_mem.h"
 
 /* Byte 1 of a segment descriptor, byte 28 of a CSCD descriptor. */
@@ -217,6 +218,10 @@ static void the_destination_keeps_to_its_mode_pages(void **state)
     assert_check(copy_between(&a, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
                  ASC_THIRD_PARTY_DEVICE_FAILURE);
     store_mem_set_fault(b.store, "flush", 0, 0);
+    store_mem_set_fault(b.store, "write", 0, EIO); /* a good flush does not make up for it */
+    assert_check(copy_between(&a, &a, 0, &b, 0, 64, 0), SENSE_COPY_ABORTED,
+                 ASC_THIRD_PARTY_DEVICE_FAILURE);
+    store_mem_set_fault(b.store, "write", 0, 0);
     rig_close(&b);
     rig_close(&a);
 }
@@ -358,6 +363,40 @@ static void the_reservation_of_the_other_unit_is_told(void **state)
     rig_close(&a);
 }
 
+static int make_token(struct rig *rig, uint64_t lba)
+{
+    struct volume_range range = {lba * rig->block_size, rig->block_size};
+    uint8_t token[ROD_TOKEN_BYTES];
+
+    return rod_token_create(rig->lun, &range, 1, ROD_TOKEN_MAX_INACTIVE_SECONDS, token);
+}
+
+static void all_tokens_of_one_unit_leave_the_others_theirs(void **state)
+{
+    struct rig a, b;
+    uint64_t made = 0;
+
+    (void)state;
+    rig_needs_native("it opens logical units of its own");
+    open_other(&a, "one", 512, 4096, 0xA1, false);
+    open_other(&b, "one", 512, 4096, 0xA2, false);
+    while (made < 4096 && make_token(&a, made) == 0)
+        made++;
+    assert_in_range(made, 32, 256); /* enough for copies side by side, and an end */
+    assert_int_equal(make_token(&a, made), -EAGAIN);
+    for (uint64_t i = 0; i < made; i++)
+        assert_int_equal(make_token(&b, i), 0);
+    assert_int_equal(make_token(&b, made), -EAGAIN);
+    /* One whose data have changed makes room for one, in its own unit. */
+    rig_fill(&a, 7, 1, 0x11);
+    assert_int_equal(make_token(&b, made), -EAGAIN);
+    assert_int_equal(make_token(&a, made), 0);
+    assert_int_equal(make_token(&a, made + 1), -EAGAIN);
+    rig_close(&a);
+    assert_int_equal(make_token(&b, made), -EAGAIN);
+    rig_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -369,6 +408,7 @@ int main(void)
         cmocka_unit_test(a_reserved_unit_is_copied_to_only_by_a_command_of_its_own),
         cmocka_unit_test(the_reservation_of_the_other_unit_is_told),
         cmocka_unit_test(a_unit_is_not_closed_while_it_is_copied_from),
+        cmocka_unit_test(all_tokens_of_one_unit_leave_the_others_theirs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

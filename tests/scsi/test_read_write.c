@@ -150,7 +150,7 @@ static void a_write_whose_data_is_not_as_long_as_the_cdb_says_writes_nothing(voi
         for (size_t size = 0; size <= 3 * rig->block_size; size += rig->block_size / 2) {
             if (size != 2 * rig->block_size)
                 assert_check(rig_command_out(rig, cdb, bytes, size), SENSE_ILLEGAL_REQUEST,
-                             ASC_INVALID_FIELD_IN_CDB);
+                             ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
         }
     }
     rig_assert_blocks(rig, 8, 3, 0x22);
@@ -167,9 +167,9 @@ static void a_read_with_too_little_room_is_refused(void **state)
     for (size_t i = 0; i < sizeof(read_opcodes); i++) {
         transfer_cdb(cdb, read_opcodes[i], 0, 2);
         assert_check(rig_command_in(rig, cdb, bytes, 2 * rig->block_size - 1),
-                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
         assert_check(rig_command_in(rig, cdb, bytes, 0), SENSE_ILLEGAL_REQUEST,
-                     ASC_INVALID_FIELD_IN_CDB);
+                     ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
     }
     free(bytes);
 }

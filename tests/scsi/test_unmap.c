@@ -139,9 +139,9 @@ static void a_list_longer_than_what_was_sent_is_refused(void **state)
     rig_fill(rig, 8, 8, 0x66);
     for (size_t sent = 0; sent < 24; sent++)
         assert_check(unmap_raw(rig, list.bytes, 24, sent), SENSE_ILLEGAL_REQUEST,
-                     ASC_INVALID_FIELD_IN_CDB);
+                     ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
     assert_check(unmap_raw(rig, list.bytes, UINT16_MAX, 24), SENSE_ILLEGAL_REQUEST,
-                 ASC_INVALID_FIELD_IN_CDB);
+                 ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
     rig_assert_blocks(rig, 8, 8, 0x66);
 }
 

@@ -89,7 +89,7 @@ static void one_block_is_compared_with_all(void **state)
         assert_check(verify(rig, opcodes[i], 3, 0, 101, block, rig->block_size), SENSE_MISCOMPARE,
                      ASC_MISCOMPARE_DURING_VERIFY);
         assert_check(verify(rig, opcodes[i], 3, 0, 2, block, 2 * rig->block_size),
-                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
     }
 }
 
@@ -114,9 +114,9 @@ static void wrong_fields_and_lengths_are_refused(void **state)
         assert_check(verify(rig, opcodes[i], 2, 0, 1, zeros, rig->block_size),
                      SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
         assert_check(verify(rig, opcodes[i], 1, 0, 2, zeros, rig->block_size),
-                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
         assert_check(verify(rig, opcodes[i], 1, 0, 2, zeros, 3 * rig->block_size),
-                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+                     SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
         assert_check(verify(rig, opcodes[i], 0x10 /* VRPROTECT */, 0, 1, NULL, 0),
                      SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
         assert_check(verify(rig, opcodes[i], 0, rig->blocks, 1, NULL, 0), SENSE_ILLEGAL_REQUEST,

@@ -96,7 +96,7 @@ static void wrong_fields_and_lengths_are_refused(void **state)
                      SENSE_ILLEGAL_REQUEST, ASC_LBA_OUT_OF_RANGE);
         if (rig_is_native()) /* a target may pad or cut what does not fit */
             assert_check(write_and_verify(rig, opcodes[i], 0, 0, 1, data, 2 * size),
-                         SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
+                         SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
     }
     rig_assert_mapped(rig, 0, 8, false);
     free(data);

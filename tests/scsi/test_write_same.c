@@ -157,12 +157,12 @@ static void data_of_another_length_than_one_block_is_refused(void **state)
         for (size_t size = 0; size <= 2 * rig->block_size; size += rig->block_size / 2) {
             if (size != rig->block_size)
                 assert_check(rig_command_out(rig, cdb, bytes, size), SENSE_ILLEGAL_REQUEST,
-                             ASC_INVALID_FIELD_IN_CDB);
+                             ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
         }
     }
     write_same_cdb(cdb, SCSI_WRITE_SAME_16, NDOB, 0, 16);
     assert_check(rig_command_out(rig, cdb, bytes, rig->block_size), SENSE_ILLEGAL_REQUEST,
-                 ASC_INVALID_FIELD_IN_CDB);
+                 ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
     rig_assert_blocks(rig, 0, 16, 0x55);
 }
 
