@@ -348,9 +348,51 @@ static void threads_do_not_disturb_each_other_over_a_file(void **state)
     scratch_remove(&scratch);
 }
 
+/* A second passes with each look at the clock, so that every command looks at the thresholds. */
+static _Atomic uint64_t fast_ms;
+
+static uint64_t fast_clock(void)
+{
+    return atomic_fetch_add(&fast_ms, 1000);
+}
+
+static void *write_and_look(void *argument)
+{
+    struct worker *worker = argument;
+    uint8_t bytes[BLOCK] = {1};
+
+    for (int i = 0; i < ROUNDS && !worker->trouble; i++)
+        if (!write_blocks(worker->lun, worker->first + (uint64_t)i % OWN_BLOCKS, 1, bytes))
+            worker->trouble = "a write failed";
+    return NULL;
+}
+
+static void many_look_at_the_thresholds_at_once(void **state)
+{
+    struct worker workers[THREADS] = {0};
+    pthread_t threads[THREADS];
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, BLOCK, BLOCKS, 4096, false);
+    lun_set_clock(rig.lun, fast_clock);
+    lun_set_threshold(rig.lun, 1);
+    for (uint64_t i = 0; i < THREADS; i++) {
+        workers[i].lun = rig.lun;
+        workers[i].first = i * OWN_BLOCKS;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_and_look, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_null(workers[i].trouble);
+    }
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_look_at_the_thresholds_at_once),
         cmocka_unit_test(threads_do_not_disturb_each_other_over_memory),
         cmocka_unit_test(threads_do_not_disturb_each_other_over_a_file),
         cmocka_unit_test(counters_lose_no_update_over_memory),
