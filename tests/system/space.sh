@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # In the lab: volumes on small file systems that run full, with Linux as the initiator. The threshold
-# is told before, ENOSPC when it is too late, and freeing heals. Then what an initiator changes with
+# is told before, ENOSPC when it is too late, and freeing heals. A frozen one stops nothing but
+# writes. Then what an initiator changes with
 # MODE SELECT, and a LUN that is read-only.
 # shellcheck source=tools/lab/guest/lib.sh
 . "$LAB_REPO/tools/lab/guest/lib.sh"
@@ -156,8 +157,29 @@ show() { # DISK
   check_match "sg_opcodes shows MODE SELECT" 'Mode select\(6\)' "$(sg_opcodes "$1")"
 }
 
+# Tells whether a frozen file system holds up anything but writes.
+frozen() { # NAME MOUNT-POINT
+  local disk pid
+  thinvol create "$2/frozen" "$lun_bytes" >/dev/null
+  disk=$(attach "frozen-$1" "thin/$2/frozen")
+  check "frozen $1: blocks are written" dd if=/dev/urandom of="$disk" bs=4k count=16 oflag=direct
+  check "frozen $1: it is frozen" fsfreeze --freeze "$2"
+  dd if=/dev/zero of="$disk" bs=4k count=1 seek=100 oflag=direct status=none &
+  pid=$!
+  sleep 1
+  check "frozen $1: blocks in memory are read" \
+    timeout 10 dd if="$disk" of=/dev/null bs=4k count=16 iflag=direct
+  check "frozen $1: while a write waits" kill -0 "$pid"
+  check "frozen $1: it is thawed" fsfreeze --unfreeze "$2"
+  check "frozen $1: the write is done then" wait_for 30 not kill -0 "$pid"
+  check "frozen $1: the LUN goes away" detach "frozen-$1"
+  rm -f "$2/frozen" "$2/frozen.thin"
+}
+
 check "file systems for the volumes" make_file_systems
 start_stack
+frozen ext4 /mnt/ext4
+frozen xfs /mnt/xfs
 fill_and_free ext4 /mnt/ext4/full 60 60 160
 # Others use the file system too.
 check "half of the other file system is somebody's" fallocate -l 150M /mnt/xfs/other
