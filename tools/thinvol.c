@@ -47,7 +47,15 @@ static int failed(int error, const struct errmsg *err)
     fputs("thinvol: ", stderr);
     utf8_print(stderr, err->text);
     fputc('\n', stderr);
-    return error == -EBUSY || error == -EEXIST || error == -ESHUTDOWN ? EXIT_REFUSED : EXIT_ERROR;
+    switch (error) {
+    case -EBUSY:
+    case -EEXIST:
+    case -ELOOP: /* a symbolic link that others can change */
+    case -ESHUTDOWN:
+        return EXIT_REFUSED;
+    default:
+        return EXIT_ERROR;
+    }
 }
 
 static int usage_error(const char *verb, const char *format, ...)

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <linux/magic.h>
 #include <pthread.h>
 #include <string.h>
@@ -113,16 +112,12 @@ static int punch_beyond_end(int fd, uint64_t bytes, uint32_t granularity_bytes)
     return result < 0 ? -errno : 0;
 }
 
-/* An unnamed file beside path and on the same file system, or -1. */
-static int scratch_beside(const char *path, dev_t device)
+/* An unnamed file in that folder and on the same file system, or -1. */
+static int scratch_beside(const struct file_place *place, dev_t device)
 {
-    CLEANUP_FREE char *real = realpath(path, NULL);
-    CLEANUP_CLOSE int fd = -1;
+    CLEANUP_CLOSE int fd = openat(place->folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     struct stat st;
 
-    if (!real)
-        return -1;
-    fd = open(dirname(real), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd < 0 || fstat(fd, &st) < 0 || st.st_dev != device)
         return -1;
     return TAKE_FD(fd);
@@ -145,12 +140,12 @@ static enum answer try_scratch(int fd, uint32_t granularity_bytes)
     return lseek(fd, 0, SEEK_HOLE) == 0 && lseek(fd, 0, SEEK_DATA) > 0 ? ANSWER_YES : ANSWER_NO;
 }
 
-/* What an unnamed file beside path says of the file system. *ret_error: why nothing can be punched
- * in it, or 0. */
-static enum answer ask_scratch(const char *path, dev_t device, uint32_t granularity_bytes,
-                               int *ret_error)
+/* What an unnamed file in that folder says of the file system. *ret_error: why nothing can be
+ * punched in it, or 0. */
+static enum answer ask_scratch(const struct file_place *place, dev_t device,
+                               uint32_t granularity_bytes, int *ret_error)
 {
-    CLEANUP_CLOSE int scratch = scratch_beside(path, device);
+    CLEANUP_CLOSE int scratch = scratch_beside(place, device);
 
     *ret_error = 0;
     if (scratch < 0)
@@ -193,8 +188,8 @@ static int refuse_holes(const char *path, int error, struct errmsg *err)
                       path);
 }
 
-int file_probe_holes(int fd, const char *path, uint32_t granularity_bytes, bool all_hole,
-                     struct errmsg *err)
+int file_probe_holes(int fd, const struct file_place *place, const char *path,
+                     uint32_t granularity_bytes, bool all_hole, struct errmsg *err)
 {
     struct finding finding = {.has_holes = true};
     enum answer answer = ANSWER_UNKNOWN;
@@ -206,7 +201,7 @@ int file_probe_holes(int fd, const char *path, uint32_t granularity_bytes, bool 
     if (!all_hole) {
         if (recall(&finding.of).has_holes)
             return 0;
-        answer = ask_scratch(path, st.st_dev, granularity_bytes, &error);
+        answer = ask_scratch(place, st.st_dev, granularity_bytes, &error);
     }
     if (answer == ANSWER_UNKNOWN)
         answer = ask_file(fd, (uint64_t)st.st_size, granularity_bytes, all_hole, &error);
@@ -232,7 +227,7 @@ static bool try_anchor(int fd, uint32_t granularity_bytes)
            extent.status == EXTENT_ANCHORED && extent.length == granularity_bytes;
 }
 
-bool file_probe_anchor(int fd, const char *path, uint32_t granularity_bytes)
+bool file_probe_anchor(int fd, const struct file_place *place, uint32_t granularity_bytes)
 {
     CLEANUP_CLOSE int scratch = -1;
     struct finding finding = {.knows_anchor = true}, known;
@@ -243,7 +238,7 @@ bool file_probe_anchor(int fd, const char *path, uint32_t granularity_bytes)
     known = recall(&finding.of);
     if (known.knows_anchor)
         return known.can_anchor;
-    scratch = scratch_beside(path, finding.of.device);
+    scratch = scratch_beside(place, finding.of.device);
     finding.can_anchor = scratch >= 0 && try_anchor(scratch, granularity_bytes);
     if (finding.can_anchor) /* no may be for want of room */
         remember(&finding);

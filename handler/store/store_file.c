@@ -15,9 +15,9 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "file_copy.h"
-#include "file_directory.h"
 #include "file_lock.h"
 #include "file_map.h"
+#include "file_place.h"
 #include "file_probe.h"
 #include "iov.h"
 
@@ -356,21 +356,24 @@ static uint32_t granularity_of(const struct stat *st)
 }
 
 /* Another open file for the same inode as st, or -errno. */
-static int open_again(const char *path, const struct stat *st)
+static int open_again(const struct file_place *place, const struct stat *st)
 {
-    CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    CLEANUP_CLOSE int fd = file_place_open_file(place, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
     struct stat again;
 
-    if (fd < 0 || fstat(fd, &again) < 0)
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &again) < 0)
         return -errno;
     if (again.st_dev != st->st_dev || again.st_ino != st->st_ino)
         return -ESTALE;
     return TAKE_FD(fd);
 }
 
-/* Checks what was opened, locks it and wraps it up. Takes fd over, also on failure. */
-static int make_store(int fd_given, const char *path, bool shared, struct store **ret,
-                      struct errmsg *err)
+/* Checks what was opened, locks it and wraps it up. Takes fd over, also on failure. path: for
+ * messages. */
+static int make_store(int fd_given, const struct file_place *place, const char *path, bool shared,
+                      struct store **ret, struct errmsg *err)
 {
     CLEANUP_CLOSE int fd = fd_given;
     CLEANUP_CLOSE int flush_fd = -1;
@@ -389,7 +392,7 @@ static int make_store(int fd_given, const char *path, bool shared, struct store 
     /* Only now is the size one that stays. */
     if (fstat(fd, &st) < 0)
         return errmsg_set(err, -errno, "%s cannot be examined: %s", path, strerror(errno));
-    flush_fd = open_again(path, &st);
+    flush_fd = open_again(place, &st);
     if (flush_fd < 0)
         return errmsg_set(err, flush_fd, "%s cannot be opened a second time: %s", path,
                           strerror(-flush_fd));
@@ -401,7 +404,7 @@ static int make_store(int fd_given, const char *path, bool shared, struct store 
     file->store.size_bytes = (uint64_t)st.st_size;
     file->store.granularity_bytes = granularity_of(&st);
     file_map_init(&file->map, fd, file->store.granularity_bytes);
-    file->store.can_anchor = file_probe_anchor(fd, path, file->store.granularity_bytes);
+    file->store.can_anchor = file_probe_anchor(fd, place, file->store.granularity_bytes);
     file->fd = TAKE_FD(fd);
     file->flush_fd = TAKE_FD(flush_fd);
     *ret = &file->store;
@@ -421,18 +424,23 @@ static int open_error(const char *path, int error, struct errmsg *err)
 
 int store_file_open(const char *path, bool read_only, struct store **ret, struct errmsg *err)
 {
-    /* O_NONBLOCK: a FIFO in the file's place is refused, not waited for. */
-    int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    CLEANUP(file_place_close) struct file_place place = FILE_PLACE_NONE;
     struct store *store = NULL;
-    int error;
+    int error = file_place_open(path, &place, err);
+    int fd;
 
+    if (error)
+        return error == -ENOENT || error == -EISDIR ? open_error(path, -error, err) : error;
+    /* O_NONBLOCK: a FIFO in the file's place is refused, not waited for. */
+    fd = file_place_open_file(&place, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
-        return open_error(path, errno, err);
-    error = make_store(fd, path, read_only, &store, err);
+        return open_error(path, -fd, err);
+    error = make_store(fd, &place, path, read_only, &store, err);
     if (error)
         return error;
     if (!read_only) {
-        error = file_probe_holes(file_of(store)->fd, path, store->granularity_bytes, false, err);
+        error = file_probe_holes(file_of(store)->fd, &place, path, store->granularity_bytes, false,
+                                 err);
         if (error) {
             store_close(store);
             return error;
@@ -442,7 +450,8 @@ int store_file_open(const char *path, bool read_only, struct store **ret, struct
     return 0;
 }
 
-static int prepare_new(struct store *store, const char *path, uint64_t bytes, struct errmsg *err)
+static int prepare_new(struct store *store, const struct file_place *place, const char *path,
+                       uint64_t bytes, struct errmsg *err)
 {
     int error = store_resize(store, bytes);
 
@@ -450,7 +459,8 @@ static int prepare_new(struct store *store, const char *path, uint64_t bytes, st
         return errmsg_set(err, -EFBIG, "%s: its file system has no files as large as %llu bytes",
                           path, (unsigned long long)bytes);
     if (!error)
-        error = file_probe_holes(file_of(store)->fd, path, store->granularity_bytes, true, err);
+        error =
+            file_probe_holes(file_of(store)->fd, place, path, store->granularity_bytes, true, err);
     else
         errmsg_set(err, error, "%s cannot be made %llu bytes long: %s", path,
                    (unsigned long long)bytes, strerror(-error));
@@ -459,7 +469,7 @@ static int prepare_new(struct store *store, const char *path, uint64_t bytes, st
     if (fsync(file_of(store)->fd) < 0)
         error = -errno;
     else
-        error = file_sync_directory(path);
+        error = file_place_sync(place);
     if (error)
         errmsg_set(err, error, "%s cannot be made durable: %s", path, strerror(-error));
     return error;
@@ -467,22 +477,24 @@ static int prepare_new(struct store *store, const char *path, uint64_t bytes, st
 
 int store_file_create(const char *path, uint64_t bytes, struct store **ret, struct errmsg *err)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    CLEANUP(file_place_close) struct file_place place = FILE_PLACE_NONE;
     struct store *store = NULL;
-    int error;
+    int error = file_place_open_name(path, &place, err);
+    int fd;
 
-    if (fd < 0) {
-        if (errno == ENOENT)
-            return errmsg_set(err, -errno, "%s cannot be created: its directory does not exist",
-                              path);
-        return open_error(path, errno, err);
-    }
-    error = make_store(fd, path, false, &store, err);
+    if (error == -ENOENT)
+        return errmsg_set(err, error, "%s cannot be created: its directory does not exist", path);
+    if (error)
+        return error == -EISDIR ? open_error(path, -error, err) : error;
+    fd = file_place_open_file(&place, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (fd < 0)
+        return open_error(path, -fd, err);
+    error = make_store(fd, &place, path, false, &store, err);
     if (!error)
-        error = prepare_new(store, path, bytes, err);
+        error = prepare_new(store, &place, path, bytes, err);
     if (error) {
         store_close(store);
-        unlink(path);
+        unlinkat(place.folder, place.name, 0);
         return error;
     }
     *ret = store;

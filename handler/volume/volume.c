@@ -11,6 +11,7 @@
 
 #include "checked.h"
 #include "cleanup.h"
+#include "file_place.h"
 #include "iov.h"
 #include "shell_word.h"
 #include "store.h"
@@ -96,6 +97,15 @@ static int refuse_second_description(const char *path, struct errmsg *err)
     return 0;
 }
 
+/* Takes back the file that was made at path. */
+static void remove_file(const char *path)
+{
+    CLEANUP(file_place_close) struct file_place place = FILE_PLACE_NONE;
+
+    if (file_place_open_name(path, &place, NULL) == 0)
+        unlinkat(place.folder, place.name, 0);
+}
+
 int volume_create(const char *path, uint32_t block_size, uint64_t bytes, struct volume **ret,
                   struct errmsg *err)
 {
@@ -124,7 +134,7 @@ int volume_create(const char *path, uint32_t block_size, uint64_t bytes, struct 
     error = volume_meta_create(path, &meta, err);
     if (error) {
         store_close(store);
-        unlink(path);
+        remove_file(path);
         return error;
     }
     error = make_volume(store, &meta, false, path, ret, err);

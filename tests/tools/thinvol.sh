@@ -142,6 +142,21 @@ for verb in info map check "resize v 4M" "create --adopt"; do
   under=()
 done
 
+if [[ $EUID == 0 ]]; then
+  mkdir theirs && ln -s ../v theirs/v && ln -s ../v.thin theirs/v.thin && chown 65534 theirs
+  before=$(cksum v v.thin)
+  for words in "info theirs/v" "map theirs/v" "check theirs/v" "resize theirs/v 4G" \
+    "create --adopt theirs/v"; do
+    read -ra words <<<"$words"
+    check "a link in a folder of another user is refused by ${words[0]}" refuses 3 \
+      'the symbolic link "v"' "${words[@]}"
+  done
+  check "what it leads to stays as it was" test "$(cksum v v.thin)" = "$before"
+  rm -r theirs
+else
+  echo "ok - a link in a folder of another user is refused # SKIP only root can make such a folder"
+fi
+
 check "a missing volume names the way to make one" refuses 1 "thinvol create none SIZE" info none
 check "a directory is no volume" refuses 1 "is a directory" info .
 jq '.sanitize = "restricted"' v.thin >sealed && cat sealed >v.thin
