@@ -19,7 +19,9 @@
 #include "file_map.h"
 #include "file_place.h"
 #include "file_probe.h"
+#include "file_users.h"
 #include "iov.h"
+#include "process_name.h"
 
 /* Elements handed to one preadv or pwritev of a list that is too long for one, or was not taken
  * whole.
@@ -370,6 +372,42 @@ static int open_again(const struct file_place *place, const struct stat *st)
     return TAKE_FD(fd);
 }
 
+/* One user at a time, or several that only read. */
+static int lock(int fd, const char *path, bool exclusive, struct errmsg *err)
+{
+    char holder[PROCESS_NAME_BYTES];
+    int error = file_lock(fd, exclusive, holder, sizeof(holder));
+
+    if (error == -EBUSY)
+        return errmsg_set(err, error,
+                          "%s is in use by %s and can have only one user at a time; delete the LUN "
+                          "that serves it, or wait until that program has ended",
+                          path, holder);
+    if (error)
+        errmsg_set(err, error, "%s cannot be locked: %s", path, strerror(-error));
+    return error;
+}
+
+/* Refuses a file that another program, which knows nothing of our lock, may write to. */
+static int refuse_other_users(const struct file_place *place, const char *path, struct errmsg *err)
+{
+    CLEANUP_CLOSE int fd = file_place_open_file(place, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    char user[FILE_USERS_BYTES];
+    struct stat st;
+    int error;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        !file_users_find(fd, user, sizeof(user)))
+        return 0;
+    /* One that has our lock is named by that. */
+    error = lock(fd, path, false, err);
+    if (error)
+        return error;
+    return errmsg_set(err, -EBUSY,
+                      "%s %s, which would write to it beside us; end that, and try again", path,
+                      user);
+}
+
 /* Checks what was opened, locks it and wraps it up. Takes fd over, also on failure. path: for
  * messages. */
 static int make_store(int fd_given, const struct file_place *place, const char *path, bool shared,
@@ -386,7 +424,7 @@ static int make_store(int fd_given, const struct file_place *place, const char *
     if (!S_ISREG(st.st_mode))
         return errmsg_set(err, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL,
                           "%s is %s; a volume is a regular file", path, kind_of_file(st.st_mode));
-    error = file_lock(fd, path, shared, err);
+    error = lock(fd, path, !shared, err);
     if (error)
         return error;
     /* Only now is the size one that stays. */
@@ -431,6 +469,9 @@ int store_file_open(const char *path, bool read_only, struct store **ret, struct
 
     if (error)
         return error == -ENOENT || error == -EISDIR ? open_error(path, -error, err) : error;
+    error = read_only ? 0 : refuse_other_users(&place, path, err);
+    if (error)
+        return error;
     /* O_NONBLOCK: a FIFO in the file's place is refused, not waited for. */
     fd = file_place_open_file(&place, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)

@@ -25,6 +25,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "device.h"
+#include "file_lock.h"
 #include "holes.h"
 #include "image_format.h"
 #include "shell_word.h"
@@ -454,7 +455,7 @@ static int open_regular(struct file_endpoint *file, struct stat *st, struct errm
     struct endpoint_info *info = &file->base.info;
     char user[256];
     struct statfs system;
-    int r = lock_whole_file(file->fd, info->writable, user, sizeof(user));
+    int r = file_lock(file->fd, info->writable, user, sizeof(user));
 
     /* Who held the lock just now may have made it longer. */
     if (r == 0 && fstat(file->fd, st) < 0)

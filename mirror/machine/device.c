@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
@@ -386,43 +385,4 @@ bool device_find_loop(const struct stat *lower, char *text, size_t size)
         }
     }
     return false;
-}
-
-static void describe_lock_holder(int fd, char *text, size_t size)
-{
-    CLEANUP_FCLOSE FILE *locks = fopen("/proc/locks", "re");
-    char line[256], path[64], name[64];
-    unsigned int at_major, at_minor;
-    unsigned long long inode;
-    struct stat st;
-    int pid;
-
-    snprintf(text, size, "another process");
-    if (!locks || fstat(fd, &st) < 0)
-        return;
-    while (fgets(line, sizeof(line), locks)) {
-        /* "1: FLOCK  ADVISORY  WRITE 123 08:01:4567 0 EOF"; the device is another one on some file
-         * systems (btrfs, overlayfs), so the inode number has to do. */
-        if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%llu", &pid, &at_major, &at_minor, &inode) !=
-                4 ||
-            inode != st.st_ino || pid <= 0)
-            continue;
-        snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-        if (read_line(path, name, sizeof(name)))
-            snprintf(text, size, "process %d (%s)", pid, name);
-        else
-            snprintf(text, size, "process %d", pid);
-        return;
-    }
-}
-
-int lock_whole_file(int fd, bool exclusive, char *text, size_t size)
-{
-    text[0] = '\0';
-    if (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
-        return 0;
-    if (errno != EWOULDBLOCK)
-        return -errno;
-    describe_lock_holder(fd, text, size);
-    return -EBUSY;
 }

@@ -52,8 +52,4 @@ bool device_find_user(dev_t device, char *text, size_t size);
  * out those who ask to have the lower one for themselves (O_EXCL). */
 bool device_find_loop(const struct stat *lower, char *text, size_t size);
 
-/* Takes a lock (flock) on the file: exclusive or shared, without waiting. 0 or -errno; for -EBUSY
- * text names the holder as "process 123 (tcmu-runner)" or "another process". */
-int lock_whole_file(int fd, bool exclusive, char *text, size_t size);
-
 #endif

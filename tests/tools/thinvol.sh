@@ -138,7 +138,7 @@ for verb in info map check "resize v 4M" "create --adopt"; do
   [[ ${#words[@]} -gt 2 ]] || words+=(v)
   under=(flock -x v)
   check "a volume in use is refused by ${words[0]}, which names the user" \
-    refuses 3 "in use by flock (process " "${words[@]}"
+    refuses 3 "(flock) and can have only one user" "${words[@]}"
   under=()
 done
 
@@ -156,6 +156,40 @@ if [[ $EUID == 0 ]]; then
 else
   echo "ok - a link in a folder of another user is refused # SKIP only root can make such a folder"
 fi
+
+# Programs that know nothing of the lock.
+truncate -s 1M image
+sleep 1000 3<>image 4<>v &
+for words in "create --adopt image" "check v" "resize v 4G"; do
+  read -ra words <<<"$words"
+  check "${words[0]} refuses a file that another program has open for writing, and names it" \
+    refuses 3 "is open for writing by process $! (sleep)" "${words[@]}"
+done
+check "no description was made" test ! -e image.thin
+check "the map can be read all the same" works map v
+kill "$!"
+wait "$!" 2>/dev/null || true
+if command -v qemu-io >/dev/null; then
+  for reads in "" -r; do
+    coproc qemu { exec qemu-io $reads -f raw image 2>"$scratch/qemu"; }
+    # shellcheck disable=SC2154 # coproc sets it
+    pid=$qemu_PID
+    printf 'length\n' >&"${qemu[1]}"
+    read -r <&"${qemu[0]}"
+    check "a disk that qemu has open${reads:+, to read it,} is not adopted" \
+      refuses 3 "is $([[ $reads ]] && echo locked || echo open for writing) by process $pid (qemu-io)" \
+      create --adopt image
+    printf 'quit\n' >&"${qemu[1]}"
+    wait "$pid" || true
+  done
+else
+  echo "ok - a disk that qemu has open is not adopted # SKIP no qemu-io here"
+fi
+sleep 1000 3<image &
+check "a program that only reads it does not matter" works create --adopt image
+kill "$!"
+wait "$!" 2>/dev/null || true
+rm image image.thin
 
 check "a missing volume names the way to make one" refuses 1 "thinvol create none SIZE" info none
 check "a directory is no volume" refuses 1 "is a directory" info .

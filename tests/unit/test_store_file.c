@@ -366,8 +366,8 @@ static void assert_busy(const char *path, bool read_only, pid_t holder)
 {
     char words[64];
 
-    snprintf(words, sizeof(words), "in use by %.15s (process %d)", program_invocation_short_name,
-             (int)holder);
+    snprintf(words, sizeof(words), "in use by process %d (%.15s)", (int)holder,
+             program_invocation_short_name);
     assert_refused(path, read_only, -EBUSY, words);
 }
 
