@@ -26,6 +26,7 @@
 #include "cleanup.h"
 #include "device.h"
 #include "file_lock.h"
+#include "file_users.h"
 #include "holes.h"
 #include "image_format.h"
 #include "shell_word.h"
@@ -512,6 +513,22 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
     return 0;
 }
 
+/* Who writes to the file beside us, or has read what is about to change: before it is opened for
+ * writing here, as that could not be told apart then. Who has a lock of ours is named by that. */
+static int check_users(const struct file_endpoint *file, struct errmsg *err)
+{
+    CLEANUP_CLOSE int fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char user[FILE_USERS_BYTES], holder[256];
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        !file_users_find(fd, user, sizeof(user)) ||
+        file_lock(fd, true, holder, sizeof(holder)) == -EBUSY)
+        return 0;
+    return errmsg_set(err, -EBUSY, "%s %s; it would be overwritten: end that, or name another one",
+                      file->name, user);
+}
+
 static int file_open(struct file_endpoint *file, unsigned flags, struct errmsg *err)
 {
     struct endpoint_info *info = &file->base.info;
@@ -521,6 +538,9 @@ static int file_open(struct file_endpoint *file, unsigned flags, struct errmsg *
 
     info->name = file->name;
     info->writable = flags & ENDPOINT_WRITABLE;
+    r = info->writable && !device ? check_users(file, err) : 0;
+    if (r < 0)
+        return r;
     file->fd = open(file->name, (info->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK |
                                     (info->writable && device ? O_EXCL : 0));
     if (file->fd < 0)

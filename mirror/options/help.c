@@ -123,8 +123,7 @@ static const char map_help[] =
     "  thinmirror map /dev/sdb iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
     "  thinmirror map --format=svg --source-map=analyse /dev/sdb > sdb.svg\n"
     "  thinmirror map --source-map=analyse /dev/sdb\n"
-    "  thinmirror map --json thin:/srv/vol1 | jq '[.extents[] | "
-    "select(.status==\"mapped\").blocks] | add'\n";
+    "  thinmirror map --json thin:/srv/vol1 | jq '.extents[] | select(.status==\"mapped\")'\n";
 
 static const char verify_help[] =
     "usage: thinmirror verify [OPTION]... PRIMARY SECONDARY\n"

@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "primary_use.h"
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cleanup.h"
 #include "device.h"
+#include "file_users.h"
 #include "session.h"
+
+static bool find_user_of_file(const char *name, char *user, size_t size)
+{
+    CLEANUP_CLOSE int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    return fd >= 0 && file_users_find(fd, user, size);
+}
 
 static bool find_user(const struct session *session, char *user, size_t size)
 {
@@ -17,7 +27,7 @@ static bool find_user(const struct session *session, char *user, size_t size)
     if (stat(name, &status) == 0 && S_ISBLK(status.st_mode))
         used = device_find_user(status.st_rdev, user, size);
     else if (stat(name, &status) == 0 && S_ISREG(status.st_mode))
-        used = device_find_loop(&status, user, size);
+        used = find_user_of_file(name, user, size);
     return used || endpoint_find_local_user(session->primary, user, size);
 }
 

@@ -26,7 +26,7 @@ class Usage(rig.Case):
                 (["map", "--format=png", "a"], "'png'"),
                 (["map", "--format=list", "a", "b"], "for one LUN"),
                 (["map", "--format=svg", "--json", "a"], "exclude each other"),
-                (["sync", "--format=svg", "a", "b"], "no option --format"),
+                (["sync", "--format=svg", "a", "b"], "--format is raw"),
                 (["probe", "a", "b"], "'b' is too many"),
                 (["verify", "--resume", "a", "b"], "no option --resume"),
                 (["sync", "--checkpoint=0", "a", "b"], "'0'"),
