@@ -43,7 +43,7 @@ static struct {
     struct thread_queue *queue;
     sem_t begun, go_on;
     atomic_int served;
-    struct fifo_link *last;
+    struct fifo_link *_Atomic last;
 } seen;
 
 static void hold(void *context, struct fifo_link *item)
