@@ -39,3 +39,5 @@ if [[ ! -d /sys/kernel/config/target/iscsi/$IQN/tpgt_1/lun/lun_0 ]]; then
   echo "The LUN was not made; /var/log/tcmu-runner.log or thindoctor says why." >&2
   exit 1
 fi
+# The kernel writes persistent reservations down here, and makes no folder for them.
+mkdir -p "$(cat /sys/kernel/config/target/dbroot)/pr"

@@ -69,6 +69,8 @@ for side in $SIDES; do
     exit 1
   fi
 done
+# The kernel writes persistent reservations down here, and makes no folder for them.
+mkdir -p "$(cat /sys/kernel/config/target/dbroot)/pr"
 
 echo "
 Log in as $INITIATOR; $AUTH_FILE has the secret. With both targets up, for example here:

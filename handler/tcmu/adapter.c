@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,18 @@ static int check_runner_options(const char *uio_name, struct errmsg *err)
     return option ? cfgstring_parse("thin//x;" CFGSTRING_RUNNER_TIMEOUT, &ignored, err) : 0;
 }
 
+/* Once is enough: it is the same for all devices. */
+static void warn_of_reservations(const char *root)
+{
+    static atomic_bool warned;
+    char folder[KERNEL_TARGET_PATH_BYTES];
+
+    if (kernel_reservation_folder(root, folder) == -ENOENT && !atomic_exchange(&warned, true))
+        log_warning("the kernel keeps persistent reservations in %s, which does not exist: they "
+                    "will fail half done; run: mkdir -p %s",
+                    folder, folder);
+}
+
 /* Where nothing can be found out of reservations, the LUN takes them for made (lun_access). */
 static void find_kernel_device(const char *uio_name, struct kernel_device *ret)
 {
@@ -157,6 +170,7 @@ static void find_kernel_device(const char *uio_name, struct kernel_device *ret)
         log_warning("'%.*s' is no name of a TCMU device; WRITE SAME without data, FORMAT UNIT "
                     "and SANITIZE will be refused",
                     (int)strcspn(uio_name, "\n"), uio_name);
+    warn_of_reservations(root);
 }
 
 static int open_lun(struct tcmu_device *dev, const struct cfgstring *config,

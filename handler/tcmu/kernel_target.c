@@ -47,6 +47,18 @@ int kernel_device_init(struct kernel_device *device, const char *root, const cha
     return 0;
 }
 
+int kernel_reservation_folder(const char *root, char to[static KERNEL_TARGET_PATH_BYTES])
+{
+    char text[KERNEL_TARGET_TEXT_BYTES];
+
+    to[0] = '\0';
+    if (kernel_text(root, "dbroot", text))
+        return -EIO;
+    if (kernel_path(to, text, "pr"))
+        return -ENAMETOOLONG;
+    return access(to, F_OK) == 0 ? 0 : -errno;
+}
+
 int kernel_text(const char *folder, const char *name, char to[static KERNEL_TARGET_TEXT_BYTES])
 {
     char path[KERNEL_TARGET_PATH_BYTES];

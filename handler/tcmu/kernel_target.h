@@ -47,6 +47,10 @@ int kernel_ports(const struct kernel_device *device,
 int kernel_list(const char *folder, const char *prefix,
                 int (*visit)(void *context, const char *folder, const char *name), void *context);
 
+/* The folder in which the target writes persistent reservations down: -ENOENT, and its name, when
+ * there is none. -errno when it is not known. */
+int kernel_reservation_folder(const char *root, char to[static KERNEL_TARGET_PATH_BYTES]);
+
 /* "folder/name"; -ENAMETOOLONG. */
 int kernel_path(char to[static KERNEL_TARGET_PATH_BYTES], const char *folder, const char *name);
 

@@ -17,6 +17,7 @@ check_match "thindoctor counts it" "the rings of 1 LUN take 1 of" "$(thindoctor 
 disk=$(iscsi_login "$prefix:disk1")
 check_equal "its LUN has the size it says" $((10 << 30)) "$(blockdev --getsize64 "$disk")"
 check "it can be written" dd if=/dev/urandom of="$disk" bs=1M count=4 oflag=direct
+check "it can be reserved" sg_persist --out --register --param-sark=1 "$disk"
 check "log out" iscsi_logout "$prefix:disk1"
 
 section "large-commands.sh"
@@ -41,6 +42,8 @@ iscsiadm -m node -T "$prefix:primary" -o delete
 disk=$(iscsi_login "$prefix:primary" "$user" "$secret")
 check_equal "the right one does, and blocks are 4096 bytes" 4096 "$(blockdev --getss "$disk")"
 check "something to mirror" mkfs.ext4 -q "$disk"
+check "it can be reserved" sg_persist --out --register --param-sark=1 "$disk"
+check "and that is undone" sg_persist --out --clear --param-rk=1 "$disk"
 check "log out" iscsi_logout "$prefix:primary"
 urls=("iscsi://$user@127.0.0.1/$prefix:primary/0" "iscsi://$user@127.0.0.1/$prefix:secondary/0")
 sed 's/[^ ]*$/not-the-secret/' "$auth" >/run/wrong.auth

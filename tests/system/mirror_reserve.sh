@@ -57,7 +57,7 @@ check "its target" target_create "$iqn" secondary
 
 section "without a place to note it"
 rmdir "$(<"$target/dbroot")/pr"
-check_fails "the kernel refuses, and that is explained" 3 "dbroot" \
+check_fails "the kernel refuses, and that is explained" 3 "run there: mkdir -p .*dbroot" \
   thinmirror sync --reserve "$primary" "$url"
 mkdir "$(<"$target/dbroot")/pr"
 check_equal "nothing is left" "none 0" "$(shown)"

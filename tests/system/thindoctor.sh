@@ -28,6 +28,20 @@ check_equal "what is missing now is tcmu-runner" "tcmu-runner &" "$(mend_of tcmu
 
 section "with everything"
 start_stack
+rmdir "$(<"$target/dbroot")/pr" 2>/dev/null
+check_equal "the folder of reservations is missing" "mkdir -p $(<"$target/dbroot")/pr" \
+  "$(mend_of reservations)"
+thin_create served /srv/served 16M
+served=$(loop_create 5001405000000001 served)
+check_match "and the handler's log says how to make it" "mkdir -p $(<"$target/dbroot")/pr" \
+  "$(<"$runner_log")"
+check_fails "without it the kernel fails" 2 "Not ready" \
+  sg_persist --out --register --param-sark=1 "$served"
+eval "$(mend_of reservations)"
+check_match "its command mends that" '^true' "$(state_of reservations)"
+check "and reservations are granted" sg_persist --out --register-ignore --param-sark=1 "$served"
+loop_remove 5001405000000001
+backstore_remove served
 check "thindoctor is content" thindoctor /srv
 check_equal "the handler is registered" "true registered with tcmu-runner" \
   "$(state_of "handler user:thin")"

@@ -43,7 +43,7 @@ check "every missing thing, or row of things that lack the same, is followed by 
     { lacks = /^(MISSING|optional) /; if (wants && !lacks) exit 1; wants = lacks }
     !lacks { told = "" }' "$scratch/lines"
 for name in target_core_user uio iscsi_target_mod tcm_loop iscsi_tcp sd_mod sg \
-  "netlink TCM-USER" configfs tcmu-runner "handler user:thin" targetcli open-iscsi tgt; do
+  "netlink TCM-USER" configfs tcmu-runner "handler user:thin" targetcli open-iscsi tgt reservations; do
   check "it looks at $name" grep -qE "^[^ ]+ +$name( |$)" "$scratch/lines"
 done
 

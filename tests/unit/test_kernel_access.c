@@ -227,6 +227,21 @@ static void ports_that_cannot_be_told_may_be_read_only(void **state)
     assert_true(look().read_only_for_some);
 }
 
+static void the_folder_of_reservations_is_named(void **state)
+{
+    char folder[KERNEL_TARGET_PATH_BYTES], expected[KERNEL_TARGET_PATH_BYTES];
+
+    (void)state;
+    assert_int_equal(kernel_reservation_folder(scratch.directory, folder), -EIO);
+    snprintf(expected, sizeof(expected), "%s\n", in_root("etc"));
+    put(".", "dbroot", expected);
+    snprintf(expected, sizeof(expected), "%s/pr", in_root("etc"));
+    assert_int_equal(kernel_reservation_folder(scratch.directory, folder), -ENOENT);
+    assert_string_equal(folder, expected);
+    make_folders("etc/pr");
+    assert_int_equal(kernel_reservation_folder(scratch.directory, folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_read_only_mapping_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ports_that_cannot_be_told_may_be_read_only, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(the_folder_of_reservations_is_named, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,7 @@ bool findings_allow(const struct findings *findings, enum need need);
 void check_kernel(struct findings *findings);
 void check_programs(struct findings *findings);
 void check_room(struct findings *findings);
+void check_target(struct findings *findings);
 void check_path(struct findings *findings, const char *path);
 
 #endif

@@ -126,6 +126,7 @@ static int run(int argc, char **argv)
     check_kernel(&findings);
     check_programs(&findings);
     check_room(&findings);
+    check_target(&findings);
     if (optind < argc)
         check_path(&findings, argv[optind]);
     if (json)

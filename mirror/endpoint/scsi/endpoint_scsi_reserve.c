@@ -88,8 +88,8 @@ static void explain_kernel_target(char *text, size_t size)
     size_t used = strlen(text);
 
     snprintf(text + used, size - used,
-             " (a Linux target says this when the folder pr is missing where "
-             "/sys/kernel/config/target/dbroot points to there)");
+             " (a Linux target says this when its folder for reservations is missing; run there: "
+             "mkdir -p \"$(cat /sys/kernel/config/target/dbroot)/pr\")");
 }
 
 static void end_with(struct scsi_command *command, const struct outcome *outcome)
