@@ -18,7 +18,7 @@ size_t inquiry_encode(const struct inquiry *inquiry, uint8_t to[static INQUIRY_B
     to[2] = inquiry->version;
     to[3] = 0x10 | 0x02; /* HISUP, RESPONSE DATA FORMAT */
     to[4] = INQUIRY_BYTES - 5;
-    to[5] = inquiry->third_party_copy ? 0x08 : 0;
+    to[5] = (uint8_t)((inquiry->tpgs & 0x03) << 4 | (inquiry->third_party_copy ? 0x08 : 0));
     to[7] = inquiry->command_queuing ? 0x02 : 0;
     text_field_put(to + 8, 8, inquiry->vendor);
     text_field_put(to + 16, 16, inquiry->product);
@@ -49,6 +49,7 @@ int inquiry_decode(const uint8_t *from, size_t length, struct inquiry *ret)
     ret->removable = from[1] & 0x80;
     ret->version = from[2];
     ret->third_party_copy = from[5] & 0x08;
+    ret->tpgs = from[5] >> 4 & 0x03;
     ret->command_queuing = from[7] & 0x02;
     get_text(from + 8, 8, ret->vendor);
     get_text(from + 16, 16, ret->product);

@@ -28,6 +28,7 @@ struct inquiry {
     bool removable;
     uint8_t version; /* 06h: SPC-4 */
     bool third_party_copy;
+    uint8_t tpgs; /* 2 bits: 0 no asymmetric access, 1 implicit, 2 explicit, 3 both */
     bool command_queuing;
     /* NUL-terminated; decoded without the padding, bytes that are no printable ASCII as '?'. */
     char vendor[8 + 1];

@@ -62,6 +62,28 @@ size_t vpd_encode_identification(uint8_t *to, const uint8_t naa[static 16], cons
     return length;
 }
 
+/* A designator of the target port (ASSOCIATION 01b) of 4 bytes, the last two of which count. */
+static size_t add_port_designator(uint8_t *to, size_t length, uint8_t type, uint16_t value)
+{
+    uint8_t *at = to + length;
+
+    memset(at, 0, 8);
+    at[0] = 0x01; /* CODE SET: binary */
+    at[1] = (uint8_t)(0x10 | type);
+    at[3] = 4;
+    put_be16(at + 6, value);
+    return length + 8;
+}
+
+size_t vpd_add_target_port(uint8_t *to, size_t length, uint16_t group, uint16_t port)
+{
+    if (port != 0)
+        length = add_port_designator(to, length, 0x4, port);
+    length = add_port_designator(to, length, 0x5, group);
+    put_be16(to + 2, (uint16_t)(length - VPD_HEADER_BYTES));
+    return length;
+}
+
 size_t vpd_encode_extended_inquiry(uint8_t *to, uint8_t max_sense_bytes)
 {
     size_t length = start_page(to, VPD_EXTENDED_INQUIRY, EXTENDED_INQUIRY_BYTES);

@@ -26,6 +26,7 @@
 #define WHILE_SEALED        OPERATION_WHILE_SEALED
 #define QUICK               OPERATION_QUICK
 #define GUARDED             OPERATION_GUARDED
+#define WITH_ALUA           OPERATION_WITH_ALUA
 
 /* clang-format off */
 #define ROW(code, row_flags, function, length, ...) \
@@ -47,6 +48,15 @@
      .usage = {SCSI_VARIABLE_LENGTH, CONTROL, 0, 0, 0, 0, 0, 0xFF, (action) >> 8, (action) & 0xFF, \
                __VA_ARGS__}}
 
+/* What the target in front serves, for REPORT SUPPORTED OPERATION CODES. */
+#define BY_TARGET(code, length, ...) ROW(code, OPERATION_BY_TARGET, NULL, length, __VA_ARGS__)
+#define BY_TARGET_ACTION(code, action, length, ...) \
+    ROW_ACTION(code, action, OPERATION_BY_TARGET, NULL, length, __VA_ARGS__)
+#define RESERVE_IN(action) \
+    BY_TARGET_ACTION(SCSI_PERSISTENT_RESERVE_IN, action, 10, 0, 0, 0, 0, 0, FF2, CONTROL)
+#define RESERVE_OUT(action) \
+    BY_TARGET_ACTION(SCSI_PERSISTENT_RESERVE_OUT, action, 10, 0xFF, 0, 0, FF4, CONTROL)
+
 #define FF2 0xFF, 0xFF
 #define FF4 FF2, FF2
 #define FF8 FF4, FF4
@@ -60,8 +70,11 @@ static const struct operation table[] = {
     ROW(SCSI_WRITE_6, DATA_OUT | WRITES | QUICK, op_write, 6, 0x1F, FF2, 0xFF, CONTROL),
     ROW(SCSI_INQUIRY, SEES_ATTENTION | WHILE_SEALED | QUICK, op_inquiry, 6, 0x01, 0xFF, FF2, CONTROL),
     ROW(SCSI_MODE_SELECT_6, DATA_OUT, op_mode_select_6, 6, 0x11, 0, 0, 0xFF, CONTROL),
+    BY_TARGET(SCSI_RESERVE_6, 6, 0, 0, 0, 0, CONTROL),
+    BY_TARGET(SCSI_RELEASE_6, 6, 0, 0, 0, 0, CONTROL),
     ROW(SCSI_MODE_SENSE_6, QUICK, op_mode_sense_6, 6, 0x08, 0xFF, 0xFF, 0xFF, CONTROL),
     ROW(SCSI_START_STOP_UNIT, 0, op_start_stop_unit, 6, 0x01, 0, 0, 0xF7, CONTROL),
+    ROW(SCSI_SEND_DIAGNOSTIC, 0, op_send_diagnostic, 6, 0xF7, 0, FF2, CONTROL),
     ROW(SCSI_READ_CAPACITY_10, QUICK, op_read_capacity_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
     ROW(SCSI_READ_10, QUICK, op_read, 10, 0xF8, FF4, 0, FF2, CONTROL),
     ROW(SCSI_WRITE_10, DATA_OUT | WRITES | QUICK, op_write, 10, 0xF8, FF4, 0, FF2, CONTROL),
@@ -85,7 +98,21 @@ static const struct operation table[] = {
                    0, FF2, CONTROL),
     ROW(SCSI_LOG_SENSE, 0, op_log_sense, 10, 0x03, 0xFF, 0xFF, 0, FF2, FF2, CONTROL),
     ROW(SCSI_MODE_SELECT_10, DATA_OUT, op_mode_select_10, 10, 0x11, 0, 0, 0, 0, 0, FF2, CONTROL),
+    BY_TARGET(SCSI_RESERVE_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
+    BY_TARGET(SCSI_RELEASE_10, 10, 0, 0, 0, 0, 0, 0, 0, 0, CONTROL),
     ROW(SCSI_MODE_SENSE_10, QUICK, op_mode_sense_10, 10, 0x18, 0xFF, 0xFF, 0, 0, 0, FF2, CONTROL),
+    RESERVE_IN(0), /* READ KEYS */
+    RESERVE_IN(1), /* READ RESERVATION */
+    RESERVE_IN(2), /* REPORT CAPABILITIES */
+    RESERVE_IN(3), /* READ FULL STATUS */
+    RESERVE_OUT(0), /* REGISTER */
+    RESERVE_OUT(1), /* RESERVE */
+    RESERVE_OUT(2), /* RELEASE */
+    RESERVE_OUT(3), /* CLEAR */
+    RESERVE_OUT(4), /* PREEMPT */
+    RESERVE_OUT(5), /* PREEMPT AND ABORT */
+    RESERVE_OUT(6), /* REGISTER AND IGNORE EXISTING KEY */
+    RESERVE_OUT(7), /* REGISTER AND MOVE */
     ROW_VARIABLE(SCSI_SA_GET_LBA_STATUS_32, 0, op_get_lba_status_32, 32, 0xFF, 0, FF8, FF4, FF4,
                  FF4),
     ROW_ACTION(SCSI_THIRD_PARTY_COPY_OUT, SCSI_SA_EXTENDED_COPY_LID1, DATA_OUT, op_extended_copy, 16,
@@ -120,6 +147,9 @@ static const struct operation table[] = {
                0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_GET_LBA_STATUS_16, 0, op_get_lba_status_16, 16,
                FF8, FF4, 0xFF, CONTROL),
+    BY_TARGET(SCSI_REPORT_LUNS, 12, 0, 0xFF, 0, 0, 0, FF4, 0, CONTROL),
+    ROW_ACTION_AND(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_TARGET_PORT_GROUPS, 0xE0,
+                   WHILE_SEALED | WITH_ALUA, op_report_port_groups, 12, 0, 0, 0, 0, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_SUPPORTED_OPERATION_CODES, WHILE_SEALED,
                op_report_operations, 12, 0x87, 0xFF, FF2, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_MAINTENANCE_IN, SCSI_SA_REPORT_TASK_MANAGEMENT_FUNCTIONS, 0,
@@ -139,6 +169,13 @@ const struct operation *operations(size_t *ret_count)
 {
     *ret_count = ROWS;
     return table;
+}
+
+bool operation_is_there(const struct operation *row, const struct lun_ports *ports)
+{
+    if (row->flags & OPERATION_BY_TARGET)
+        return ports->reservations;
+    return !(row->flags & WITH_ALUA) || ports->alua;
 }
 
 static uint16_t service_action_of(const uint8_t *cdb)
@@ -179,6 +216,8 @@ static const struct operation *find(const struct lun_command *command,
     for (size_t i = first_row(cdb[0]); i < ROWS && table[i].opcode == cdb[0]; i++) {
         const struct operation *row = &table[i];
 
+        if (!row->run)
+            continue;
         if (row->cdb_bytes > command->cdb_length) {
             if (row->opcode == SCSI_VARIABLE_LENGTH) /* its ADDITIONAL CDB LENGTH says so */
                 *ret_asc_ascq = ASC_INVALID_FIELD_IN_CDB;

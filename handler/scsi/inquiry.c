@@ -17,12 +17,14 @@
 #define INQUIRY_EVPD      0x01
 #define VERSION_SPC_4     0x06
 
+#define TPGS_IMPLICIT     1
 #define PROVISIONING_THIN 2
 #define LBPRZ_ZEROS       1
 
 static uint8_t standard_data(struct exec *exec, size_t allocation_length)
 {
-    static const struct inquiry inquiry = {
+    const struct inquiry inquiry = {
+        .tpgs = lun_ports(exec->lun).alua ? TPGS_IMPLICIT : 0,
         .peripheral_type = INQUIRY_DIRECT_ACCESS_BLOCK_DEVICE,
         .version = VERSION_SPC_4,
         .third_party_copy = true,
@@ -36,6 +38,17 @@ static uint8_t standard_data(struct exec *exec, size_t allocation_length)
     uint8_t bytes[INQUIRY_BYTES];
 
     return reply_whole(exec, bytes, inquiry_encode(&inquiry, bytes), allocation_length);
+}
+
+/* The port that the command came through is known only where there is no other. */
+static size_t identification(const struct lun *lun, uint8_t *to)
+{
+    const struct lun_ports ports = lun_ports(lun);
+    size_t length = vpd_encode_identification(to, lun->naa, VENDOR, lun->serial);
+
+    if (!ports.alua)
+        return length;
+    return vpd_add_target_port(to, length, ports.group, ports.count == 1 ? ports.ids[0] : 0);
 }
 
 static size_t block_limits(const struct volume *volume, uint8_t *to)
@@ -98,7 +111,7 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
         length = vpd_encode_serial(bytes, lun->serial);
         break;
     case VPD_DEVICE_IDENTIFICATION:
-        length = vpd_encode_identification(bytes, lun->naa, VENDOR, lun->serial);
+        length = identification(lun, bytes);
         break;
     case VPD_EXTENDED_INQUIRY:
         length = vpd_encode_extended_inquiry(bytes, LUN_SENSE_BYTES);

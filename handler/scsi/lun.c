@@ -106,6 +106,21 @@ void lun_set_access(struct lun *lun, lun_access_look *look, void *context)
     lun->look_context = context;
 }
 
+void lun_set_ports(struct lun *lun, lun_ports_look *look, void *context)
+{
+    lun->look_at_ports = look;
+    lun->ports_context = context;
+}
+
+struct lun_ports lun_ports(const struct lun *lun)
+{
+    struct lun_ports ports = {0};
+
+    if (lun->look_at_ports)
+        lun->look_at_ports(lun->ports_context, &ports);
+    return ports;
+}
+
 struct volume *lun_volume(struct lun *lun)
 {
     return lun->volume;

@@ -71,6 +71,29 @@ struct lun_access {
 typedef void lun_access_look(void *context, struct lun_access *ret);
 void lun_set_access(struct lun *lun, lun_access_look *look, void *context);
 
+/* The ports that lead to the logical unit, and what the target in front of it serves itself. */
+#define LUN_PORTS_MAX 64
+struct lun_ports {
+    bool reservations; /* PERSISTENT RESERVE IN and OUT, RESERVE and RELEASE */
+    /* The ports are known, all of one target port group whose state the target changes by itself
+     * (implicit ALUA). Without that, what follows means nothing. */
+    bool alua;
+    uint16_t group;    /* TARGET PORT GROUP */
+    uint8_t state;     /* ASYMMETRIC ACCESS STATE, 4 bits */
+    uint8_t supported; /* T_SUP to AO_SUP, as in REPORT TARGET PORT GROUPS */
+    uint8_t status;    /* STATUS CODE */
+    bool preferred;
+    uint8_t transition_seconds; /* IMPLICIT TRANSITION TIME; 0: not stated */
+    unsigned count;
+    uint16_t ids[LUN_PORTS_MAX]; /* RELATIVE TARGET PORT IDENTIFIERs */
+};
+
+/* How the logical unit finds that out, for INQUIRY, REPORT TARGET PORT GROUPS and REPORT SUPPORTED
+ * OPERATION CODES; under no lock. Without it there is no target that serves anything. Otherwise as
+ * lun_set_access. */
+typedef void lun_ports_look(void *context, struct lun_ports *ret);
+void lun_set_ports(struct lun *lun, lun_ports_look *look, void *context);
+
 /* Closes the volume too, flushed. Takes NULL. No command may be running; one of another LUN that
  * copies from this one or to it is waited for. */
 void lun_close(struct lun *lun);

@@ -84,6 +84,8 @@ struct lun {
     struct thresholds thresholds;
     lun_access_look *look; /* NULL: nothing is reserved */
     void *look_context;
+    lun_ports_look *look_at_ports; /* NULL: there is no target that serves anything */
+    void *ports_context;
     atomic_bool full_logged; /* a write found no space and none has succeeded since */
 };
 
@@ -149,6 +151,9 @@ bool lun_take_attention(struct lun *lun, struct sense *ret);
  * SOFTWARE WRITE PROTECTED (27/02) after a MODE SELECT that set SWP; ASC_NONE when it may. */
 enum scsi_asc_ascq lun_write_protection(const struct lun *lun);
 
+/* What the target shows of its ports now; all zeros without one. */
+struct lun_ports lun_ports(const struct lun *lun);
+
 void thresholds_init(struct thresholds *thresholds);
 void thresholds_destroy(struct thresholds *thresholds);
 /* The time, in milliseconds that never go back. */
@@ -198,17 +203,23 @@ enum operation_flag {
     OPERATION_WRITES = 1u << 1,         /* refused on a read-only volume */
     OPERATION_SEES_ATTENTION = 1u << 2, /* is served although a unit attention is pending */
     OPERATION_WHILE_SEALED = 1u << 3,   /* is served while SANITIZE runs and after it failed */
-    OPERATION_QUICK = 1u << 4,   /* needs no disk, or looks at the command's patience itself */
-    OPERATION_GUARDED = 1u << 5, /* may change the LUN without Data-Out: guard.h is asked */
+    OPERATION_QUICK = 1u << 4,     /* needs no disk, or looks at the command's patience itself */
+    OPERATION_GUARDED = 1u << 5,   /* may change the LUN without Data-Out: guard.h is asked */
+    OPERATION_BY_TARGET = 1u << 6, /* the target serves it (lun_ports); it never gets here */
+    OPERATION_WITH_ALUA = 1u << 7, /* there only where lun_ports.alua */
 };
 
-/* All commands that are served, by rising opcode and service action. */
+/* All commands, by rising opcode and service action. */
 const struct operation *operations(size_t *ret_count);
+/* Whether REPORT SUPPORTED OPERATION CODES lists this one, with the ports being those. */
+bool operation_is_there(const struct operation *row, const struct lun_ports *ports);
 
 uint8_t op_test_unit_ready(struct exec *exec);
 uint8_t op_start_stop_unit(struct exec *exec);
 uint8_t op_request_sense(struct exec *exec);
 uint8_t op_report_operations(struct exec *exec);
+uint8_t op_report_port_groups(struct exec *exec);
+uint8_t op_send_diagnostic(struct exec *exec);
 uint8_t op_inquiry(struct exec *exec);
 uint8_t op_read_defect_data_10(struct exec *exec);
 uint8_t op_read_defect_data_12(struct exec *exec);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* READ BUFFER(10), SPC-4 6.21, in the vendor-specific mode: which elements of the storage hold
- * data, a bit for each (docs/bitmap.md). */
+/* READ BUFFER(10), SPC-4 6.21. In the vendor-specific mode: which elements of the storage hold
+ * data, a bit for each (docs/bitmap.md). There is no buffer for the other modes to read, which is
+ * what they say. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +14,14 @@
 #include "cleanup.h"
 #include "lun_internal.h"
 
-#define MODE_VENDOR 0x01
+#define MODE_COMBINED           0x00
+#define MODE_VENDOR             0x01
+#define MODE_DATA               0x02
+#define MODE_DESCRIPTOR         0x03
+#define MODE_ERROR_HISTORY      0x1C
+
+#define BUFFER_HEADER_BYTES     4
+#define HISTORY_DIRECTORY_BYTES 32
 
 /* Elements without data that are not worth their bits: eight times a header's. */
 #define LONG_GAP        (UINT64_C(8) * 8 * BITMAP_HEADER_BYTES)
@@ -203,12 +211,44 @@ static int report(struct exec *exec, uint64_t first, size_t allocation_length)
     return report_sections(exec, &scan, room);
 }
 
+/* A buffer that holds nothing: its header, or descriptor, is zeros. */
+static uint8_t report_no_buffer(struct exec *exec, size_t length)
+{
+    static const uint8_t zeros[BUFFER_HEADER_BYTES];
+
+    return reply_whole(exec, zeros, length, get_be24(exec->cdb + 6));
+}
+
+/* The error history (SPC-4 6.21.9): a directory without an entry. */
+static uint8_t report_error_history(struct exec *exec)
+{
+    uint8_t directory[HISTORY_DIRECTORY_BYTES] = "THINMIRR";
+
+    if (exec->cdb[2] != 0 || get_be24(exec->cdb + 3) != 0) /* the directory, from its begin */
+        return exec_fail_field(exec);
+    return reply_whole(exec, directory, sizeof(directory), get_be24(exec->cdb + 6));
+}
+
+static uint8_t report_bitmap(struct exec *exec)
+{
+    int error = report(exec, get_be32(exec->cdb + 2) * UINT64_C(8), get_be24(exec->cdb + 6));
+
+    return error == -EINVAL ? exec_fail_field(exec) : exec_result(exec, error, false);
+}
+
 uint8_t op_read_buffer(struct exec *exec)
 {
-    int error;
-
-    if (exec->cdb[1] != MODE_VENDOR)
+    switch (exec->cdb[1]) {
+    case MODE_COMBINED:
+    case MODE_DESCRIPTOR:
+        return report_no_buffer(exec, BUFFER_HEADER_BYTES);
+    case MODE_VENDOR:
+        return report_bitmap(exec);
+    case MODE_DATA:
+        return report_no_buffer(exec, 0);
+    case MODE_ERROR_HISTORY:
+        return report_error_history(exec);
+    default:
         return exec_fail_field(exec);
-    error = report(exec, get_be32(exec->cdb + 2) * UINT64_C(8), get_be24(exec->cdb + 6));
-    return error == -EINVAL ? exec_fail_field(exec) : exec_result(exec, error, false);
+    }
 }

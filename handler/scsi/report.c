@@ -50,17 +50,22 @@ static void add_timeouts(struct exec *exec, const struct operation *row)
 
 static uint8_t report_all(struct exec *exec, bool with_timeouts)
 {
-    size_t count;
+    const struct lun_ports ports = lun_ports(exec->lun);
+    size_t count, there = 0;
     const struct operation *rows = operations(&count);
     size_t each = COMMAND_DESCRIPTOR_BYTES + (with_timeouts ? TIMEOUTS_BYTES : 0u);
     uint8_t header[4];
 
+    for (size_t i = 0; i < count; i++)
+        there += operation_is_there(&rows[i], &ports);
     reply_start(exec, get_be32(exec->cdb + 6));
-    put_be32(header, (uint32_t)(count * each));
+    put_be32(header, (uint32_t)(there * each));
     reply_add(exec, header, sizeof(header));
     for (size_t i = 0; i < count; i++) {
         uint8_t descriptor[COMMAND_DESCRIPTOR_BYTES] = {rows[i].opcode};
 
+        if (!operation_is_there(&rows[i], &ports))
+            continue;
         if (rows[i].has_service_action) {
             put_be16(descriptor + 2, rows[i].service_action);
             descriptor[5] |= COMMAND_SERVACTV;
@@ -97,13 +102,14 @@ static uint8_t report_one(struct exec *exec, uint8_t option, bool with_timeouts)
 {
     uint8_t opcode = exec->cdb[3];
     uint16_t action = get_be16(exec->cdb + 4);
+    const struct lun_ports ports = lun_ports(exec->lun);
     const struct operation *match = NULL;
     bool known = false, has_actions = false;
     size_t count;
     const struct operation *rows = operations(&count);
 
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].opcode != opcode)
+        if (rows[i].opcode != opcode || !operation_is_there(&rows[i], &ports))
             continue;
         known = true;
         has_actions = rows[i].has_service_action;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Commands about the unit as such: TEST UNIT READY, START STOP UNIT, REQUEST SENSE. */
+/* Commands about the unit as such: TEST UNIT READY, START STOP UNIT, SEND DIAGNOSTIC, REQUEST
+ * SENSE. */
 
+#include "byteorder.h"
 #include "lun_internal.h"
 #include "sense.h"
 
@@ -26,6 +28,24 @@ uint8_t op_start_stop_unit(struct exec *exec)
     if (how & (START_STOP_START | START_STOP_NO_FLUSH))
         return SCSI_STATUS_GOOD;
     return exec_result(exec, volume_flush(exec->volume), true);
+}
+
+#define DIAGNOSTIC_CODE 0xE0 /* SELF-TEST CODE */
+#define DIAGNOSTIC_SELF 0x04
+
+/* SPC-4 6.42. The default self-test reads a block: whether the volume can be read at
+ * all. There are no diagnostic pages and no self-tests in the background, whose
+ * results a log page would keep. */
+uint8_t op_send_diagnostic(struct exec *exec)
+{
+    uint8_t block[4096];
+    struct iovec iov = {.iov_base = block, .iov_len = volume_block_size(exec->volume)};
+
+    if ((exec->cdb[1] & DIAGNOSTIC_CODE) || get_be16(exec->cdb + 3) != 0)
+        return exec_fail_field(exec);
+    if ((exec->cdb[1] & DIAGNOSTIC_SELF) && volume_read(exec->volume, &iov, 1, 0) != 0)
+        return exec_fail(exec, SENSE_HARDWARE_ERROR, ASC_LOGICAL_UNIT_FAILED_SELF_TEST);
+    return SCSI_STATUS_GOOD;
 }
 
 #define REQUEST_SENSE_DESC 0x01

@@ -31,6 +31,7 @@
 #include "errmsg.h"
 #include "iov.h"
 #include "kernel_access.h"
+#include "kernel_alua.h"
 #include "log.h"
 #include "lun.h"
 #include "pace.h"
@@ -197,6 +198,7 @@ static int open_lun(struct tcmu_device *dev, const struct cfgstring *config,
     lun_set_copy_group(*ret, config->copy_group);
     find_kernel_device(uio_name, kernel);
     lun_set_access(*ret, kernel_access_look, kernel);
+    lun_set_ports(*ret, kernel_ports_look, kernel);
     if (config->threshold_percent > 0)
         lun_set_threshold(*ret, (unsigned)config->threshold_percent);
     return 0;

@@ -132,12 +132,15 @@ struct ports_walk {
 /* A fabric is listed by its name (iSCSI), and its folder has an alias of the same letters. */
 static int find_portal_group(const char *root, char *member, char to[KERNEL_TARGET_PATH_BYTES])
 {
-    int error = kernel_path(to, root, member);
+    char lower[KERNEL_TARGET_PATH_BYTES];
+    int error;
 
+    snprintf(lower, sizeof(lower), "%s", member);
+    for (char *letter = lower; *letter && *letter != '/'; letter++)
+        *letter = (char)tolower((unsigned char)*letter);
+    error = kernel_path(to, root, lower);
     if (error || access(to, F_OK) == 0)
         return error;
-    for (char *letter = member; *letter && *letter != '/'; letter++)
-        *letter = (char)tolower((unsigned char)*letter);
     error = kernel_path(to, root, member);
     return error || access(to, F_OK) == 0 ? error : -errno;
 }

@@ -12,6 +12,7 @@
 
 #include "byteorder.h"
 #include "cdb.h"
+#include "scsi_defs.h"
 #include "scsi_rig.h"
 
 #define BLOCKS  64
@@ -224,7 +225,7 @@ static void nothing_changes_without_data(void **state)
     open_guarded(&rig, &said);
     list_commands(&rig, &commands);
     take_picture(&rig, before);
-    for (unsigned round = 0; round < 20000; round++) {
+    for (unsigned round = 0; round < 8000; round++) {
         uint8_t cdb[SCSI_CDB_MAX_BYTES];
         size_t size = sizes[(size_t)rand_r(&seed) % 5];
         bool changed[2];

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "kernel_access.h"
+#include "kernel_alua.h"
 #include "scratch.h"
 
 #define NO_SPC3 "No SPC-3 Reservation holder\n"
@@ -242,6 +243,100 @@ static void the_folder_of_reservations_is_named(void **state)
     assert_int_equal(kernel_reservation_folder(scratch.directory, folder), 0);
 }
 
+/* What the alua folder of a backstore shows, as Linux 6.1 does. */
+static void put_group(const char *name, const char *id, const char *state, const char *members)
+{
+    static const char *const supported[] = {"transitioning",    "offline",
+                                            "unavailable",      "standby",
+                                            "active_optimized", "active_nonoptimized"};
+    char folder[256], file[64];
+
+    snprintf(folder, sizeof(folder), "core/user_3/disk/alua/%s", name);
+    put(folder, "tg_pt_gp_id", id);
+    put(folder, "alua_access_state", state);
+    put(folder, "alua_access_status", "Altered by Implicit ALUA\n");
+    put(folder, "alua_access_type", "Implicit and Explicit\n");
+    put(folder, "preferred", "1\n");
+    put(folder, "implicit_trans_secs", "60\n");
+    put(folder, "alua_support_lba_dependent", "0\n");
+    put(folder, "members", members);
+    for (size_t i = 0; i < 6; i++) {
+        snprintf(file, sizeof(file), "alua_support_%s", supported[i]);
+        put(folder, file, "1\n");
+    }
+}
+
+static struct lun_ports look_at_ports(void)
+{
+    struct lun_ports ports = {0};
+
+    kernel_ports_look(&device, &ports);
+    return ports;
+}
+
+static void put_ports(void)
+{
+    put_group("default_tg_pt_gp", "0\n", "2\n", MEMBERS);
+    put(ISCSI "/lun/lun_0/statistics/scsi_port", "indx", "1\n");
+    put(LOOP "/lun/lun_0/statistics/scsi_port", "indx", "513\n");
+    put("core/user_3/disk/attrib", "emulate_pr", "1\n");
+    put("core/user_3/disk/attrib", "pgr_support", "1\n");
+    put("core/user_3/disk/attrib", "alua_support", "1\n");
+}
+
+static void the_ports_and_their_group_are_found(void **state)
+{
+    struct lun_ports ports;
+
+    (void)state;
+    put_ports();
+    put_group("spare", "17\n", "0\n", "");
+    ports = look_at_ports();
+    assert_true(ports.reservations && ports.alua && ports.preferred);
+    assert_int_equal(ports.group, 0);
+    assert_int_equal(ports.state, 2);
+    assert_int_equal(ports.status, 2);
+    assert_int_equal(ports.supported, 0xCF);
+    assert_int_equal(ports.transition_seconds, 60);
+    assert_int_equal(ports.count, 2);
+    assert_int_equal(ports.ids[0], 1);
+    assert_int_equal(ports.ids[1], 513);
+}
+
+static void what_is_not_told_for_certain_is_not_told(void **state)
+{
+    static const char group[] = "core/user_3/disk/alua/default_tg_pt_gp";
+    static const struct {
+        const char *folder, *name, *text, *sound;
+    } wrong[] = {
+        {group, "alua_access_type", "Explicit\n", "Implicit\n"},
+        {group, "alua_access_type", "None\n", "Implicit\n"},
+        {group, "alua_access_state", "16\n", "15\n"},
+        {group, "alua_access_status", "Something\n", "None\n"},
+        {group, "tg_pt_gp_id", "65536\n", "65535\n"},
+        {group, "members", "", MEMBERS},
+        {"core/user_3/disk/attrib", "alua_support", "0\n", "1\n"},
+        {ISCSI "/lun/lun_0/statistics/scsi_port", "indx", "0\n", "65535\n"},
+    };
+
+    (void)state;
+    put_ports();
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        put(wrong[i].folder, wrong[i].name, wrong[i].text);
+        assert_false(look_at_ports().alua);
+        put(wrong[i].folder, wrong[i].name, wrong[i].sound);
+        assert_true(look_at_ports().alua);
+    }
+    put_group("other", "5\n", "0\n", LOOP "/lun_0\n"); /* ports of two groups */
+    put(group, "members", "iSCSI/iqn.2026-01.lab.thinmirror:one/tpgt_1/lun_0\n");
+    assert_false(look_at_ports().alua);
+    assert_true(look_at_ports().reservations);
+    put("core/user_3/disk/attrib", "pgr_support", "0\n");
+    assert_false(look_at_ports().reservations);
+    put("core/user_3/disk/attrib", "emulate_pr", "0\n");
+    assert_false(look_at_ports().reservations);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +345,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_understood_is_unknown, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_read_only_mapping_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ports_that_cannot_be_told_may_be_read_only, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(the_ports_and_their_group_are_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_not_told_for_certain_is_not_told, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_folder_of_reservations_is_named, set_up, tear_down),
     };
