@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "book.h"
 #include "checked.h"
 #include "cleanup.h"
 #include "commands.h"
@@ -18,6 +17,7 @@
 #include "size.h"
 #include "sole_writer.h"
 #include "sync.h"
+#include "sync_ledger.h"
 
 /* How often the tables of contents are read again at most, when they change all the time. */
 #define REREADS_MAX 4
@@ -48,13 +48,11 @@ static enum exit_status reserve(struct session *session)
 }
 
 /* Everything that may speak against writing to the secondary. */
-static enum exit_status check(struct session *session, struct book *book,
+static enum exit_status check(struct session *session, struct ledger_keeper *keeper,
                               struct safety_data *ret_data)
 {
     struct endpoint *primary = session->primary, *secondary = session->secondary;
-    struct copy_control control = session_control(session);
     enum exit_status status;
-    int r;
 
     *ret_data = (struct safety_data){0};
     if (safety_check_pair(primary, secondary, &session->error) != SAFETY_OK ||
@@ -63,37 +61,23 @@ static enum exit_status check(struct session *session, struct book *book,
     if (sole_writer_take(secondary->info.identity, secondary->info.name, &session->sole_writer,
                          &session->error) < 0)
         return STATUS_REFUSED;
-    status = book_open(book, session);
+    status = sync_ledger_open(session, keeper);
     if (status == STATUS_DONE && session->options->reserve && !session->options->dry_run)
         status = reserve(session);
-    if (status != STATUS_DONE || session->options->overwrite)
-        return status;
-    if (!secondary->info.can_map &&
-        !safety_is_own_copy(primary, secondary, book->found ? &book->ledger : NULL))
-        message_note(&session->notes,
-                     "%s does not tell which of its blocks are in use, so it is read to see "
-                     "whether it holds data; --overwrite saves that",
-                     secondary->info.name);
-    control.rate_bytes = 0;
-    control.rate_now = NULL;
-    r = safety_check_data(primary, secondary, book->found ? &book->ledger : NULL, &control,
-                          ret_data, &session->error);
-    if (r < 0)
-        return session_status(r);
-    return ret_data->verdict == SAFETY_OK ? STATUS_DONE : STATUS_REFUSED;
+    return status == STATUS_DONE ? sync_ledger_check_data(session, keeper, ret_data) : status;
 }
 
 /* How an interrupted copy goes on; without a ledger nobody knows whose data the secondary has. */
-static const char *way_on(const struct session *session, const struct book *book,
+static const char *way_on(const struct session *session, const struct ledger_keeper *keeper,
                           const char *from_where)
 {
-    if (book->keep)
+    if (keeper->resumable)
         return from_where;
     return session->options->overwrite ? "can be run again" : "can be run again with --overwrite";
 }
 
 /* What an interrupted copy ends with: what there is of it, and how it goes on. */
-static void tell_interrupted(struct session *session, const struct book *book)
+static void tell_interrupted(struct session *session, const struct ledger_keeper *keeper)
 {
     if (session->options->dry_run) {
         errmsg_set(&session->error, 0, "interrupted: the dry run is not complete");
@@ -103,27 +87,28 @@ static void tell_interrupted(struct session *session, const struct book *book)
                "interrupted: %s holds a part of %s; what was written is flushed, and the same "
                "sync %s",
                session->secondary->info.name, session->primary->info.name,
-               way_on(session, book, "with --resume goes on from there"));
+               way_on(session, keeper, "with --resume goes on from there"));
 }
 
 /* The same while a target is away: nothing could be flushed. */
-static void tell_gave_up(struct session *session, const struct book *book)
+static void tell_gave_up(struct session *session, const struct ledger_keeper *keeper)
 {
     struct errmsg why = session->error;
 
     errmsg_set(&session->error, 0, "interrupted while a LUN was away (%s); the same sync %s",
-               why.text, way_on(session, book, "with --resume goes on from the last checkpoint"));
+               why.text, way_on(session, keeper, "with --resume goes on from the last checkpoint"));
 }
 
 /* Everything was copied and flushed, but the primary's tables could not be looked at again. */
-static void tell_unsure(struct session *session, const struct book *book, struct sync_result *ret)
+static void tell_unsure(struct session *session, const struct ledger_keeper *keeper,
+                        struct sync_result *ret)
 {
     ret->interrupted = true;
     errmsg_set(&session->error, 0,
                "interrupted: whether %s has changed while it was copied to %s is not known; the "
                "same sync %s",
                session->primary->info.name, session->secondary->info.name,
-               way_on(session, book, "with --resume goes on from there"));
+               way_on(session, keeper, "with --resume goes on from there"));
 }
 
 static enum exit_status judge_bad(struct session *session, const struct sync_result *result)
@@ -151,9 +136,10 @@ add_words(struct errmsg *err, const char *format, ...)
 
 /* What to do about a copy that failed, behind the sentence that says why. */
 static void add_advice(struct session *session, const struct sync_params *params,
-                       const struct book *book, const struct sync_result *result, int error)
+                       const struct ledger_keeper *keeper, const struct sync_result *result,
+                       int error)
 {
-    bool resumable = book->keep && !params->dry_run;
+    bool resumable = keeper->resumable;
 
     if (error == -ENOSPC)
         add_words(&session->error, "; make room there and run the sync again%s",
@@ -173,7 +159,7 @@ static void add_advice(struct session *session, const struct sync_params *params
 }
 
 static enum exit_status copy(struct session *session, const struct sync_params *params,
-                             const struct book *book, struct sync_result *ret)
+                             const struct ledger_keeper *keeper, struct sync_result *ret)
 {
     int r = sync_run(params, ret, &session->error);
 
@@ -183,16 +169,16 @@ static enum exit_status copy(struct session *session, const struct sync_params *
         session_note_doubt(session, &ret->primary_doubt, &ret->secondary_doubt);
     if (session_gave_up(r)) {
         ret->interrupted = true;
-        tell_gave_up(session, book);
+        tell_gave_up(session, keeper);
         return STATUS_INTERRUPTED;
     }
     if (r < 0)
-        add_advice(session, params, book, ret, r);
+        add_advice(session, params, keeper, ret, r);
     if (r < 0)
         return session_status(r);
     if (!ret->interrupted)
         return judge_bad(session, ret);
-    tell_interrupted(session, book);
+    tell_interrupted(session, keeper);
     return STATUS_INTERRUPTED;
 }
 
@@ -215,6 +201,7 @@ static void add_result(struct sync_result *sum, const struct sync_result *more)
     sum->seconds += more->seconds;
     sum->interrupted = more->interrupted;
     sum->complete = sum->complete && more->complete;
+    sum->settled = more->settled;
 }
 
 static void note_in_use(struct session *session, uint64_t added_blocks)
@@ -232,7 +219,7 @@ static void note_in_use(struct session *session, uint64_t added_blocks)
  * tables themselves, until they stay as they are: a block that is used on the secondary must not be
  * free by its tables. */
 static enum exit_status copy_changed(struct session *session, const struct sync_params *params,
-                                     const struct book *book, struct sync_result *ret)
+                                     const struct ledger_keeper *keeper, struct sync_result *ret)
 {
     for (unsigned round = 0; round < REREADS_MAX; round++) {
         CLEANUP(block_set_free) struct block_set changed = {0};
@@ -243,7 +230,7 @@ static enum exit_status copy_changed(struct session *session, const struct sync_
         enum exit_status status = source_map_reread(session, &changed, &added_blocks, &is_changed);
 
         if (status == STATUS_INTERRUPTED)
-            tell_unsure(session, book, ret);
+            tell_unsure(session, keeper, ret);
         if (status != STATUS_DONE || !is_changed)
             return status;
         note_in_use(session, added_blocks);
@@ -252,7 +239,7 @@ static enum exit_status copy_changed(struct session *session, const struct sync_
         /* These blocks were done with before. */
         again.done = NULL;
         again.checkpoint = NULL;
-        status = copy(session, &again, book, &more);
+        status = copy(session, &again, keeper, &more);
         add_result(ret, &more);
         ret->mapped_bytes += added_blocks * session->primary->info.block_size;
         if (status != STATUS_DONE)
@@ -264,28 +251,29 @@ static enum exit_status copy_changed(struct session *session, const struct sync_
     return STATUS_DONE;
 }
 
-/* The engine's part of it: what the book knows of an earlier run, and where it is kept. */
-static void use_book(const struct session *session, struct book *book, struct sync_params *params)
+/* The engine's part of it: what the ledger knows of an earlier run, and where it is kept. */
+static void use_ledger(const struct session *session, struct ledger_keeper *keeper,
+                       struct sync_params *params)
 {
-    if (book->resumed)
-        params->done = &book->ledger.done;
-    if (!book->keep || params->dry_run)
+    if (keeper->resumed)
+        params->done = &keeper->ledger.done;
+    if (!keeper->keep || params->dry_run)
         return;
-    params->checkpoint = book_checkpoint;
-    params->checkpoint_opaque = book;
+    params->checkpoint = ledger_keeper_checkpoint;
+    params->checkpoint_opaque = keeper;
     params->checkpoint_seconds = (double)session->options->checkpoint_ms / 1000;
 }
 
 /* What would be copied, and how long that would take. */
 static enum exit_status estimate(struct session *session, const struct sync_params *params,
-                                 const struct book *book, struct report *report)
+                                 const struct ledger_keeper *keeper, struct report *report)
 {
     struct sample sample = {.block_size = params->primary->info.block_size};
     struct sync_params planned = *params;
     enum exit_status status;
 
     planned.sample = &sample;
-    status = copy(session, &planned, book, &report->sync);
+    status = copy(session, &planned, keeper, &report->sync);
     if (status != STATUS_DONE)
         return status;
     return estimate_make(session, params->primary, &sample, report->sync.to_copy_bytes,
@@ -307,7 +295,8 @@ static enum exit_status compare(struct session *session, const struct sync_param
     return status;
 }
 
-static enum exit_status run(struct session *session, struct book *book, struct report *report)
+static enum exit_status run(struct session *session, struct ledger_keeper *keeper,
+                            struct report *report)
 {
     struct safety_data data;
     struct sync_params params = {.secondary = session->secondary,
@@ -315,7 +304,7 @@ static enum exit_status run(struct session *session, struct book *book, struct r
                                  .read_back = session->options->verify_inline,
                                  .control = session_control(session)};
     CLEANUP(block_set_free) struct block_set assumed = {0};
-    enum exit_status status = check(session, book, &data);
+    enum exit_status status = check(session, keeper, &data);
 
     if (status == STATUS_DONE)
         status = source_map_choose(session);
@@ -331,19 +320,19 @@ static enum exit_status run(struct session *session, struct book *book, struct r
     params.keep_free = session->options->keep_free;
     report->source_map = session->source.name;
     session_note_tail(session, "are left as they are");
-    status = params.dry_run ? book_check_source(book, &session->source)
-                            : book_begin(book, &session->source);
+    status = sync_ledger_check_resume(session, keeper, &params);
+    if (status == STATUS_DONE && !params.dry_run)
+        status = sync_ledger_begin(session, keeper);
     if (status != STATUS_DONE)
         return status;
-    use_book(session, book, &params);
+    use_ledger(session, keeper, &params);
     report->synced = true;
     if (params.dry_run)
-        return estimate(session, &params, book, report);
-    status = copy(session, &params, book, &report->sync);
+        return estimate(session, &params, keeper, report);
+    status = copy(session, &params, keeper, &report->sync);
     if (status == STATUS_DONE && session->source.analysed)
-        status = copy_changed(session, &params, book, &report->sync);
-    if (status == STATUS_DONE)
-        status = book_complete(book);
+        status = copy_changed(session, &params, keeper, &report->sync);
+    status = sync_ledger_end(session, keeper, status, &report->sync);
     if (!session->options->verify)
         return status;
     if (status == STATUS_DONE)
@@ -357,12 +346,12 @@ static enum exit_status run(struct session *session, struct book *book, struct r
 enum exit_status command_sync(const struct options *options)
 {
     struct session session;
-    struct book book = {0};
+    struct ledger_keeper keeper = {0};
     struct report report = {.options = options, .dry_run = options->dry_run};
 
     report.status = session_open(&session, options, true);
     if (report.status == STATUS_DONE)
-        report.status = run(&session, &book, &report);
+        report.status = run(&session, &keeper, &report);
     if (report.status != STATUS_DONE)
         message_error(&session.notes, session.error.text);
     progress_clear(&session.progress);
@@ -375,7 +364,7 @@ enum exit_status command_sync(const struct options *options)
         report_differences(&report);
     session_fill_report(&session, &report);
     report_sync(&report);
-    book_free(&book);
+    ledger_keeper_free(&keeper);
     session_close(&session);
     return report.status;
 }

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "checked.h"
 #include "cleanup.h"
 #include "copy_wait.h"
+#include "fingerprint.h"
 #include "map_reader.h"
 #include "verify.h"
 
@@ -60,33 +62,23 @@ void safety_ledger_side(const struct endpoint *endpoint, struct ledger_side *ret
     snprintf(ret->name, sizeof(ret->name), "%s", info->name);
 }
 
-bool safety_is_own_copy(const struct endpoint *primary, const struct endpoint *secondary,
-                        const struct ledger *known)
-{
-    struct ledger_side from, to;
-
-    if (!known)
-        return false;
-    safety_ledger_side(primary, &from);
-    safety_ledger_side(secondary, &to);
-    return ledger_side_matches(&known->primary, &from) &&
-           ledger_side_matches(&known->secondary, &to);
-}
-
-/* The first mapped block, from the secondary's own map. */
-static int find_mapped(struct endpoint *endpoint, const struct copy_control *control,
-                       bool *ret_found, uint64_t *ret_lba, struct errmsg *err)
+/* The first mapped block from first to end, from the secondary's own map. */
+static int find_mapped(struct endpoint *endpoint, uint64_t first, uint64_t end,
+                       const struct copy_control *control, bool *ret_found, uint64_t *ret_lba,
+                       struct errmsg *err)
 {
     CLEANUP(map_reader_free) struct map_reader reader;
-    int r = map_reader_init(&reader, endpoint, endpoint->info.blocks, MAP_ASK);
+    int r = map_reader_init(&reader, endpoint, end, MAP_ASK);
 
     *ret_found = false;
     while (r == 0) {
         const struct copy_side sides[2] = {{endpoint, true}, {NULL, false}};
 
         for (size_t i = 0; i < reader.list.count && !*ret_found && !map_reader_busy(&reader); i++) {
-            *ret_found = reader.list.items[i].status == EXTENT_MAPPED;
-            *ret_lba = reader.list.items[i].start;
+            const struct extent *extent = &reader.list.items[i];
+
+            *ret_found = extent->status == EXTENT_MAPPED && extent->start + extent->length > first;
+            *ret_lba = max_u64(extent->start, first);
         }
         map_reader_consume(&reader, reader.covered);
         if (!map_reader_busy(&reader) &&
@@ -104,7 +96,7 @@ static int find_mapped(struct endpoint *endpoint, const struct copy_control *con
     return r;
 }
 
-/* Why a ledger there is does not help, as the end of a sentence. */
+/* Why a ledger there is does not help, in the middle of a sentence. */
 static void explain_ledger(const struct ledger *known, char *to, size_t size)
 {
     char day[32] = "?";
@@ -117,11 +109,12 @@ static void explain_ledger(const struct ledger *known, char *to, size_t size)
     started = (time_t)known->started;
     if (gmtime_r(&started, &when))
         strftime(day, sizeof(day), "%Y-%m-%d", &when);
-    snprintf(to, size, " (copied there from %.150s on %s)", known->primary.name, day);
+    snprintf(to, size, " (copied there from %.150s on %s%s%s)", known->primary.name, day,
+             known->pair[0] ? ", pair " : "", known->pair);
 }
 
-int safety_check_data(struct endpoint *primary, struct endpoint *secondary,
-                      const struct ledger *known, const struct copy_control *control,
+int safety_check_data(struct endpoint *primary, struct endpoint *secondary, uint64_t first,
+                      uint64_t end, const struct ledger *known, const struct copy_control *control,
                       struct safety_data *ret, struct errmsg *err)
 {
     const char *to = secondary->info.name, *from = primary->info.name;
@@ -131,22 +124,47 @@ int safety_check_data(struct endpoint *primary, struct endpoint *secondary,
     int r;
 
     *ret = (struct safety_data){.verdict = SAFETY_OK};
-    if (safety_is_own_copy(primary, secondary, known)) {
-        ret->own_copy = true;
-        return 0;
-    }
-    r = asked ? find_mapped(secondary, control, &found, &lba, err)
-              : verify_find_data(secondary, control, &found, &lba, err);
+    r = asked ? find_mapped(secondary, first, end, control, &found, &lba, err)
+              : verify_find_data(secondary, first, end, control, &found, &lba, err);
     if (r < 0)
         return r;
-    ret->is_zero = !asked && !found;
+    ret->is_zero = !asked && !found && first == 0 && end == secondary->info.blocks;
     if (!found)
         return 0;
     explain_ledger(known, origin, sizeof(origin));
     ret->verdict = SAFETY_REFUSED;
     errmsg_set(err, 0,
                "the secondary %s already holds data%s, %s at block %" PRIu64
-               ", that was not copied from %s: name another one, or say --overwrite to lose it",
-               to, origin, asked ? "mapped" : "not zeros", lba, from);
+               ", that was not copied from %s: name another one, or say --overwrite to lose it%s%s"
+               "%s",
+               to, origin, asked ? "mapped" : "not zeros", lba, from,
+               known && known->pair[0] ? "; --pair=" : "", known ? known->pair : "",
+               known && known->pair[0] ? " if this is the primary of that pair now" : "");
+    return 0;
+}
+
+int safety_check_unmoved(struct endpoint *secondary, const struct ledger *known,
+                         const struct copy_control *control, enum safety_verdict *ret,
+                         struct errmsg *err)
+{
+    struct ledger_left left = known->left;
+    char where[128];
+    bool moved;
+    int r;
+
+    /* A file that was made larger is a changed one. */
+    if (secondary->info.blocks != known->secondary.blocks)
+        left.changed_ns = 0;
+    r = fingerprint_compare(secondary, &left, control, &moved, where, sizeof(where), err);
+
+    *ret = SAFETY_OK;
+    if (r < 0 || !moved)
+        return r;
+    *ret = SAFETY_REFUSED;
+    errmsg_set(err, 0,
+               "the secondary %s has been written to by something else since %.150s was copied to "
+               "it (%s): if that is wanted data, save it, or copy it the other way; --overwrite "
+               "loses it",
+               secondary->info.name, known->primary.name, where);
     return 0;
 }

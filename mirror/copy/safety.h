@@ -27,22 +27,25 @@ enum safety_verdict safety_check_writable(const struct endpoint *primary,
 /* The side as a ledger notes it. */
 void safety_ledger_side(const struct endpoint *endpoint, struct ledger_side *ret);
 
-/* Whether the ledger, or NULL, shows that an earlier run copied this primary there. */
-bool safety_is_own_copy(const struct endpoint *primary, const struct endpoint *secondary,
-                        const struct ledger *known);
-
 struct safety_data {
     enum safety_verdict verdict;
-    bool own_copy; /* the ledger shows that an earlier run copied this primary here */
-    bool is_zero;  /* it was read from end to end, and there are only zeros */
+    bool is_zero; /* it was read from end to end, and there are only zeros */
 };
 
-/* Whether the secondary holds data that thinmirror did not copy from this primary. known: its
- * ledger, or NULL. A secondary that answers GET LBA STATUS holds data when anything is mapped; any
- * other is read, and holds data when a block is not zeros. 0 with *ret, err filled when refused.
- * -EINTR when stopped, -errno with a sentence. */
-int safety_check_data(struct endpoint *primary, struct endpoint *secondary,
-                      const struct ledger *known, const struct copy_control *control,
+/* Whether the secondary holds data in blocks that thinmirror did not copy there, which are those
+ * from block first to end. known: its ledger, or NULL, for the sentence. A secondary that answers
+ * GET LBA STATUS holds data when anything is mapped; any other is read, and holds data when a block
+ * is not zeros. 0 with *ret, err filled when refused. -EINTR when stopped, -errno with a sentence.
+ */
+int safety_check_data(struct endpoint *primary, struct endpoint *secondary, uint64_t first,
+                      uint64_t end, const struct ledger *known, const struct copy_control *control,
                       struct safety_data *ret, struct errmsg *err);
+
+/* Whether a secondary that an earlier run copied this primary to is as that run left it, as far as
+ * its fingerprint tells (fingerprint.h). known: its ledger. 0 with *ret, err filled when refused.
+ * -EINTR when stopped, -errno with a sentence. */
+int safety_check_unmoved(struct endpoint *secondary, const struct ledger *known,
+                         const struct copy_control *control, enum safety_verdict *ret,
+                         struct errmsg *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "assumed_zeros.h"
+#include "checked.h"
 #include "checkpoint.h"
 #include "cleanup.h"
 #include "copy_wait.h"
@@ -34,7 +35,8 @@ struct sync {
     uint64_t resumed_blocks;
     double started;
     double reported;
-    int error; /* the first */
+    bool settled; /* see struct sync_result */
+    int error;    /* the first */
     struct errmsg *err;
 };
 
@@ -52,17 +54,48 @@ static int assume(struct sync *sync, const struct job *job)
     return assumed_add(&sync->assumed, job->lba, job->blocks);
 }
 
+/* The first stretch of [from, end) that the secondary's own map calls not mapped. */
+static bool find_unmapped(const struct sync *sync, uint64_t from, uint64_t end, struct range *ret)
+{
+    const struct extent_list *list = &sync->maps.secondary.list;
+    const struct extent *at = from < end ? extent_list_find(list, from) : NULL;
+
+    for (; at && at < list->items + list->count && at->start < end; at++) {
+        if (at->status == EXTENT_MAPPED)
+            continue;
+        *ret = (struct range){max_u64(at->start, from), min_u64(at->start + at->length, end)};
+        return true;
+    }
+    return false;
+}
+
+/* The next stretch of the job from block from on that an earlier run has not done. What is to be
+ * copied and is not mapped on the secondary is not done there, whatever is remembered. */
+static bool find_left(const struct sync *sync, const struct job *job, uint64_t from,
+                      struct range *ret)
+{
+    uint64_t end = job->lba + job->blocks;
+    struct range unmapped;
+    bool found = range_set_gap(sync->params->done, from, end, ret);
+
+    if (!sync->params->done || job->kind != JOB_COPY ||
+        !find_unmapped(sync, from, found ? ret->start : end, &unmapped))
+        return found;
+    *ret = unmapped;
+    return true;
+}
+
 /* What is left of a job after an earlier run goes to the mover. */
 static int add_job(struct sync *sync, const struct job *job)
 {
-    uint64_t at = job->lba, end = job->lba + job->blocks, left = 0;
+    uint64_t at = job->lba, left = 0;
     struct range gap;
 
     if (sync->assume && !sync->params->dry_run && assume(sync, job) < 0)
         return -ENOMEM;
     if (sync->assume && job->kind == JOB_ZERO)
         return 0;
-    while (range_set_gap(sync->params->done, at, end, &gap)) {
+    while (find_left(sync, job, at, &gap)) {
         struct job part = {job->kind, gap.start, gap.end - gap.start,
                            gap.start == job->lba ? job->zeros_before : 0};
         struct job_list one = {&part, 1, 1};
@@ -112,9 +145,9 @@ static int plan_next(struct sync *sync, uint64_t end)
     if (r < 0)
         return r;
     note_idle(sync, sync->maps.planned, end);
-    map_pair_take(&sync->maps, end);
     for (size_t i = 0; r == 0 && i < sync->jobs.count; i++)
         r = add_job(sync, &sync->jobs.items[i]);
+    map_pair_take(&sync->maps, end);
     return r;
 }
 
@@ -254,6 +287,7 @@ static void finish(struct sync *sync)
     wait_for_flush(sync);
     if (sync->checkpoint.error)
         fail(sync, sync->checkpoint.error, sync->checkpoint.message.text);
+    sync->settled = !sync->checkpoint.error;
 }
 
 static void fill_result(struct sync *sync, struct sync_result *ret)
@@ -264,6 +298,7 @@ static void fill_result(struct sync *sync, struct sync_result *ret)
     *ret = (struct sync_result){
         .interrupted = copy_stopped(&sync->params->control) && !at_the_end,
         .complete = at_the_end && !sync->error,
+        .settled = sync->settled,
         .lun_bytes = sync->maps.end * block_size,
         .mapped_bytes = sync->maps.mapped_blocks * block_size,
         .extents = sync->maps.extents,

@@ -39,7 +39,8 @@ struct sync_params {
     bool dry_run;          /* plan only; nothing is read or written */
     bool read_back;        /* what is written is read from the secondary, and compared */
     struct sample *sample; /* is told what is planned to be copied; or NULL */
-    /* What an earlier run did and flushed: nothing is done about it any more. NULL: nothing. */
+    /* What an earlier run did and flushed: nothing is done about it any more, but for what is to be
+     * copied and is not mapped on the secondary by its own map. NULL: nothing. */
     const struct range_set *done;
     /* Called about every checkpoint_seconds, and at the end, however that comes about: everything
      * in done, the earlier run's included, reads on the secondary as on the primary, durably.
@@ -53,6 +54,7 @@ struct sync_params {
 struct sync_result {
     bool interrupted; /* control.stop was seen before the end */
     bool complete;    /* nothing is left to do; bad_blocks of it could not be copied */
+    bool settled;     /* all that was written is flushed, and checkpoint() was told */
     uint64_t lun_bytes;
     uint64_t mapped_bytes; /* on the primary; of what was scanned, when it did not get to the end */
     uint64_t extents;      /* mapped ones on the primary */

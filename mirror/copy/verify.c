@@ -245,11 +245,12 @@ int verify_run(const struct verify_params *params, struct verify_result *ret, st
     return verify.error;
 }
 
-int verify_find_data(struct endpoint *endpoint, const struct copy_control *control, bool *ret_found,
-                     uint64_t *ret_lba, struct errmsg *err)
+int verify_find_data(struct endpoint *endpoint, uint64_t first, uint64_t end,
+                     const struct copy_control *control, bool *ret_found, uint64_t *ret_lba,
+                     struct errmsg *err)
 {
     CLEANUP(comparer_free) struct comparer comparer;
-    struct job job = {.kind = JOB_EXPECT_ZEROS, .blocks = endpoint->info.blocks};
+    struct job job = {.kind = JOB_EXPECT_ZEROS, .lba = first, .blocks = end - first};
     const struct job_list jobs = {&job, 1, 1};
     double started = copy_now(), reported = 0;
     int r = comparer_init(&comparer, NULL, endpoint, control);
@@ -269,7 +270,7 @@ int verify_find_data(struct endpoint *endpoint, const struct copy_control *contr
         if (comparer_done(&comparer) || (enough && comparer_idle(&comparer)))
             break;
         status.lun_bytes = status.scanned_bytes = status.mapped_bytes = status.todo_bytes =
-            endpoint->info.blocks * endpoint->info.block_size;
+            (end - first) * endpoint->info.block_size;
         status.done_bytes = comparer.done_blocks * endpoint->info.block_size;
         copy_report(control, &status, 0, &reported);
         if (!comparer_idle(&comparer) || comparer_delay(&comparer) > 0)

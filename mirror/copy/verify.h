@@ -46,9 +46,10 @@ struct verify_result {
  * that names the LUN. */
 int verify_run(const struct verify_params *params, struct verify_result *ret, struct errmsg *err);
 
-/* Reads the endpoint until the first block that is not zeros. *ret_found says whether there is one,
- * *ret_lba which. 0, -EINTR when stopped, -errno with a sentence. */
-int verify_find_data(struct endpoint *endpoint, const struct copy_control *control, bool *ret_found,
-                     uint64_t *ret_lba, struct errmsg *err);
+/* Reads the endpoint from block first to end until the first one that is not zeros. *ret_found says
+ * whether there is one, *ret_lba which. 0, -EINTR when stopped, -errno with a sentence. */
+int verify_find_data(struct endpoint *endpoint, uint64_t first, uint64_t end,
+                     const struct copy_control *control, bool *ret_found, uint64_t *ret_lba,
+                     struct errmsg *err);
 
 #endif

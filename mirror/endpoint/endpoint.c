@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "auth.h"
@@ -305,6 +306,21 @@ int endpoint_forget(struct endpoint *endpoint, struct errmsg *err)
     return r < 0 ? errmsg_set(err, r, "%s cannot be written out to be read back: %s",
                               endpoint->info.name, strerror(-r))
                  : 0;
+}
+
+uint64_t endpoint_fd_last_change(int fd)
+{
+    struct stat st;
+
+    /* That of a block device's node says nothing. */
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_mtim.tv_sec < 0)
+        return 0;
+    return (uint64_t)st.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st.st_mtim.tv_nsec;
+}
+
+uint64_t endpoint_last_change(struct endpoint *endpoint)
+{
+    return endpoint->ops->last_change ? endpoint->ops->last_change(endpoint) : 0;
 }
 
 void endpoint_stop_by(struct endpoint *endpoint, const atomic_bool *stop)

@@ -133,6 +133,8 @@ struct endpoint_ops {
     int (*set_block_size)(struct endpoint *endpoint, uint32_t block_size);
     /* NULL when what is read comes from the device anyway. */
     int (*forget)(struct endpoint *endpoint);
+    /* See endpoint_last_change; NULL when it is not told. */
+    uint64_t (*last_change)(struct endpoint *endpoint);
     /* NULL when there is nothing that could be waited for. */
     void (*stop_by)(struct endpoint *endpoint, const atomic_bool *stop);
 };
@@ -180,6 +182,10 @@ void endpoint_close(struct endpoint *endpoint);
 /* What this machine has cached of it is written out and dropped, so that what is read next comes
  * from the medium. Nothing may be in flight. -errno with a sentence. */
 int endpoint_forget(struct endpoint *endpoint, struct errmsg *err);
+
+/* When it was last written to, in nanoseconds since 1970 UTC: of a file its time of modification,
+ * which may be an earlier one after a crash than before. 0: that is not told. */
+uint64_t endpoint_last_change(struct endpoint *endpoint);
 
 /* Once *stop is set, a target that went away is not waited for any more: its requests fail
  * with -ENOTCONN or -ETIMEDOUT within a second. It stays the caller's, until the endpoint is

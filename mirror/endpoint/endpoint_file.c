@@ -258,6 +258,11 @@ static int file_forget(struct endpoint *endpoint)
     return -posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
+static uint64_t file_last_change(struct endpoint *endpoint)
+{
+    return endpoint_fd_last_change(((const struct file_endpoint *)endpoint)->fd);
+}
+
 static void run(struct work *work)
 {
     struct file_work *item = (struct file_work *)work;
@@ -407,6 +412,7 @@ static const struct endpoint_ops file_ops = {
     .service = file_service,
     .set_block_size = file_set_block_size,
     .forget = file_forget,
+    .last_change = file_last_change,
 };
 
 static int explain_open(const char *path, bool writable, int error, struct errmsg *err)

@@ -16,4 +16,7 @@ struct transport;
 int endpoint_scsi_open(const char *name, const char *kind, struct transport *transport,
                        unsigned flags, struct endpoint **ret, struct errmsg *err);
 
+/* For endpoint_ops.last_change: of a regular file. */
+uint64_t endpoint_fd_last_change(int fd);
+
 #endif

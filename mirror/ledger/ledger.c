@@ -21,7 +21,7 @@ static const char checksum_end[] = "\"\n}\n";
 #define CHECKSUM_DIGITS 16
 #define CHECKSUM_BYTES  (sizeof(checksum_key) - 1 + CHECKSUM_DIGITS + sizeof(checksum_end) - 1)
 
-static const char *const state_names[] = {"copying", "complete"};
+static const char *const state_names[] = {"copying", "complete", "elsewhere"};
 
 static void cleanup_json(struct json_object **object)
 {
@@ -85,6 +85,51 @@ static uint64_t hash_bytes(const char *text, size_t length)
     return hash;
 }
 
+/* 16 hexadecimal digits for each number. */
+static struct json_object *digests_text(const uint64_t digests[LEDGER_PARTS])
+{
+    char text[LEDGER_PARTS * CHECKSUM_DIGITS + 1];
+
+    for (size_t i = 0; i < LEDGER_PARTS; i++)
+        sprintf(text + i * CHECKSUM_DIGITS, "%016" PRIx64, digests[i]);
+    return json_object_new_string(text);
+}
+
+static int add_left(struct json_object *object, const struct ledger_left *left)
+{
+    struct json_object *value;
+
+    if (!left->known)
+        return 0;
+    value = json_object_new_object();
+    if (add(object, "left", value) < 0 ||
+        add(value, "seed", json_object_new_uint64(left->seed)) < 0 ||
+        add(value, "blocks", json_object_new_uint64(left->blocks)) < 0 ||
+        add(value, "changed", json_object_new_uint64(left->changed_ns)) < 0 ||
+        (left->by_map && add(value, "map", digests_text(left->map)) < 0) ||
+        add(value, "spots", digests_text(left->spots)) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+/* What is empty is left out. */
+static int add_text(struct json_object *object, const char *key, const char *text)
+{
+    return text[0] != '\0' ? add(object, key, json_object_new_string(text)) : 0;
+}
+
+static int add_optional(struct json_object *object, const struct ledger *ledger)
+{
+    if (add_text(object, "copy", ledger->copy) < 0 ||
+        add_text(object, "replaces", ledger->replaces) < 0 ||
+        add_text(object, "elsewhere", ledger->elsewhere) < 0 ||
+        add_text(object, "pair", ledger->pair) < 0 ||
+        add_text(object, "tables", ledger->tables) < 0 ||
+        (ledger->pointed_to && add(object, "pointed_to", json_object_new_boolean(true)) < 0))
+        return -ENOMEM;
+    return add_left(object, &ledger->left);
+}
+
 int ledger_encode(const struct ledger *ledger, char **ret)
 {
     CLEANUP(cleanup_json) struct json_object *object = json_object_new_object();
@@ -98,8 +143,7 @@ int ledger_encode(const struct ledger *ledger, char **ret)
         add_side(object, "primary", &ledger->primary) < 0 ||
         add_side(object, "secondary", &ledger->secondary) < 0 ||
         add(object, "source_map", json_object_new_string(ledger->source_map)) < 0 ||
-        (ledger->tables[0] != '\0' &&
-         add(object, "tables", json_object_new_string(ledger->tables)) < 0) ||
+        add_optional(object, ledger) < 0 ||
         add(object, "started", json_object_new_int64(ledger->started)) < 0 ||
         add(object, "completed", json_object_new_int64(ledger->completed)) < 0 ||
         add(object, "done", json_object_new_string(done)) < 0)
@@ -230,6 +274,67 @@ static int get_ranges(struct json_object *object, uint64_t blocks, struct range_
     return at == json_object_get_string(value) + json_object_get_string_len(value) ? 0 : -EINVAL;
 }
 
+static int get_digests(struct json_object *object, const char *key, uint64_t ret[LEDGER_PARTS])
+{
+    char text[LEDGER_PARTS * CHECKSUM_DIGITS + 1];
+
+    if (get_string(object, key, text, sizeof(text)) < 0 || strlen(text) != sizeof(text) - 1 ||
+        strspn(text, "0123456789abcdef") != sizeof(text) - 1)
+        return -EINVAL;
+    for (size_t i = 0; i < LEDGER_PARTS; i++) {
+        char digits[CHECKSUM_DIGITS + 1] = {0};
+
+        memcpy(digits, text + i * CHECKSUM_DIGITS, CHECKSUM_DIGITS);
+        ret[i] = strtoull(digits, NULL, 16);
+    }
+    return 0;
+}
+
+static int get_left(struct json_object *object, struct ledger_left *ret)
+{
+    struct json_object *value;
+
+    if (!json_object_object_get_ex(object, "left", &value))
+        return 0;
+    if (!json_object_is_type(value, json_type_object) ||
+        get_number(value, "seed", UINT64_MAX, &ret->seed) < 0 ||
+        get_number(value, "blocks", UINT64_MAX, &ret->blocks) < 0 ||
+        get_number(value, "changed", UINT64_MAX, &ret->changed_ns) < 0 ||
+        get_digests(value, "spots", ret->spots) < 0)
+        return -EINVAL;
+    ret->by_map = json_object_object_get_ex(value, "map", NULL);
+    if (ret->by_map && get_digests(value, "map", ret->map) < 0)
+        return -EINVAL;
+    ret->known = true;
+    return 0;
+}
+
+/* What is missing is empty. */
+static int get_text(struct json_object *object, const char *key, char *ret, size_t size)
+{
+    return json_object_object_get_ex(object, key, NULL) ? get_string(object, key, ret, size) : 0;
+}
+
+static int get_optional(struct json_object *object, struct ledger *ret)
+{
+    struct json_object *value;
+
+    if (get_text(object, "copy", ret->copy, sizeof(ret->copy)) < 0 ||
+        get_text(object, "replaces", ret->replaces, sizeof(ret->replaces)) < 0 ||
+        get_text(object, "elsewhere", ret->elsewhere, sizeof(ret->elsewhere)) < 0 ||
+        get_text(object, "pair", ret->pair, sizeof(ret->pair)) < 0 ||
+        get_text(object, "tables", ret->tables, sizeof(ret->tables)) < 0)
+        return -EINVAL;
+    if ((ret->state == LEDGER_ELSEWHERE) != (ret->elsewhere[0] == '/'))
+        return -EINVAL;
+    if (json_object_object_get_ex(object, "pointed_to", &value)) {
+        if (!json_object_is_type(value, json_type_boolean))
+            return -EINVAL;
+        ret->pointed_to = json_object_get_boolean(value);
+    }
+    return get_left(object, &ret->left);
+}
+
 static int decode_members(struct json_object *object, struct ledger *ret)
 {
     uint64_t version, started, completed;
@@ -240,9 +345,7 @@ static int decode_members(struct json_object *object, struct ledger *ret)
         get_side(object, "primary", &ret->primary) < 0 ||
         get_side(object, "secondary", &ret->secondary) < 0 ||
         get_string(object, "source_map", ret->source_map, sizeof(ret->source_map)) < 0 ||
-        (json_object_object_get_ex(object, "tables", NULL) &&
-         get_string(object, "tables", ret->tables, sizeof(ret->tables)) < 0) ||
-        get_number(object, "started", INT64_MAX, &started) < 0 ||
+        get_optional(object, ret) < 0 || get_number(object, "started", INT64_MAX, &started) < 0 ||
         get_number(object, "completed", INT64_MAX, &completed) < 0)
         return -EINVAL;
     ret->started = (int64_t)started;
@@ -274,10 +377,21 @@ void ledger_free(struct ledger *ledger)
     range_set_free(&ledger->done);
 }
 
+bool ledger_side_fits(const struct ledger_side *known, const struct ledger_side *now)
+{
+    return known->blocks <= now->blocks && known->block_size == now->block_size;
+}
+
 bool ledger_side_matches(const struct ledger_side *known, const struct ledger_side *now)
 {
     return now->identity[0] != '\0' && strcmp(known->identity, now->identity) == 0 &&
-           known->blocks == now->blocks && known->block_size == now->block_size;
+           ledger_side_fits(known, now);
+}
+
+bool ledger_is_meant(const struct ledger *pointer, const struct ledger *ledger)
+{
+    return pointer->copy[0] != '\0' && (strcmp(pointer->copy, ledger->copy) == 0 ||
+                                        strcmp(pointer->copy, ledger->replaces) == 0);
 }
 
 uint64_t ledger_hash(const char *text)

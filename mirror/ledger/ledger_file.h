@@ -10,9 +10,11 @@
 #include "errmsg.h"
 #include "ledger.h"
 
-/* The default place for the ledger of the secondary of this identity: /var/lib/thinmirror for root,
- * otherwise thinmirror/ in $XDG_STATE_HOME or ~/.local/state. -ENOENT with a sentence when there is
- * no home, -ENAMETOOLONG. */
+/* The folder of the ledgers: /var/lib/thinmirror for root, otherwise thinmirror/ in $XDG_STATE_HOME
+ * or ~/.local/state. -ENOENT with a sentence when there is no home, -ENAMETOOLONG. */
+int ledger_default_folder(char ret[static PATH_MAX], struct errmsg *err);
+
+/* The default place for the ledger of the secondary of this identity. Errors as above. */
 int ledger_default_path(const char *identity, char ret[static PATH_MAX], struct errmsg *err);
 
 /* Fills ret, which ledger_free empties. -ENOENT: there is none. -EINVAL with a sentence: it is no
@@ -23,5 +25,12 @@ int ledger_file_read(const char *path, struct ledger *ret, struct errmsg *err);
  * missing folders are made. -errno with a sentence. */
 int ledger_file_write(const char *path, const struct ledger *ledger, bool make_folders,
                       struct errmsg *err);
+
+/* Removes the file, durably; there may be none. -errno with a sentence. */
+int ledger_file_remove(const char *path, struct errmsg *err);
+
+/* The path from the root of the file system, with the last component as it is: where the folder is
+ * reached through links, without them. -errno when the folder is not there. */
+int ledger_file_absolute(const char *path, char ret[static PATH_MAX]);
 
 #endif

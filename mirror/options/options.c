@@ -205,6 +205,21 @@ static int set_ledger(struct options *options, const char *value, struct errmsg 
     return set_path(&options->ledger, "ledger", value, err);
 }
 
+static int set_pair(struct options *options, const char *value, struct errmsg *err)
+{
+    size_t length = strlen(value);
+
+    if (length == 0 || length > OPTIONS_PAIR_MAX ||
+        strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+            length)
+        return errmsg_set(err, -EINVAL,
+                          "--pair is a name of up to %d letters, digits, '.', '_' and '-', not "
+                          "'%s'",
+                          OPTIONS_PAIR_MAX, value);
+    options->pair = value;
+    return 0;
+}
+
 static int set_auth_file(struct options *options, const char *value, struct errmsg *err)
 {
     return set_path(&options->auth_file, "auth-file", value, err);
@@ -245,6 +260,7 @@ static const struct option {
     {"skip-bad", SYNC, 0, set_skip_bad},
     {"verify", SYNC, offsetof(struct options, verify), set_verify},
     {"ledger", SYNC, 0, set_ledger},
+    {"pair", SYNC, 0, set_pair},
 };
 
 static const struct option *find_option(const char *name, size_t length)

@@ -33,6 +33,7 @@ enum source_choice {
     SOURCE_FULL,
 };
 
+#define OPTIONS_PAIR_MAX      64   /* characters */
 #define OPTIONS_CHECKPOINT_MS 5000 /* without --checkpoint */
 
 struct options {
@@ -68,6 +69,7 @@ struct options {
     const char *rate_file;  /* holds the rate, looked at again and again; or NULL */
     unsigned checkpoint_ms; /* the least time between two notes of what is done */
     const char *ledger;
+    const char *pair; /* the name of the two that are copied; NULL: none */
     const char *auth_file;
     bool chap_optional; /* targets that want none are let be, whatever secrets there are for them */
 };

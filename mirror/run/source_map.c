@@ -175,7 +175,7 @@ enum exit_status source_map_choose(struct session *session)
     if (status == STATUS_DONE)
         note_nothing_free(session);
     if (status == STATUS_DONE)
-        snprintf(source->book_name, sizeof(source->book_name), "%s%s%s%s%s", source->name,
+        snprintf(source->ledger_name, sizeof(source->ledger_name), "%s%s%s%s%s", source->name,
                  gaps || lstar || options->keep_free ? "+" : "", gaps ? "g" : "", lstar ? "l" : "",
                  options->keep_free ? "f" : "");
     if (status == STATUS_DONE)

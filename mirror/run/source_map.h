@@ -15,7 +15,7 @@ struct source_map {
     /* The same with what else decides which blocks are dealt with and how, for the ledger:
      * "analyse+glf" with --skip-gaps, --vtoc-lstar and --keep-free. ("k" once was a --keep-free
      * that left more alone.) */
-    char book_name[16];
+    char ledger_name[16];
     bool ask;      /* the target */
     bool analysed; /* analysis is filled */
     bool chosen;   /* by the user */

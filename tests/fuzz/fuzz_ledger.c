@@ -43,6 +43,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_CHECK(again.state == ledger.state);
     FUZZ_CHECK(again.started == ledger.started && again.completed == ledger.completed);
     FUZZ_CHECK(strcmp(again.source_map, ledger.source_map) == 0);
+    FUZZ_CHECK(strcmp(again.copy, ledger.copy) == 0);
+    FUZZ_CHECK(strcmp(again.replaces, ledger.replaces) == 0);
+    FUZZ_CHECK(strcmp(again.elsewhere, ledger.elsewhere) == 0);
+    FUZZ_CHECK(strcmp(again.pair, ledger.pair) == 0);
+    FUZZ_CHECK(again.pointed_to == ledger.pointed_to);
+    FUZZ_CHECK(memcmp(&again.left, &ledger.left, sizeof(ledger.left)) == 0);
+    FUZZ_CHECK((ledger.state == LEDGER_ELSEWHERE) == (ledger.elsewhere[0] == '/'));
     FUZZ_CHECK(again.done.total == ledger.done.total || ledger.done.count > LEDGER_RANGES_MAX);
     check_side(&again.primary, &ledger.primary);
     check_side(&again.secondary, &ledger.secondary);

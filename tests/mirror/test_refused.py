@@ -126,9 +126,12 @@ class Ledger(rig.Case):
     def test_a_chosen_file(self):
         ledger = self.folder / "my.ledger"
         self.expect(DONE, "sync", f"--ledger={ledger}", self.primary, self.secondary)
-        self.assertFalse((self.folder / "state").exists())
+        # The default place only says where it is.
+        [pointer] = self.ledgers()
+        content = json.loads(pointer.read_text())
+        self.assertEqual((content["state"], content["elsewhere"]), ("elsewhere", str(ledger)))
         self.expect(DONE, "sync", "--ledger", ledger, self.primary, self.secondary)
-        self.expect(REFUSED, "sync", self.primary, self.secondary, says=["already holds data"])
+        self.expect(DONE, "sync", self.primary, self.secondary)
 
     def test_a_chosen_file_that_is_something_else_is_kept(self):
         precious = self.folder / "precious"

@@ -156,6 +156,7 @@ static void what_was_done_is_neither_read_nor_written_again(void **state)
     struct survivor *survivor = attach_survivor(fixture);
 
     fake_fill(fixture->primary, 0, 1000, 1);
+    fake_fill(fixture->secondary, 50, 400, 1);
     fake_fill(fixture->secondary, 2000, 1000, 9);
     assert_int_equal(range_set_add(&survivor->done, 100, 300), 0);
     assert_int_equal(range_set_add(&survivor->done, 2500, 10), 0);
@@ -167,6 +168,33 @@ static void what_was_done_is_neither_read_nor_written_again(void **state)
     assert_int_equal(fixture->result.to_copy_bytes, 700 * 512);
     assert_int_equal(fixture->result.to_empty_bytes, 990 * 512);
     assert_int_equal(survivor->done.total, BLOCKS);
+    free_survivor(survivor);
+}
+
+/* Whatever is remembered. */
+static void what_is_not_mapped_on_the_secondary_is_never_done(void **state)
+{
+    struct fixture *fixture = *state;
+    struct survivor *survivor = attach_survivor(fixture);
+
+    fake_fill(fixture->primary, 0, 1000, 1);
+    fake_fill(fixture->secondary, 0, 1000, 1);
+    fake_set_status(fixture->secondary, 150, 50, EXTENT_DEALLOCATED);
+    fake_set_status(fixture->secondary, 390, 30, EXTENT_ANCHORED);
+    memset(fixture->secondary->data + 150 * 512, 0, 50 * 512);
+    memset(fixture->secondary->data + 390 * 512, 0, 30 * 512);
+    assert_int_equal(range_set_add(&survivor->done, 0, 400), 0);
+    assert_int_equal(range_set_add(&survivor->done, 410, 590), 0);
+    fixture->primary->extents_per_map = fixture->secondary->extents_per_map = 1;
+    assert_int_equal(run(fixture), 0);
+    expect_ranges(fixture->secondary, ENDPOINT_WRITE, "150+50 390+30");
+    assert_true(fake_same_data(fixture->primary, fixture->secondary, BLOCKS));
+    assert_int_equal(fixture->result.resumed_bytes, 920 * 512);
+    /* Up to the end of the job, and from there on. */
+    fake_set_status(fixture->secondary, 999, 1, EXTENT_DEALLOCATED);
+    fixture->secondary->log_count = 0;
+    assert_int_equal(run(fixture), 0);
+    expect_ranges(fixture->secondary, ENDPOINT_WRITE, "999+1");
     free_survivor(survivor);
 }
 
@@ -297,6 +325,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_copy_that_dies_at_any_moment_is_exact_once_resumed),
         TEST(what_was_done_is_neither_read_nor_written_again),
+        TEST(what_is_not_mapped_on_the_secondary_is_never_done),
         TEST(a_full_secondary_leaves_what_was_written_remembered),
         TEST(a_stop_remembers_everything_that_was_written),
         TEST(a_checkpoint_that_cannot_be_kept_ends_the_copy),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "fake_endpoint.h"
+#include "fingerprint.h"
 #include "safety.h"
 
 #define BLOCKS 4096
@@ -117,8 +118,9 @@ static void a_read_only_secondary_is_refused(void **state)
 
 static int check_data(struct fixture *fixture, const struct ledger *ledger)
 {
-    return safety_check_data(&fixture->primary->base, &fixture->secondary->base, ledger,
-                             &fixture->control, &fixture->data, &fixture->error);
+    return safety_check_data(&fixture->primary->base, &fixture->secondary->base, 0,
+                             fixture->secondary->base.info.blocks, ledger, &fixture->control,
+                             &fixture->data, &fixture->error);
 }
 
 static void expect_data(struct fixture *fixture, const struct ledger *ledger,
@@ -139,7 +141,7 @@ static void an_empty_secondary_will_do(void **state)
     expect_data(fixture, NULL, SAFETY_OK, NULL);
     assert_int_equal(fake_count(fixture->secondary, ENDPOINT_MAP), 3);
     assert_int_equal(fake_count(fixture->secondary, ENDPOINT_READ), 0);
-    assert_false(fixture->data.own_copy || fixture->data.is_zero);
+    assert_false(fixture->data.is_zero);
 }
 
 static void one_mapped_block_is_data(void **state)
@@ -161,14 +163,29 @@ static void data_beyond_the_primary_counts_too(void **state)
     expect_data(fixture, NULL, SAFETY_REFUSED, "4000");
 }
 
-static void its_own_copy_goes_on(void **state)
+/* Which is from block 1000 to 2000 only. */
+static void only_the_range_that_is_asked_about_counts(void **state)
 {
     struct fixture *fixture = *state;
 
-    fake_fill(fixture->secondary, 0, 100, 1);
-    expect_data(fixture, &fixture->ledger, SAFETY_OK, NULL);
-    assert_true(fixture->data.own_copy);
-    assert_int_equal(fixture->secondary->log_count, 0);
+    for (int can_map = 0; can_map < 2; can_map++) {
+        fixture->secondary->base.info.can_map = can_map;
+        fake_set_status(fixture->secondary, 0, 4096, EXTENT_DEALLOCATED);
+        fake_fill(fixture->secondary, 900, 100, 1);
+        fake_fill(fixture->secondary, 2000, 100, 1);
+        assert_int_equal(safety_check_data(&fixture->primary->base, &fixture->secondary->base, 1000,
+                                           2000, NULL, &fixture->control, &fixture->data,
+                                           &fixture->error),
+                         0);
+        assert_int_equal(fixture->data.verdict, SAFETY_OK);
+        fake_fill(fixture->secondary, 1999, 1, 1);
+        assert_int_equal(safety_check_data(&fixture->primary->base, &fixture->secondary->base, 1000,
+                                           2000, NULL, &fixture->control, &fixture->data,
+                                           &fixture->error),
+                         0);
+        assert_int_equal(fixture->data.verdict, SAFETY_REFUSED);
+        expect_sentence(fixture, "block 1999");
+    }
 }
 
 static void the_copy_of_another_primary_is_somebodys_data(void **state)
@@ -181,14 +198,122 @@ static void the_copy_of_another_primary_is_somebodys_data(void **state)
     expect_data(fixture, &fixture->ledger, SAFETY_REFUSED, "the other one on 2023-11-14");
 }
 
-static void no_identity_no_own_copy(void **state)
+static void leave(struct fixture *fixture)
+{
+    assert_int_equal(fingerprint_take(&fixture->secondary->base, 4096, 7, 0, &fixture->control,
+                                      &fixture->ledger.left, &fixture->error),
+                     0);
+    assert_true(fixture->ledger.left.known);
+}
+
+static enum safety_verdict check_unmoved(struct fixture *fixture)
+{
+    enum safety_verdict verdict;
+
+    assert_int_equal(safety_check_unmoved(&fixture->secondary->base, &fixture->ledger,
+                                          &fixture->control, &verdict, &fixture->error),
+                     0);
+    return verdict;
+}
+
+/* However its map is cut, and in whatever order it answers. */
+static void a_secondary_that_is_as_it_was_left_goes_on(void **state)
 {
     struct fixture *fixture = *state;
 
     fake_fill(fixture->secondary, 0, 100, 1);
-    fixture->primary->base.info.identity[0] = '\0';
-    fixture->ledger.primary.identity[0] = '\0';
-    expect_data(fixture, &fixture->ledger, SAFETY_REFUSED, "--overwrite");
+    fake_fill(fixture->secondary, 500, 3, 2);
+    leave(fixture);
+    for (unsigned extents = 1; extents < 4; extents++) {
+        fixture->secondary->extents_per_map = extents;
+        fixture->secondary->shuffle = extents % 2;
+        assert_int_equal(check_unmoved(fixture), SAFETY_OK);
+    }
+    fake_set_status(fixture->secondary, 2000, 8, EXTENT_ANCHORED);
+    assert_int_equal(check_unmoved(fixture), SAFETY_OK);
+}
+
+static void one_that_has_more_or_less_mapped_does_not(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_fill(fixture->secondary, 0, 100, 1);
+    leave(fixture);
+    fake_set_status(fixture->secondary, 3000, 1, EXTENT_MAPPED);
+    assert_int_equal(check_unmoved(fixture), SAFETY_REFUSED);
+    expect_sentence(fixture, "another map between block 2944 and 3008");
+    fake_set_status(fixture->secondary, 3000, 1, EXTENT_DEALLOCATED);
+    assert_int_equal(check_unmoved(fixture), SAFETY_OK);
+    fake_set_status(fixture->secondary, 99, 1, EXTENT_DEALLOCATED);
+    assert_int_equal(check_unmoved(fixture), SAFETY_REFUSED);
+}
+
+static void nor_one_that_reads_otherwise(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (int can_map = 0; can_map < 2; can_map++) {
+        fixture->secondary->base.info.can_map = can_map;
+        fake_fill(fixture->secondary, 600, 100, 1);
+        leave(fixture);
+        fixture->secondary->data[650 * 512 + 511] ^= 1;
+        assert_int_equal(check_unmoved(fixture), SAFETY_REFUSED);
+        expect_sentence(fixture, "other data between block 640 and 704");
+    }
+}
+
+static void what_was_left_empty_and_is_not_any_more_is_moved(void **state)
+{
+    struct fixture *fixture = *state;
+
+    leave(fixture);
+    fake_fill(fixture->secondary, 4095, 1, 1);
+    assert_int_equal(check_unmoved(fixture), SAFETY_REFUSED);
+}
+
+/* Nothing to go by, rather than a false alarm. */
+static void a_map_that_was_not_told_soundly_does_not_count(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fake_fill(fixture->secondary, 0, 100, 1);
+    fixture->secondary->defect = FAKE_MAP_EMPTY;
+    fixture->secondary->defect_lba = 50;
+    leave(fixture);
+    assert_false(fixture->ledger.left.by_map);
+    fixture->secondary->defect = FAKE_MAP_SOUND;
+    fake_set_status(fixture->secondary, 3000, 1, EXTENT_MAPPED);
+    assert_int_equal(check_unmoved(fixture), SAFETY_OK);
+    fake_fill(fixture->secondary, 3000, 1, 1);
+    assert_int_equal(check_unmoved(fixture), SAFETY_REFUSED);
+}
+
+static void without_a_fingerprint_nothing_is_read(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assert_int_equal(check_unmoved(fixture), SAFETY_OK);
+    assert_int_equal(fixture->secondary->log_count, 0);
+}
+
+static void a_fingerprint_can_fail_and_be_stopped(void **state)
+{
+    struct fixture *fixture = *state;
+    const atomic_bool stop = true;
+    struct ledger_left *left = &fixture->ledger.left;
+
+    fake_fill(fixture->secondary, 0, 1000, 1);
+    fixture->secondary->fault = (struct fake_fault){ENDPOINT_READ, 3, -EIO};
+    assert_int_equal(fingerprint_take(&fixture->secondary->base, 4096, 7, 0, &fixture->control,
+                                      left, &fixture->error),
+                     -EIO);
+    assert_false(left->known);
+    fixture->secondary->fault.error = 0;
+    fixture->control.stop = &stop;
+    assert_int_equal(fingerprint_take(&fixture->secondary->base, 4096, 7, 0, &fixture->control,
+                                      left, &fixture->error),
+                     -EINTR);
+    assert_false(left->known);
 }
 
 static void a_secondary_without_a_map_is_read(void **state)
@@ -255,9 +380,15 @@ int main(void)
         TEST(an_empty_secondary_will_do),
         TEST(one_mapped_block_is_data),
         TEST(data_beyond_the_primary_counts_too),
-        TEST(its_own_copy_goes_on),
+        TEST(only_the_range_that_is_asked_about_counts),
+        TEST(a_secondary_that_is_as_it_was_left_goes_on),
+        TEST(one_that_has_more_or_less_mapped_does_not),
+        TEST(nor_one_that_reads_otherwise),
+        TEST(what_was_left_empty_and_is_not_any_more_is_moved),
+        TEST(a_map_that_was_not_told_soundly_does_not_count),
+        TEST(without_a_fingerprint_nothing_is_read),
+        TEST(a_fingerprint_can_fail_and_be_stopped),
         TEST(the_copy_of_another_primary_is_somebodys_data),
-        TEST(no_identity_no_own_copy),
         TEST(a_secondary_without_a_map_is_read),
         TEST(a_map_that_breaks_off_is_no_proof_of_emptiness),
         TEST(failures_are_no_verdict),

@@ -497,11 +497,15 @@ static void data_is_found_where_it_begins(void **state)
     uint64_t lba;
 
     fixture->secondary->shuffle = true;
-    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL), 0);
+    assert_int_equal(verify_find_data(&fixture->secondary->base, 0, 4096, &control, &found, &lba,
+                                      NULL),
+                     0);
     assert_false(found);
     assert_string_equal(fake_ranges(fixture->secondary, ENDPOINT_READ), "0+4096");
     fixture->secondary->data[4000 * 512 + 511] = 1;
-    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL), 0);
+    assert_int_equal(verify_find_data(&fixture->secondary->base, 0, 4096, &control, &found, &lba,
+                                      NULL),
+                     0);
     assert_true(found);
     assert_int_equal(lba, 4000);
 }
@@ -515,11 +519,13 @@ static void looking_for_data_can_fail_and_be_stopped(void **state)
     uint64_t lba;
 
     fixture->secondary->fault = (struct fake_fault){ENDPOINT_READ, 3, -EIO};
-    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL),
+    assert_int_equal(verify_find_data(&fixture->secondary->base, 0, 4096, &control, &found, &lba,
+                                      NULL),
                      -EIO);
     fixture->secondary->fault.error = 0;
     control.stop = &stop;
-    assert_int_equal(verify_find_data(&fixture->secondary->base, &control, &found, &lba, NULL),
+    assert_int_equal(verify_find_data(&fixture->secondary->base, 0, 4096, &control, &found, &lba,
+                                      NULL),
                      -EINTR);
 }
 

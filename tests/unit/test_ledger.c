@@ -18,6 +18,17 @@ static const struct ledger sample = {
     .state = LEDGER_COMPLETE,
     .primary = {"naa.6001405aabbccdd", "iscsi://host/iqn.2024-01.org.example:a/1", 1ULL << 37, 512},
     .secondary = {"serial.ACME.Disk \"8\".\\x", "/dev/sdq", UINT64_MAX, 4096},
+    .copy = "00112233445566778899aabbccddeeff",
+    .replaces = "ffeeddccbbaa99887766554433221100",
+    .pointed_to = true,
+    .pair = "db-1",
+    .left = {.known = true,
+             .seed = UINT64_MAX,
+             .blocks = 77,
+             .changed_ns = 5,
+             .by_map = true,
+             .map = {[0] = 1, [63] = UINT64_MAX},
+             .spots = {[0] = UINT64_MAX, [63] = 2}},
     .source_map = "lba-status",
     .tables = "0123456789abcdef",
     .started = 1700000000,
@@ -50,6 +61,53 @@ static void what_was_written_is_read_back(void **state)
     assert_string_equal(got.tables, "0123456789abcdef");
     assert_int_equal(got.started, sample.started);
     assert_int_equal(got.completed, sample.completed);
+    assert_string_equal(got.copy, sample.copy);
+    assert_string_equal(got.replaces, sample.replaces);
+    assert_string_equal(got.pair, "db-1");
+    assert_true(got.pointed_to);
+    assert_memory_equal(&got.left, &sample.left, sizeof(got.left));
+}
+
+/* As the version before this wrote it. */
+static void what_came_later_may_be_missing(void **state)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP(ledger_free) struct ledger got;
+    struct ledger ledger = sample;
+
+    (void)state;
+    ledger.copy[0] = ledger.replaces[0] = ledger.pair[0] = ledger.tables[0] = '\0';
+    ledger.pointed_to = ledger.left.known = false;
+    assert_int_equal(ledger_encode(&ledger, &text), 0);
+    assert_null(strstr(text, "copy\""));
+    assert_null(strstr(text, "pair"));
+    assert_null(strstr(text, "left"));
+    assert_int_equal(ledger_decode(text, strlen(text), &got), 0);
+    assert_false(got.left.known || got.pointed_to || got.copy[0]);
+}
+
+static void a_pointer_has_the_path_it_points_to(void **state)
+{
+    CLEANUP_FREE char *text = NULL;
+    CLEANUP(ledger_free) struct ledger got;
+    struct ledger pointer = sample;
+
+    (void)state;
+    pointer.state = LEDGER_ELSEWHERE;
+    assert_int_equal(ledger_encode(&pointer, &text), 0);
+    assert_int_equal(ledger_decode(text, strlen(text), &got), -EINVAL);
+    free(TAKE_PTR(text));
+    strcpy(pointer.elsewhere, "/srv/my ledger");
+    assert_int_equal(ledger_encode(&pointer, &text), 0);
+    assert_int_equal(ledger_decode(text, strlen(text), &got), 0);
+    assert_string_equal(got.elsewhere, "/srv/my ledger");
+    assert_true(ledger_is_meant(&pointer, &sample));
+    strcpy(pointer.copy, sample.replaces);
+    assert_true(ledger_is_meant(&pointer, &sample));
+    pointer.copy[0] = 'e';
+    assert_false(ledger_is_meant(&pointer, &sample));
+    pointer.copy[0] = '\0';
+    assert_false(ledger_is_meant(&pointer, &sample));
 }
 
 static void a_ledger_that_was_cut_is_no_ledger(void **state)
@@ -136,6 +194,11 @@ static void members_must_be_there_and_make_sense(void **state)
     assert_int_equal(decode_changed("{", "{\"more\": [1, {}],"), 0);
     assert_int_equal(decode_changed("{", "{\"more\": [[[[[[[[[[1]]]]]]]]]],"), -EINVAL);
     assert_int_equal(decode_changed("{", "[{"), -EINVAL);
+    assert_int_equal(decode_changed("\"pointed_to\":true", "\"pointed_to\":1"), -EINVAL);
+    assert_int_equal(decode_changed("\"left\":{", "\"left\":7,\"right\":{"), -EINVAL);
+    assert_int_equal(decode_changed("\"map\":\"0", "\"map\":\"g"), -EINVAL);
+    assert_int_equal(decode_changed("\"spots\":\"f", "\"spots\":\""), -EINVAL);
+    assert_int_equal(decode_changed("\"copy\":\"0", "\"copy\":\"00"), -EINVAL);
 }
 
 static void ranges_must_be_in_order_and_on_the_lun(void **state)
@@ -205,9 +268,11 @@ static void a_side_without_identity_matches_nothing(void **state)
     (void)state;
     strcpy(now.name, "another way to it");
     assert_true(ledger_side_matches(&known, &now));
-    now.blocks++;
+    now.blocks++; /* it has grown */
+    assert_true(ledger_side_matches(&known, &now));
+    now.blocks -= 2;
     assert_false(ledger_side_matches(&known, &now));
-    now.blocks--;
+    now.blocks++;
     now.block_size = 4096;
     assert_false(ledger_side_matches(&known, &now));
     now.block_size = 512;
@@ -246,6 +311,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_written_is_read_back),
+        cmocka_unit_test(what_came_later_may_be_missing),
+        cmocka_unit_test(a_pointer_has_the_path_it_points_to),
         cmocka_unit_test(a_ledger_that_was_cut_is_no_ledger),
         cmocka_unit_test(a_ledger_with_any_bit_changed_is_no_ledger),
         cmocka_unit_test(more_ranges_than_there_is_room_for_are_left_out),
