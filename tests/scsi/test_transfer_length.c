@@ -145,7 +145,7 @@ static void a_read_into_more_than_its_blocks_tells_how_many_came(void **state)
     struct rig *rig = *state;
     size_t right = BLOCKS * (size_t)rig->block_size;
     const size_t more[] = {right + 1, right + 200, 2 * right, 10000 + right};
-    uint8_t *bytes = malloc(10000 + right);
+    uint8_t *bytes = malloc(10000 + 2 * right);
 
     assert_non_null(bytes);
     rig_fill(rig, 0, BLOCKS, BEFORE);
