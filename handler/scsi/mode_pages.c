@@ -15,7 +15,8 @@
 #define AT_RECOVERY     0
 #define AT_CACHING      12
 #define AT_CONTROL      32
-#define AT_PROVISIONING 44
+#define AT_EXCEPTIONS   44
+#define AT_PROVISIONING 56
 
 /* The bits that count, each at its byte among all pages. */
 #define AT_LBPERE        (AT_RECOVERY + 7)
@@ -27,8 +28,13 @@
 #define GLTSD            0x02
 #define AT_SWP           (AT_CONTROL + 4)
 #define SWP              0x08
+#define AT_TEST          (AT_EXCEPTIONS + 2)
+#define TEST             0x04
 #define AT_DESCRIPTORS   (AT_PROVISIONING + 16)
 #define DESCRIPTOR_BYTES 8
+
+/* METHOD OF REPORTING INFORMATIONAL EXCEPTIONS */
+#define MRIE_ON_REQUEST 6
 
 /* A threshold descriptor (SBC-4 6.5.9.2). */
 #define ENABLED            0x80
@@ -46,6 +52,7 @@ static const struct mode_page pages[] = {
     {RECOVERY, 0, AT_RECOVERY, 12},
     {CACHING, 0, AT_CACHING, 20},
     {CONTROL, 0, AT_CONTROL, 12},
+    {MODE_PAGE_PROVISIONING, 0, AT_EXCEPTIONS, 12},
     {MODE_PAGE_PROVISIONING, MODE_SUBPAGE_PROVISIONING, AT_PROVISIONING, 40},
 };
 
@@ -66,6 +73,11 @@ static const uint8_t defaults[MODE_PAGES_BYTES] = {
     [AT_CONTROL + 3] = 0x10,
     [AT_CONTROL + 8] = 0xFF,
     [AT_CONTROL + 9] = 0xFF,
+    /* Informational Exceptions Control (SPC-4 7.5.11): told on request, by REQUEST SENSE. A volume
+     * has none of its own; what fails fails at the command. */
+    [AT_EXCEPTIONS] = MODE_PAGE_PROVISIONING,
+    [AT_EXCEPTIONS + 1] = 10,
+    [AT_EXCEPTIONS + 3] = MRIE_ON_REQUEST,
     /* Logical Block Provisioning (SBC-4 6.5.9): SITUA, because a unit attention reaches only
      * whoever sends the next command. */
     [AT_PROVISIONING] = SPF | MODE_PAGE_PROVISIONING,
@@ -88,6 +100,7 @@ static const uint8_t changeable[MODE_PAGES_BYTES] = {
     [AT_WCE] = WCE,
     [AT_D_SENSE] = D_SENSE,
     [AT_SWP] = SWP,
+    [AT_TEST] = TEST,
     CHANGEABLE_DESCRIPTOR(AT_DESCRIPTORS),
     CHANGEABLE_DESCRIPTOR(AT_DESCRIPTORS + 8),
     [AT_DESCRIPTORS + 16] = ENABLED,
@@ -121,6 +134,7 @@ void mode_set_current(struct mode_state *mode, const uint8_t values[static MODE_
     atomic_store(&mode->write_through, mode_says_write_through(values));
     atomic_store(&mode->write_protected, mode_says_write_protected(values));
     atomic_store(&mode->descriptor_sense, (values[AT_D_SENSE] & D_SENSE) != 0);
+    atomic_store(&mode->false_exception, (values[AT_TEST] & TEST) != 0);
 }
 
 /* The page's length, header included, as the page itself tells it; 0 when the header is cut. */

@@ -13,7 +13,7 @@
 struct volume;
 
 /* All pages, one behind the other, as MODE SENSE returns them. */
-#define MODE_PAGES_BYTES          (12 + 20 + 12 + 40)
+#define MODE_PAGES_BYTES          (12 + 20 + 12 + 12 + 40)
 
 #define MODE_PAGE_PROVISIONING    0x1C
 #define MODE_SUBPAGE_PROVISIONING 0x02
@@ -51,6 +51,7 @@ struct mode_state {
     atomic_bool write_through;    /* WCE is 0: a write is durable before its status */
     atomic_bool write_protected;  /* SWP */
     atomic_bool descriptor_sense; /* D_SENSE */
+    atomic_bool false_exception;  /* TEST: REQUEST SENSE tells of an exception that there is not */
 };
 
 /* As after a power on: saved values where the volume has some, defaults where not. */

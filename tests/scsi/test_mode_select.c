@@ -25,11 +25,12 @@
 #define SAVED   0xC0
 
 /* Where the pages lie in the reply to all pages and subpages, behind a header of 4 bytes. */
-#define PAGES_BYTES  84
+#define PAGES_BYTES  96
 #define AT_RECOVERY  4
 #define AT_CACHING   16
 #define AT_CONTROL   36
-#define AT_PROVISION 48
+#define AT_EXCEPTION 48
+#define AT_PROVISION 60
 #define LIST_BYTES   (4 + PAGES_BYTES)
 #define WCE          0x04
 #define D_SENSE      0x04
@@ -236,6 +237,7 @@ static void every_bit_that_may_not_change_is_named_when_it_would(void **state)
     for (size_t byte = 4; byte < LIST_BYTES; byte += rig_step(rig, 7)) {
         for (int bit = 0; bit < 8; bit += (int)rig_step(rig, 3)) {
             bool header = byte == AT_RECOVERY || byte == AT_CACHING || byte == AT_CONTROL ||
+                          byte == AT_EXCEPTION || byte == AT_EXCEPTION + 1 ||
                           (byte >= AT_PROVISION && byte < AT_PROVISION + 4);
 
             if (header || byte == AT_RECOVERY + 1 || byte == AT_CACHING + 1 ||
@@ -413,6 +415,24 @@ static void a_read_only_lun_takes_current_values_and_saves_none(void **state)
     rig_close(&rig);
 }
 
+/* SPC-4 7.5.11: TEST makes REQUEST SENSE tell of a false one (5Dh/FFh), which is no error. */
+static void a_false_exception_is_told_on_request(void **state)
+{
+    const uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_REQUEST_SENSE, 0, 0, 0, 18};
+    struct rig *rig = *state;
+    uint8_t bytes[18];
+
+    for (int on = 1; on >= 0; on--) {
+        change(rig, AT_EXCEPTION + 2, 0x04, on);
+        for (int i = 0; i < 2; i++) {
+            assert_good(rig_command_in(rig, cdb, bytes, sizeof(bytes)));
+            assert_int_equal(bytes[2], 0); /* NO SENSE */
+            assert_int_equal(get_be16(bytes + 12), on ? 0x5DFF : 0);
+        }
+    }
+    restore(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,6 +450,7 @@ int main(void)
         BOTH(without_wce_every_write_is_flushed),
         BOTH(the_cache_is_emptied_before_it_is_switched_off),
         cmocka_unit_test(a_read_only_lun_takes_current_values_and_saves_none),
+        BOTH(a_false_exception_is_told_on_request),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

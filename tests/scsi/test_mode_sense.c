@@ -19,6 +19,7 @@
 #define CACHING      0x08
 #define CONTROL      0x0A
 #define PROVISIONING 0x1C
+#define EXCEPTIONS   0x1C
 #define ALL_PAGES    0x3F
 
 #define DBD          0x08
@@ -114,7 +115,7 @@ static void all_pages_are_the_single_ones_in_order(void **state)
         }
     }
     assert_int_equal(all[0], at - 1);
-    assert_int_equal(at, 4 + 12 + 20 + 12);
+    assert_int_equal(at, 4 + 12 + 20 + 12 + 12);
     for (unsigned subpage = 1; subpage < 0xFF; subpage += rig_step(rig, 23))
         assert_check(mode_sense_6(rig, DBD, ALL_PAGES, (uint8_t)subpage, one, sizeof(one)),
                      SENSE_ILLEGAL_REQUEST, ASC_INVALID_FIELD_IN_CDB);
@@ -123,7 +124,7 @@ static void all_pages_are_the_single_ones_in_order(void **state)
 static void all_subpages_are_the_pages_and_the_provisioning_page(void **state)
 {
     struct rig *rig = *state;
-    uint8_t all[255], pages[255], one[255];
+    uint8_t all[255], pages[255], one[255], other[255];
 
     assert_good(mode_sense_6(rig, DBD, ALL_PAGES, 0, pages, sizeof(pages)));
     assert_good(mode_sense_6(rig, DBD, ALL_PAGES, 0xFF, all, sizeof(all)));
@@ -131,10 +132,24 @@ static void all_subpages_are_the_pages_and_the_provisioning_page(void **state)
     assert_int_equal(all[0], pages[0] + 40);
     assert_memory_equal(all + 4, pages + 4, pages[0] - 3u);
     assert_memory_equal(all + pages[0] + 1, one + 4, 40);
+    assert_good(mode_sense_6(rig, DBD, EXCEPTIONS, 0, other, sizeof(other)));
     assert_good(mode_sense_6(rig, DBD, PROVISIONING, 0xFF, all, sizeof(all)));
-    assert_memory_equal(all, one, sizeof(all));
-    assert_check(mode_sense_6(rig, DBD, PROVISIONING, 0, one, sizeof(one)), SENSE_ILLEGAL_REQUEST,
+    assert_int_equal(all[0], 3 + 12 + 40);
+    assert_memory_equal(all + 4, other + 4, 12);
+    assert_memory_equal(all + 16, one + 4, 40);
+    assert_check(mode_sense_6(rig, DBD, PROVISIONING, 1, one, sizeof(one)), SENSE_ILLEGAL_REQUEST,
                  ASC_INVALID_FIELD_IN_CDB);
+}
+
+/* SPC-4 7.5.11: MRIE 6h, only on request; nothing is logged, nothing is repeated. */
+static void informational_exceptions_are_told_on_request(void **state)
+{
+    static const uint8_t page[12] = {PS | EXCEPTIONS, 10, 0, 6};
+    uint8_t reply[64];
+
+    assert_good(mode_sense_6(*state, DBD, EXCEPTIONS, 0, reply, sizeof(reply)));
+    assert_int_equal(reply[0], 3 + sizeof(page));
+    assert_memory_equal(reply + 4, page, sizeof(page));
 }
 
 /* SBC-4 6.5.9: available and used threshold sets, available percent; none enabled. */
@@ -156,9 +171,9 @@ static void the_provisioning_page_has_a_descriptor_for_each_resource(void **stat
     assert_memory_equal(reply + 4, page, sizeof(page));
 }
 
-static void changeable_are_wce_swp_d_sense_lbpere_and_the_thresholds(void **state)
+static void changeable_are_wce_swp_d_sense_lbpere_test_and_the_thresholds(void **state)
 {
-    uint8_t expected[84] = {PS | RECOVERY, 10};
+    uint8_t expected[96] = {PS | RECOVERY, 10};
     uint8_t reply[255];
 
     expected[7] = 0x80; /* LBPERE */
@@ -169,14 +184,17 @@ static void changeable_are_wce_swp_d_sense_lbpere_and_the_thresholds(void **stat
     expected[33] = 10;
     expected[34] = 0x04; /* D_SENSE */
     expected[36] = 0x08; /* SWP */
-    expected[44] = PS | SPF | PROVISIONING;
-    expected[45] = 2;
-    expected[47] = 36;
+    expected[44] = PS | EXCEPTIONS;
+    expected[45] = 10;
+    expected[46] = 0x04; /* TEST */
+    expected[56] = PS | SPF | PROVISIONING;
+    expected[57] = 2;
+    expected[59] = 36;
     for (int i = 0; i < 3; i++)
-        expected[60 + 8 * i] = 0x80; /* ENABLED */
-    memset(expected + 64, 0xFF, 4);
-    memset(expected + 72, 0xFF, 4);
-    expected[83] = 0x7F;
+        expected[72 + 8 * i] = 0x80; /* ENABLED */
+    memset(expected + 76, 0xFF, 4);
+    memset(expected + 84, 0xFF, 4);
+    expected[95] = 0x7F;
     assert_good(mode_sense_6(*state, DBD, 0x40 | ALL_PAGES, 0xFF, reply, sizeof(reply)));
     assert_int_equal(reply[0], 3 + sizeof(expected));
     assert_memory_equal(reply + 4, expected, sizeof(expected));
@@ -236,8 +254,9 @@ int main(void)
         BOTH(the_long_header_has_either_descriptor),
         BOTH(all_pages_are_the_single_ones_in_order),
         BOTH(all_subpages_are_the_pages_and_the_provisioning_page),
+        BOTH(informational_exceptions_are_told_on_request),
         BOTH(the_provisioning_page_has_a_descriptor_for_each_resource),
-        BOTH(changeable_are_wce_swp_d_sense_lbpere_and_the_thresholds),
+        BOTH(changeable_are_wce_swp_d_sense_lbpere_test_and_the_thresholds),
         BOTH(at_first_current_default_and_saved_values_are_the_same),
         BOTH(any_allocation_length_cuts_the_reply),
         cmocka_unit_test(a_read_only_lun_has_the_wp_bit_and_saves_nothing),
