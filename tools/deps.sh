@@ -18,7 +18,7 @@ declare -A packages=(
   # What CMake needs to build the handler and the programs. libtcmu2 is what the handler links to
   # (Debian has no -dev package for it); the tests are part of the build, so cmocka is, too.
   [build]="cmake ninja-build gcc libc6-dev pkg-config git
-    libiscsi-dev libsgutils2-dev liburing-dev libjson-c-dev libisal-dev uuid-dev libkmod-dev libext2fs-dev
+    libiscsi-dev libsgutils2-dev liburing-dev libjson-c-dev libisal-dev uuid-dev libkmod-dev libext2fs-dev libblkid-dev
     libnl-3-dev libnl-genl-3-dev libdbus-1-dev libtcmu2 libcmocka-dev"
 
   # What the tests need on the machine itself. clang with libclang-rt is for libFuzzer and its ASan.

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "format_registry.h"
+#include "other_contents.h"
 #include "read_trace.h"
 #include "region_internal.h"
 
@@ -56,6 +57,18 @@ static void note_failure(struct region *region, int r)
         region_refuse(region, "its tables contradict each other");
 }
 
+/* Whether nothing else is in a region of this format; a note tells what. What is wrapped may look
+ * like anything that it is. */
+static int check_alone(struct region *region, const struct format *format)
+{
+    char name[OTHER_CONTENTS_NAME_MAX];
+    int r = other_contents_find(region, name);
+
+    if (r > 0)
+        return region_refuse(region, "it looks like %s and like %s", format->name, name);
+    return r;
+}
+
 /* The format of the region, NULL when there is none, or more than one, of which a note tells. */
 static int find_format(struct region *region, const struct format **ret)
 {
@@ -85,6 +98,17 @@ static int find_format(struct region *region, const struct format **ret)
     if (found && other && !found->wraps) {
         region_refuse(region, "it looks like %s and like %s", found->name, other->name);
         return 0;
+    }
+    if (found && found != &format_foreign) {
+        int r = check_alone(region, found);
+
+        if (is_fatal(r))
+            return r;
+        if (r < 0) {
+            region->format = found;
+            note_failure(region, r);
+            return 0;
+        }
     }
     *ret = found;
     return 0;

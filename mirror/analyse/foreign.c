@@ -3,7 +3,10 @@
 /* What can be recognised but not understood. These leave marks of what was there before them alone:
  * a ZFS pool, for one, may still begin with the superblock of an old ext4. A region that has such a
  * mark is allocated whole, whatever else it looks like. Only marks that are long enough not to be
- * there by chance, or where nothing that is understood keeps numbers. */
+ * there by chance, or where nothing that is understood keeps numbers.
+ *
+ * Beside this list stands libblkid's (other_contents.c). Here is what that does not know, knows
+ * only when all else of it is sound, or does not know in each of its releases. */
 
 #include <string.h>
 
@@ -42,9 +45,17 @@ static const struct mark marks[] = {
     MARK("romfs", 0, "-rom1fs-"),
     MARK("a BitLocker volume", 3, "-FVE-FS-"),
     MARK("ReFS", 3, "ReFS\0\0\0\0"),
+    MARK("a BitLocker volume", 424,
+         "\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01"),
     MARK("APFS", 32, "NXSB"),
+    MARK("CoreStorage", 88, "CS\x01\0\0\0"),
+    MARK("a BSD disk label", 64, "\x57\x45\x56\x82"),
+    MARK("a BSD disk label", 128, "\x57\x45\x56\x82"),
+    MARK("a BSD disk label", 512, "\x57\x45\x56\x82"),
     MARK("an Oracle ASM disk", 32, "ORCLDISK"),
     MARK("a Stratis pool", 516, "!Stra0tis\x86\xff\x02^\x41rh"),
+    MARK("BeFS", 544, "1SFB"),
+    MARK("BeFS", 544, "BFS1"),
     MARK("F2FS", 1024, "\x10\x20\xf5\xf2"),
     MARK("EROFS", 1024, "\xe2\xe1\xf5\xe0"),
     MARK("NILFS2", 1024, "\x02\0\0\0\0\0\x34\x34"),
@@ -68,6 +79,7 @@ static const struct mark marks[] = {
     MARK("ReiserFS", 65588, "ReIsEr3Fs"),
     MARK("Reiser4", 65536, "ReIsEr4"),
     MARK("GFS2", 65536, "\x01\x16\x19\x70\0\0\0\x01"),
+    MARK("ScoutFS", 65540, "\x8b\x42\x3c\x10"),
     MARK("VMFS", 1048576, "\x0d\xd0\x01\xc0"),
     /* Members of arrays that the firmware of a controller makes. */
     END_MARK("an Intel RAID member", 1024, "Intel Raid ISM Cfg Sig. "),

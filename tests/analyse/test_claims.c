@@ -111,6 +111,24 @@ static void a_rollback_forgets_what_was_said_since_the_begin(void **state)
     expect_map(&claims, "0+1 free unknown contents; 1+3 used unknown contents");
 }
 
+static void nothing_of_a_rollback_is_in_what_follows(void **state)
+{
+    struct claims claims;
+
+    (void)state;
+    claims_init(&claims, 100, 512);
+    assert_int_equal(claims_begin(&claims), 0);
+    assert_int_equal(claims_add_free(&claims, 0, 20 * 512), 0);
+    assert_int_equal(claims_add_free(&claims, 40 * 512, 5 * 512), 0);
+    assert_int_equal(claims_add_keep(&claims, 60 * 512, 512), 0);
+    claims_rollback(&claims);
+    assert_int_equal(claims_begin(&claims), 0);
+    assert_int_equal(claims_add_free(&claims, 60 * 512, 5 * 512), 0);
+    assert_int_equal(claims_commit(&claims), 0);
+    expect_map(&claims, "0+60 used unknown contents; 60+5 free unknown contents; "
+                        "65+35 used unknown contents");
+}
+
 static void a_later_area_is_drawn_over_an_earlier_one(void **state)
 {
     struct claims claims;
@@ -288,6 +306,7 @@ int main(void)
         cmocka_unit_test(what_is_kept_is_allocated_whatever_is_claimed_and_when),
         cmocka_unit_test(claims_come_in_any_order_and_may_overlap),
         cmocka_unit_test(a_rollback_forgets_what_was_said_since_the_begin),
+        cmocka_unit_test(nothing_of_a_rollback_is_in_what_follows),
         cmocka_unit_test(a_later_area_is_drawn_over_an_earlier_one),
         cmocka_unit_test(claims_beyond_the_end_are_cut_off),
         cmocka_unit_test(millions_of_free_pieces_are_exact_within_the_memory),

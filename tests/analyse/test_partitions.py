@@ -186,6 +186,16 @@ class Partitions(analyse_rig.Case):
                          {"gap between partitions", "partition 1, ext4", "partition 2, ext4",
                           "partition 5, ext4"})
 
+    def test_what_is_refused_late_leaves_nothing_to_the_next_partition(self):
+        """The sum of free blocks is the last thing that is looked at."""
+        image, places = self.gpt("-n", "1:0:+30M", "-n", "2:0:0")
+        part = self.folder / "part"
+        part.write_bytes(peek(image, *places[0]))
+        run("debugfs", "-w", "-R", "ssv free_blocks_count 5000", part)
+        place(image, places[0][0], part)
+        _, free = self.check_partitions(image, places[1:])
+        self.check_nothing_outside(free, places[1:])
+
     def test_both_tables_are_kept_though_gaps_are_skipped(self):
         image, places = self.gpt("-n", "1:40960:+20M", "-n", "2:0:+20M")
         _, free = self.check_partitions(image, places, "--skip-gaps")
