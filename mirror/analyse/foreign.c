@@ -66,6 +66,7 @@ static const struct mark marks[] = {
     MARK("Storage Spaces", 4096, "SPACEDB "),
     MARK("a bcache device", 4120, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca"),
     MARK("bcachefs", 4120, "\xc6\x85\x73\xf6\x66\xce\x90\xa9"),
+    MARK("OCFS", 8192, "OracleCFS"),
     MARK("OCFS2", 8192, "OCFSV2"),
     MARK("UFS", 9564, "\x54\x19\x01\0"),
     MARK("UFS", 66908, "\x19\x01\x54\x19"),
@@ -86,6 +87,7 @@ static const struct mark marks[] = {
     END_MARK("a DDF RAID member", 512, "\xde\x11\xde\x11"),
     END_MARK("a DDF RAID member", 512, "\x11\xde\x11\xde"),
     END_MARK("an NVIDIA RAID member", 1024, "NVIDIA"),
+    END_MARK("an Adaptec RAID member", 512, "\x90\x07\x65\xc4"),
     END_MARK("an LSI RAID member", 512, "$XIDE$"),
 };
 

@@ -122,7 +122,7 @@ MARKS = {
     "Promise RAID": [at(-63 * 512, b"Promise Technology, Inc.")],
     "VIA RAID": [at(-512, via_member())],
     "HPT45x RAID": [at(-11 * 512, "f316785a")],
-    "Adaptec RAID": [at(-512, "900765c4"), at(-512 + 256, b"DPTM")],
+    "Adaptec RAID": [at(-512, "900765c4")],
 }
 
 
