@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """MBR and GPT, made by sfdisk and sgdisk, with a file system in each partition."""
 
-import json
 import pathlib
 import re
 import struct
@@ -95,8 +94,8 @@ class Partitions(analyse_rig.Case):
     def check_in_both_units(self, image, places, *options):
         """What the image's own table calls free is free in a volume with larger blocks, too, and no more."""
         _, free = self.check_partitions(image, places, *options)
-        extents = json.loads(self.expect(DONE, "map", "--source-map=analyse", "--json", *options,
-                                         self.volume(image)).out)
+        extents = self.expect(DONE, "map", "--source-map=analyse", "--json", *options,
+                              self.volume(image)).json["extents"]
         allocated = Ranges([(e["lba"] * 4096, (e["lba"] + e["blocks"]) * 4096) for e in extents
                             if e["status"] == "mapped"])
         self.assertEqual(free.inverse(SIZE).minus(allocated).pieces, [])
