@@ -8,8 +8,8 @@
 readonly iqn=iqn.2026-01.lab.thinmirror:alua
 group=$target/core/user_0/paths/alua/default_tg_pt_gp
 
-state_of_linux() { # DISK
-  cat "/sys/block/${1#/dev/}/device/access_state"
+linux_says() { # DISK STATE
+  [[ $(<"/sys/block/${1#/dev/}/device/access_state") == "$2" ]]
 }
 tpgs() { # DISK
   sg_inq "$1" | sed -nE 's/.*TPGS=([0-9]).*/\1/p'
@@ -36,7 +36,7 @@ check_match "also in the extended format" 'asymmetric access state : 0x00' \
   "$(sg_rtpg --decode --extended "$disk")"
 check_equal "Linux uses its device handler" alua \
   "$(cat "/sys/block/${disk#/dev/}/device/dh_state")"
-check "and reads the state" wait_for 10 test "$(state_of_linux "$disk")" = active/optimized
+check "and reads the state" wait_for 10 linux_says "$disk" active/optimized
 
 section "another state"
 echo 1 >"$group/alua_access_state"
