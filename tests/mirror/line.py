@@ -314,3 +314,147 @@ class LyingLine(PduLine):
             late = int.from_bytes(data[24:32]) + 1
             data = data[:24] + late.to_bytes(8) + data[32:]
         sink.sendall(header + data)
+
+
+class ShortLine(PduLine):
+    """Keeps back a part of what a READ(16) of each so many commands gives, and has it end with GOOD
+    and no residual. part: "tail" (the end of the last PDU), "hole" (in the midst of a PDU), or
+    "all"."""
+
+    READ_16 = 0x88
+
+    def __init__(self, target_port, each, part):
+        self.each, self.part = each, part
+        self.tags = {}  # of commands that are cut: PDUs seen
+        self.lock = threading.Lock()
+        self.count = self.kept = 0
+        super().__init__(target_port)
+
+    @staticmethod
+    def cut(header, data, sink):
+        """Sends the begin of a PDU, and gives back its end without what is between."""
+        offset = int.from_bytes(header[40:44])
+        sink.sendall(header[:1] + bytes([header[1] & ~0x81]) + header[2:5] + (1024).to_bytes(3) +
+                     header[8:] + data[:1024])
+        rest = data[2048:]
+        return (header[:5] + len(rest).to_bytes(3) + header[8:40] +
+                (offset + 2048).to_bytes(4) + header[44:]), rest
+
+    def pass_to_target(self, header, data, sink):
+        if header[0] & 0x3F == self.SCSI_COMMAND and header[32] == self.READ_16:
+            with self.lock:
+                self.count += 1
+                if self.count % self.each == 0:
+                    self.tags[header[16:20]] = 0
+        sink.sendall(header + data)
+
+    def pass_on(self, header, data, sink, first):
+        tag = header[16:20]
+        with self.lock:
+            number = self.tags.get(tag)
+            if number is not None:
+                self.tags[tag] += 1
+        if header[0] & 0x3F == self.DATA_IN and number is not None:
+            last = header[1] & 1
+            if self.part == "hole" and len(data) >= 4096:
+                self.kept += 1
+                header, data = self.cut(header, data, sink)
+            elif self.part == "all":
+                self.kept += 1
+                if not last:
+                    return
+                header, data = header[:5] + bytes(3) + header[8:], b""
+            elif self.part == "tail" and last and len(data) > 512:
+                self.kept += 1
+                data = data[:len(data) - 512]
+                header = header[:5] + len(data).to_bytes(3) + header[8:]
+        if self.is_answer(header):
+            with self.lock:
+                self.tags.pop(tag, None)
+        sink.sendall(header + data)
+
+
+class SatedLine(PduLine):
+    """Has a WRITE that the target asks data for (R2T) end with GOOD in its place, of each so many."""
+
+    def __init__(self, target_port, each):
+        self.each, self.count, self.ended = each, 0, 0
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        self.count += header[0] & 0x3F == self.R2T
+        if header[0] & 0x3F == self.R2T and self.count % self.each == 0:
+            self.ended += 1
+            self.answer_instead(header, sink, 0, b"")
+        else:
+            sink.sendall(header + data)
+
+
+class GreedyLine(PduLine):
+    """From the R2T of this number on it wants the same data again and again. length: so much of
+    them, if given."""
+
+    DATA_OUT = 0x05
+
+    def __init__(self, target_port, number, length=None):
+        self.left, self.length = number, length
+        self.wanted, self.times, self.to_initiator = None, 0, None
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        if header[0] & 0x3F == self.R2T and self.wanted is None:
+            self.left -= 1
+            if self.left <= 0:
+                if self.length is not None:
+                    header = header[:44] + self.length.to_bytes(4)
+                self.wanted, self.to_initiator = header, sink
+        sink.sendall(header + data)
+
+    def pass_to_target(self, header, data, sink):
+        if header[0] & 0x3F != self.DATA_OUT or not self.wanted or \
+                header[16:20] != self.wanted[16:20]:
+            sink.sendall(header + data)
+        elif header[1] & 0x80:
+            self.times += 1
+            try:
+                self.to_initiator.sendall(self.wanted)
+            except OSError:
+                pass
+
+
+class EchoLine(PduLine):
+    """Gives one Data-In PDU, of the command of this number, again and again, and never ends it."""
+
+    def __init__(self, target_port, number):
+        self.left, self.times = number, 0
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        self.left -= header[0] & 0x3F == self.DATA_IN
+        if self.left != 0:
+            if self.left > 0:
+                sink.sendall(header + data)
+            return
+        header = header[:1] + bytes([header[1] & ~0x81]) + header[2:]
+        while True:
+            sink.sendall(header + data)
+            self.times += 1
+            time.sleep(0.01)
+
+
+class TellingLine(PduLine):
+    """Adds a key to what the target tells at login."""
+
+    LOGIN_RESPONSE = 0x23
+
+    def __init__(self, target_port, pair):
+        self.pair, self.told = pair, 0
+        super().__init__(target_port)
+
+    def pass_on(self, header, data, sink, first):
+        if header[0] & 0x3F == self.LOGIN_RESPONSE and b"MaxBurstLength" in data:
+            self.told += 1
+            data = data[:int.from_bytes(header[5:8])] + self.pair + b"\0"
+            header = header[:5] + len(data).to_bytes(3) + header[8:]
+            data += bytes(-len(data) % 4)
+        sink.sendall(header + data)

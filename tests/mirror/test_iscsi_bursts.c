@@ -111,11 +111,31 @@ static void a_target_has_proved_itself_by_a_response_that_is_no_zeros(void **sta
     assert_true(proof.proved);
 }
 
+static void the_length_of_a_pdus_data_is_heard_and_a_forbidden_one_is_known(void **state)
+{
+    struct iscsi_bursts bursts = {0};
+
+    (void)state;
+    assert_int_equal(iscsi_bursts_segment(&bursts), 0); /* nothing was heard at all */
+    iscsi_bursts_hear(&bursts, REPLY("MaxBurstLength=131072"));
+    assert_int_equal(iscsi_bursts_segment(&bursts), 8192); /* RFC 7143 13.12: the default */
+    iscsi_bursts_hear(&bursts, REPLY("MaxRecvDataSegmentLength=512"));
+    assert_int_equal(iscsi_bursts_segment(&bursts), 512);
+    assert_false(bursts.forbidden_segment);
+    iscsi_bursts_hear(&bursts, REPLY("MaxRecvDataSegmentLength=511"));
+    assert_true(bursts.forbidden_segment);
+    iscsi_bursts_hear(&bursts, REPLY("MaxRecvDataSegmentLength=16777215"));
+    assert_false(bursts.forbidden_segment);
+    iscsi_bursts_hear(&bursts, REPLY("MaxRecvDataSegmentLength=0"));
+    assert_true(bursts.forbidden_segment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_login_tells_both_lengths_and_whether_to_wait),
         cmocka_unit_test(everything_else_is_passed_over),
+        cmocka_unit_test(the_length_of_a_pdus_data_is_heard_and_a_forbidden_one_is_known),
         cmocka_unit_test(a_value_that_is_not_allowed_is_as_good_as_not_told),
         cmocka_unit_test(a_target_has_proved_itself_by_a_response_that_is_no_zeros),
     };

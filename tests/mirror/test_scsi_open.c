@@ -273,6 +273,26 @@ static void blocks_of_a_size_that_cannot_be_are_refused(void **state)
     open_fails(unit, 0, -EOPNOTSUPP, "2097152 bytes");
 }
 
+static void a_block_size_that_is_no_power_of_two_from_512_on_is_refused(void **state)
+{
+    static const uint32_t sizes[] = {1, 2, 256, 511, 513, 520, 528, 1000, 4104, 4160, 6144};
+    const struct errmsg none = {""};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct fake_unit *unit = fake_unit_new();
+        struct endpoint *endpoint;
+        struct errmsg err = none;
+
+        unit->block_size = sizes[i];
+        fake_unit_format(unit);
+        assert_int_equal(endpoint_scsi_open("lun-a", "iscsi", &unit->transport, 0, &endpoint, &err),
+                         -EOPNOTSUPP);
+        assert_non_null(strstr(err.text, "powers of two from 512"));
+        fake_unit_free(unit);
+    }
+}
+
 static void capacity_by_10_when_16_is_unknown(void **state)
 {
     struct fake_unit *unit = *state;
@@ -432,6 +452,7 @@ int main(void)
         TEST(only_disks_are_taken),
         TEST(a_lost_connection_is_no_missing_page),
         TEST(blocks_of_a_size_that_cannot_be_are_refused),
+        cmocka_unit_test(a_block_size_that_is_no_power_of_two_from_512_on_is_refused),
         TEST(capacity_by_10_when_16_is_unknown),
         TEST(a_full_unit_is_not_asked_for_a_map),
         TEST(a_unit_without_map_is_all_mapped),

@@ -30,8 +30,9 @@
 #define MODE_BYTES         192
 #define MODE_WP            0x80 /* in the DEVICE-SPECIFIC PARAMETER (SBC-4 6.5.1) */
 /* Memory is set aside by the block. */
-#define LARGEST_BLOCK_BYTES (1024 * 1024)
-#define NO_UNIT_HERE        0x3 /* PERIPHERAL QUALIFIER (SPC-4 6.6.2) */
+#define LARGEST_BLOCK_BYTES  (1024 * 1024)
+#define SMALLEST_BLOCK_BYTES 512
+#define NO_UNIT_HERE         0x3 /* PERIPHERAL QUALIFIER (SPC-4 6.6.2) */
 
 /* What does not depend on anything else is asked first, all of it at once; then what the answers
  * give reason to ask. */
@@ -164,6 +165,12 @@ static int probe_capacity(struct probe *probe, struct capacity *ret)
     if (r < 0)
         return errmsg_set(probe->err, -EIO, "%s: its capacity cannot be understood",
                           probe->endpoint->name);
+    if (ret->block_size < SMALLEST_BLOCK_BYTES || (ret->block_size & (ret->block_size - 1)) != 0)
+        return errmsg_set(
+            probe->err, -EOPNOTSUPP,
+            "%s: it says that its blocks are of %u bytes; only powers of two from 512 "
+            "on are supported",
+            probe->endpoint->name, ret->block_size);
     if (ret->block_size > LARGEST_BLOCK_BYTES)
         return errmsg_set(probe->err, -EOPNOTSUPP,
                           "%s: it says that its blocks are of %u bytes; more than 1 MiB is not "

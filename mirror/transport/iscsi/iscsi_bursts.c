@@ -15,6 +15,8 @@
 
 #define LEAST_BURST_BYTES 512
 #define MOST_BURST_BYTES  ((1U << 24) - 1)
+/* Of a target that tells no MaxRecvDataSegmentLength (RFC 7143 13.12). */
+#define USUAL_SEGMENT_BYTES 8192
 
 /* The log function gets nothing to tell contexts apart by, but each is served by one thread. */
 static _Thread_local struct iscsi_bursts *listening;
@@ -49,14 +51,25 @@ void iscsi_bursts_hear(struct iscsi_bursts *bursts, const char *line)
     if (strncmp(line, REPLY_WORDS, strlen(REPLY_WORDS)) != 0)
         return;
     pair = line + strlen(REPLY_WORDS);
-    if ((value = value_of(pair, "MaxBurstLength")))
+    if ((value = value_of(pair, "MaxBurstLength"))) {
         bursts->max_bytes = burst_bytes(value);
-    else if ((value = value_of(pair, "FirstBurstLength")))
+    } else if ((value = value_of(pair, "FirstBurstLength"))) {
         bursts->first_bytes = burst_bytes(value);
-    else if ((value = value_of(pair, "DataDigest")))
+    } else if ((value = value_of(pair, "DataDigest"))) {
         bursts->data_digest = strncmp(value, "None", 4) != 0;
-    else if ((value = value_of(pair, "InitialR2T")))
+    } else if ((value = value_of(pair, "MaxRecvDataSegmentLength"))) {
+        bursts->segment_bytes = burst_bytes(value);
+        bursts->forbidden_segment = bursts->segment_bytes == 0;
+    } else if ((value = value_of(pair, "InitialR2T"))) {
         bursts->unsolicited = strncmp(value, "No", 2) == 0 && (value[2] == '\0' || value[2] == ' ');
+    }
+}
+
+uint32_t iscsi_bursts_segment(const struct iscsi_bursts *bursts)
+{
+    bool heard = bursts->segment_bytes || bursts->max_bytes || bursts->first_bytes;
+
+    return bursts->segment_bytes ? bursts->segment_bytes : heard ? USUAL_SEGMENT_BYTES : 0;
 }
 
 /* What the user wants to see of libiscsi's log. */

@@ -18,7 +18,15 @@ struct iscsi_bursts {
     /* InitialR2T=No (13.10): a WRITE of up to first_bytes needs no R2T at all. */
     bool unsolicited;
     bool data_digest; /* DataDigest (13.2) other than None, the one that was offered */
+    /* MaxRecvDataSegmentLength of the target's (13.12), the most that one PDU to it may carry; 0:
+     * not told, or not allowed */
+    uint32_t segment_bytes;
+    bool forbidden_segment; /* it was told, and is not allowed: libiscsi would go by it */
 };
+
+/* What one PDU to the target carries at most, by the standard when that was not told; 0: nothing of
+ * the login was heard. */
+uint32_t iscsi_bursts_segment(const struct iscsi_bursts *bursts);
 
 /* Forgets what bursts and proof held, and notes there what this thread hears of the context's login
  * until iscsi_bursts_unlisten. What the user wants to see of libiscsi's log (LIBISCSI_DEBUG) still

@@ -423,6 +423,11 @@ static int try_portal(struct attempt *attempt, const struct login *login, char p
     }
     if (attempt->status)
         return explain_login(attempt, login->url, login->credentials, err);
+    if (attempt->bursts.forbidden_segment)
+        return errmsg_set(err, -EPROTO,
+                          "%s: the target wants data in PDUs of a length that is not allowed "
+                          "(MaxRecvDataSegmentLength, RFC 7143: 512 to 16777215 bytes)",
+                          attempt->shown);
     if (attempt->bursts.data_digest)
         return data_digest_wanted(attempt, err);
     r = check_proof(attempt, login->credentials, err);

@@ -50,23 +50,29 @@ static int transfer_direction(enum transport_direction direction)
 
 /* struct scsi_iovec is a struct iovec by contract. While a task runs libiscsi changes an entry for
  * the time of a system call, so no two requests in flight may share an array. */
-static void attach_buffers(struct scsi_task *task, struct transport_request *request)
+static void attach_buffers(struct scsi_task *task, enum transport_direction direction,
+                           struct iovec *pieces, int count)
 {
-    struct scsi_iovec *iov = (struct scsi_iovec *)request->iov;
+    struct scsi_iovec *iov = (struct scsi_iovec *)pieces;
 
-    if (request->direction == TRANSPORT_DATA_IN)
-        scsi_task_set_iov_in(task, iov, request->iov_count);
-    else if (request->direction == TRANSPORT_DATA_OUT)
-        scsi_task_set_iov_out(task, iov, request->iov_count);
+    if (direction == TRANSPORT_DATA_IN)
+        scsi_task_set_iov_in(task, iov, count);
+    else if (direction == TRANSPORT_DATA_OUT)
+        scsi_task_set_iov_out(task, iov, count);
 }
 
-struct scsi_task *iscsi_task_new(struct transport_request *request)
+size_t iscsi_task_sent(const struct scsi_task *task)
+{
+    return task->iovector_out.offset;
+}
+
+struct scsi_task *iscsi_task_new(struct transport_request *request, struct iovec *iov, int count)
 {
     struct scsi_task *task = scsi_create_task((int)request->cdb_length, request->cdb,
                                               transfer_direction(request->direction),
                                               (int)transport_data_bytes(request));
 
     if (task)
-        attach_buffers(task, request);
+        attach_buffers(task, request->direction, iov, count);
     return task;
 }

@@ -14,9 +14,8 @@
  *
  * A command that is not answered in time ends the session, because the target may still carry it
  * out later: nothing else may be sent to blocks it was about, before the target has ended the
- * session too, which logging in with the same number makes it do. Time does not run while the
- * connection moves on (commands end, or data is taken off our hands): behind a slow line a long
- * queue is no sign of a dead target. */
+ * session too, which logging in with the same number makes it do. iscsi_progress.h says how long
+ * that is, iscsi_arrival.h how what was moved is known. */
 
 #include <errno.h>
 #include <iscsi/iscsi.h>
@@ -32,20 +31,19 @@
 #include <sys/socket.h>
 
 #include "checked.h"
+#include "iscsi_arrival.h"
+#include "iscsi_progress.h"
 #include "iscsi_relogin.h"
 #include "iscsi_session.h"
 #include "iscsi_task.h"
+#include "iscsi_watch.h"
 #include "log.h"
 #include "monotonic.h"
 #include "target_url.h"
-#include "tcp_progress.h"
 
 /* The one limit on a target's silence. TCP_USER_TIMEOUT is left alone: Linux counts a receive
  * window that a busy target keeps closed as silence, too. */
 #define COMMAND_TIMEOUT_MS  30000
-#define STOPPED_TIMEOUT_MS  5000 /* when the user wants to end */
-#define MOVED_BYTES         8192 /* taken by the target: more than the answers to its pings */
-#define MOVED_LOOK_MS       1000
 #define REPLACE_INTERVAL_MS 1000 /* a session that breaks sooner is not replaced again */
 #define CDB_BYTES           16   /* longer ones need an additional header segment */
 
@@ -56,6 +54,7 @@ struct iscsi_command {
     struct iscsi_command *next, *previous;
     uint64_t started_ms;
     unsigned timeout_ms;
+    struct iscsi_arrival arrival;
 };
 
 struct iscsi_transport {
@@ -65,10 +64,8 @@ struct iscsi_transport {
     int dead;                    /* -errno once the session is lost, otherwise 0 */
     struct iscsi_command *first; /* in flight, oldest first */
     struct iscsi_command *last;
-    uint64_t moved_ms;    /* when the connection last moved on */
-    uint64_t looked_ms;   /* when the kernel was last asked what the target has taken */
-    uint64_t counted_ms;  /* from when on what it takes counts, as it has not moved on since */
-    uint64_t taken_bytes; /* of this session, until then */
+    struct iscsi_progress progress;
+    size_t segment_bytes; /* of a Data-Out PDU at most; 0: not known */
 
     char *text;
     struct iscsi_relogin relogin; /* while down */
@@ -119,6 +116,14 @@ static bool may_return(const struct iscsi_transport *transport)
            monotonic_ms() - transport->silent_since_ms < transport->base.reconnect_ms;
 }
 
+static void free_command(struct iscsi_command *command)
+{
+    if (command->task)
+        scsi_free_scsi_task(command->task);
+    arrival_free(&command->arrival);
+    free(command);
+}
+
 /* Keeps the request until there is a session again. */
 static void hold(struct iscsi_command *command)
 {
@@ -129,6 +134,54 @@ static void hold(struct iscsi_command *command)
     command->task = NULL;
     command->next = transport->held;
     transport->held = command;
+}
+
+static void command_done(struct iscsi_context *context, int status, void *data, void *private_data);
+
+/* -ENOTCONN when libiscsi does not take it. */
+static int send_command(struct iscsi_command *command)
+{
+    struct iscsi_transport *transport = command->transport;
+    struct transport_request *request = command->request;
+    struct iovec *iov;
+    int count;
+
+    arrival_prepare(&command->arrival, request, transport->segment_bytes, &iov, &count);
+    command->task = iscsi_task_new(request, iov, count);
+    if (!command->task)
+        return -ENOMEM;
+    link_command(transport, command);
+    if (iscsi_scsi_command_async(transport->context, transport->lun, command->task, command_done,
+                                 NULL, command) == 0) {
+        progress_sends(&transport->progress, request->direction == TRANSPORT_DATA_OUT
+                                                 ? transport_data_bytes(request)
+                                                 : 0);
+        return 0;
+    }
+    unlink_command(transport, command);
+    scsi_free_scsi_task(command->task);
+    command->task = NULL;
+    return -ENOTCONN;
+}
+
+/* What the target has answered goes into the request. False: the command is sent again. */
+static bool take_answer(struct iscsi_command *command, int status)
+{
+    struct iscsi_transport *transport = command->transport;
+    struct transport_request *request = command->request;
+
+    iscsi_task_result(command->task, status, request);
+    if (arrival_settle(&command->arrival, request, transport->segment_bytes,
+                       iscsi_task_sent(command->task)))
+        return true;
+    unlink_command(transport, command);
+    scsi_free_scsi_task(command->task);
+    command->task = NULL;
+    if (send_command(command) == 0)
+        return false;
+    link_command(transport, command);
+    arrival_give_up(&command->arrival, request);
+    return true;
 }
 
 static void command_done(struct iscsi_context *context, int status, void *data, void *private_data)
@@ -151,39 +204,20 @@ static void command_done(struct iscsi_context *context, int status, void *data, 
         hold(command);
         return;
     }
+    progress_ends(&transport->progress);
     if (status >= 0 && status <= UCHAR_MAX) {
         transport->silent_since_ms = monotonic_ms();
-        iscsi_task_result(command->task, status, request);
+        if (!take_answer(command, status))
+            return;
     } else {
         /* Cancelled, or a reply that cannot be understood: nothing is certain any more. */
         if (!transport->dead)
             transport->dead = -ENOTCONN;
         request->result = transport->dead;
     }
-    transport->moved_ms = monotonic_ms();
     unlink_command(transport, command);
-    scsi_free_scsi_task(command->task);
-    free(command);
+    free_command(command);
     transport_complete(&transport->base, request);
-}
-
-/* -ENOTCONN when libiscsi does not take it. */
-static int send_command(struct iscsi_command *command)
-{
-    struct iscsi_transport *transport = command->transport;
-    struct transport_request *request = command->request;
-
-    command->task = iscsi_task_new(request);
-    if (!command->task)
-        return -ENOMEM;
-    link_command(transport, command);
-    if (iscsi_scsi_command_async(transport->context, transport->lun, command->task, command_done,
-                                 NULL, command) == 0)
-        return 0;
-    unlink_command(transport, command);
-    scsi_free_scsi_task(command->task);
-    command->task = NULL;
-    return -ENOTCONN;
 }
 
 static int iscsi_submit(struct transport *base, struct transport_request *request)
@@ -215,7 +249,7 @@ static int iscsi_submit(struct transport *base, struct transport_request *reques
         return 0;
     }
     if (r < 0)
-        free(command);
+        free_command(command);
     return r;
 }
 
@@ -250,7 +284,7 @@ static void complete_held(struct iscsi_transport *transport, int result)
         struct transport_request *request = command->request;
 
         list = command->next;
-        free(command);
+        free_command(command);
         request->result = result;
         transport_complete(&transport->base, request);
     }
@@ -260,8 +294,8 @@ static void use_session(struct iscsi_transport *transport, const struct iscsi_se
 {
     transport->context = session->context;
     transport->lun = session->lun;
-    transport->taken_bytes = 0;
-    transport->counted_ms = monotonic_ms();
+    progress_begin(&transport->progress);
+    transport->segment_bytes = iscsi_bursts_segment(&session->bursts);
     transport->base.max_burst_bytes = session->bursts.max_bytes;
     transport->base.unsolicited_bytes =
         session->bursts.unsolicited ? session->bursts.first_bytes : 0;
@@ -308,9 +342,9 @@ static void end_login(struct iscsi_transport *transport, const struct iscsi_sess
     bool replaced = transport->replacing;
 
     transport->replacing = false;
-    transport->moved_ms = monotonic_ms();
+    progress_ends(&transport->progress);
     if (replaced)
-        transport->replaced_ms = transport->moved_ms;
+        transport->replaced_ms = monotonic_ms();
     if (!session)
         return;
     use_session(transport, session);
@@ -353,31 +387,20 @@ static void serve_down(struct iscsi_transport *transport)
 /* Milliseconds until the first command is out of time, 0 when one is, -1 without any. */
 static int time_left(const struct iscsi_transport *transport)
 {
-    unsigned most = is_stopped(transport) ? STOPPED_TIMEOUT_MS : UINT_MAX;
     uint64_t now = monotonic_ms(), first = UINT64_MAX;
 
-    for (const struct iscsi_command *command = transport->first; command; command = command->next) {
-        uint64_t since = max_u64(command->started_ms, transport->moved_ms);
-        uint64_t timeout_ms =
-            command->request->vital ? command->timeout_ms : min_u64(command->timeout_ms, most);
-
-        first = min_u64(first, since + timeout_ms);
-    }
+    for (const struct iscsi_command *command = transport->first; command; command = command->next)
+        first = min_u64(first, progress_deadline(&transport->progress, command->started_ms,
+                                                 command->timeout_ms, command->request->vital));
     if (first == UINT64_MAX)
         return -1;
     return first <= now ? 0 : (int)(first - now);
 }
 
-/* Milliseconds until the kernel is to be asked what the target has taken: once after the connection
- * has moved on in another way, so that nothing of before counts; -1: not now. */
+/* Milliseconds until it is to be looked at what the target has taken; -1: not now. */
 static int look_left(const struct iscsi_transport *transport)
 {
-    uint64_t now, due = transport->looked_ms + MOVED_LOOK_MS;
-
-    if (!transport->first || transport->moved_ms <= transport->counted_ms)
-        return -1;
-    now = monotonic_ms();
-    return due <= now ? 0 : (int)(due - now);
+    return transport->first ? progress_look_left(&transport->progress) : -1;
 }
 
 static int iscsi_poll(struct transport *base, struct pollfd *ret)
@@ -392,6 +415,7 @@ static int iscsi_poll(struct transport *base, struct pollfd *ret)
         return -1;
     ret->fd = iscsi_get_fd(transport->context);
     ret->events = (short)iscsi_which_events(transport->context);
+    progress_stop(&transport->progress, is_stopped(transport));
     left = time_left(transport);
     look = look_left(transport);
     return look >= 0 && look < left ? look : left;
@@ -416,46 +440,28 @@ static void cork(int fd, int on)
     setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
 }
 
-static int serve_context(struct iscsi_context *context, short revents)
+static int serve_context(struct iscsi_transport *transport, short revents)
 {
-    int fd = iscsi_get_fd(context);
+    int fd = iscsi_get_fd(transport->context);
+    struct iscsi_watched watched;
     int r;
 
-    if (!(revents & POLLOUT))
-        return iscsi_service(context, revents);
-    cork(fd, 1);
-    r = iscsi_service(context, revents);
-    cork(fd, 0);
+    if (revents & POLLOUT)
+        cork(fd, 1);
+    watch_begin(&watched, transport->text);
+    r = iscsi_service(transport->context, revents);
+    watch_end(&watched);
+    if (revents & POLLOUT)
+        cork(fd, 0);
     return r;
-}
-
-/* What was written is taken off our hands. A target that pings takes something, too: our answers,
- * of 48 bytes, though nothing else may move. writable: the socket is; what there is to go by where
- * the kernel does not count. */
-static void note_taken(struct iscsi_transport *transport, bool writable)
-{
-    uint64_t now = monotonic_ms(), taken;
-    bool counts, moved_otherwise = transport->moved_ms > transport->counted_ms;
-
-    /* To ask the kernel each time would cost more than it says. */
-    if (now - transport->looked_ms < MOVED_LOOK_MS)
-        return;
-    transport->looked_ms = now;
-    counts = tcp_acknowledged(iscsi_get_fd(transport->context), &taken);
-    if (counts && !moved_otherwise && taken - transport->taken_bytes < MOVED_BYTES)
-        return;
-    if (counts)
-        transport->taken_bytes = taken;
-    transport->counted_ms = now;
-    if (counts ? !moved_otherwise : writable)
-        transport->moved_ms = now;
 }
 
 static void serve_connected(struct iscsi_transport *transport, short revents)
 {
+    progress_stop(&transport->progress, is_stopped(transport));
     if (revents & POLLOUT || look_left(transport) == 0)
-        note_taken(transport, revents & POLLOUT);
-    if (revents && !transport->dead && serve_context(transport->context, revents) < 0 &&
+        progress_look(&transport->progress, iscsi_get_fd(transport->context), revents & POLLOUT);
+    if (revents && !transport->dead && serve_context(transport, revents) < 0 &&
         !transport->replacing) {
         transport->replacing = broken_by_libiscsi(transport);
         if (!transport->replacing && !may_return(transport))
@@ -466,7 +472,7 @@ static void serve_connected(struct iscsi_transport *transport, short revents)
     if (transport->replacing)
         replace_session(transport);
     if (time_left(transport) == 0 && transport->context)
-        note_taken(transport, false);
+        progress_look(&transport->progress, iscsi_get_fd(transport->context), false);
     if (time_left(transport) == 0)
         lose(transport, -ETIMEDOUT);
 }
@@ -516,7 +522,7 @@ static int iscsi_adopt(struct transport *base, uint32_t number)
         use_session(transport, &session);
     else
         transport->dead = -ENOTCONN;
-    transport->moved_ms = monotonic_ms();
+    progress_ends(&transport->progress);
     return transport->dead;
 }
 
