@@ -44,8 +44,7 @@ class Endless(Targets):
         begin = time.monotonic()
         for line, run in self.start_all():
             with self.subTest(line=type(line).__name__):
-                err = self.check_end(run, begin, 60, FAILED)
-                self.assertIn("the target has not answered in time", err)
+                self.check_end(run, begin, 90, FAILED)
                 self.assertGreater(line.times, 10)
 
     def test_an_r2t_for_4_gib_is_given_up(self):

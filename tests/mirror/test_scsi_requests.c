@@ -202,7 +202,15 @@ static void the_lba_of_an_error_is_told(void **state)
     assert_int_equal(request.error_lba, 37);
     says("READ(16) of 8 blocks at LBA 32");
     says(", at block 37");
-    /* Nonsense is not passed on. */
+    /* The first and the last block of the request; and those beside it, which are nonsense. */
+    for (bad.information = 31; bad.information <= 40; bad.information++) {
+        bool within = bad.information >= 32 && bad.information < 40;
+
+        fake_unit_fault(fixture->unit, bad);
+        assert_int_equal(transfer(fixture, ENDPOINT_READ, 32, 8), -EIO);
+        assert_int_equal(request.error_lba, within ? bad.information : 32);
+        assert_true((strstr(request.error.text, ", at block ") != NULL) == within);
+    }
     bad.information = 5;
     fake_unit_fault(fixture->unit, bad);
     assert_int_equal(transfer(fixture, ENDPOINT_READ, 32, 8), -EIO);

@@ -229,6 +229,78 @@ static void each_refusal_leads_to_the_next_way(void **state)
     zeroed(fixture, 0, 8, false, "W 0+8");
 }
 
+static void a_look_after_unmap_that_fails_is_no_success(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpws = false;
+    open_unit(fixture);
+    fake_unit_fault(fixture->unit, (struct fake_fault){.word = "MAP",
+                                                       .times = 1,
+                                                       .key = SENSE_MEDIUM_ERROR,
+                                                       .asc_ascq = ASC_UNRECOVERED_READ_ERROR});
+    assert_int_equal(zero(fixture, 0, 8), -EIO);
+    assert_false(fixture->request.deallocated);
+    assert_non_null(strstr(fixture->request.error.text, "GET LBA STATUS"));
+}
+
+/* What one request may be about was told of WRITE SAME; UNMAP's limit is another. */
+static void after_a_refusal_a_range_is_unmapped_as_far_as_one_command_may(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->granularity = fixture->unit->unmap_unit = 4;
+    fixture->unit->max_unmap = 10;
+    open_unit(fixture);
+    fixture->unit->lbpws = false; /* though it said so */
+    zeroed(fixture, 0, 20, true,
+           "WS 0+20 u UN 0+8 MAP 0:1032 UN 8+8 MAP 8:1032 UN 16+4 MAP 16:1032");
+}
+
+static void without_unmap_write_same_comes_next(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->lbpu = false;
+    open_unit(fixture);
+    fixture->unit->lbpws = false;
+    zeroed(fixture, 0, 8, false, "WS 0+8 u WS 0+8");
+    assert_false(fixture->endpoint->info.can_unmap);
+}
+
+/* 32 MiB: they are really written. */
+static void after_a_refusal_less_is_written_at_a_time(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->unit->blocks = 70000;
+    fake_unit_format(fixture->unit);
+    fixture->unit->lbpu = false;
+    open_unit(fixture);
+    fixture->unit->lbpws = false;
+    zeroed(fixture, 0, 70000, false, "WS 0+70000 u WS 0+65536 WS 65536+4464");
+}
+
+static void unmap_needs_its_bit_the_promise_and_the_map(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (int missing = 0; missing < 4; missing++) {
+        if (missing > 0)
+            fixture->unit = fake_unit_new();
+        fixture->unit->lbpws = false;
+        fixture->unit->lbpu = missing != 1;
+        fixture->unit->lbprz = missing != 2;
+        fixture->unit->unknown = missing == 3 ? "MAP" : NULL;
+        open_unit(fixture);
+        zeroed(fixture, 0, 8, missing == 0, missing == 0 ? "UN 0+8 MAP 0:1032" : "WS 0+8");
+        if (missing == 3)
+            break;
+        endpoint_close(fixture->endpoint);
+        fake_unit_free(fixture->unit);
+    }
+}
+
 static void an_unmap_list_refused_leads_to_the_next_way(void **state)
 {
     struct fixture *fixture = *state;
@@ -510,6 +582,11 @@ int main(void)
         TEST(a_batch_that_gathered_before_a_refusal_is_no_longer_sent_as_one),
         TEST(ranges_together_are_sent_again_together),
         TEST(ranges_together_fail_together),
+        TEST(a_look_after_unmap_that_fails_is_no_success),
+        TEST(after_a_refusal_a_range_is_unmapped_as_far_as_one_command_may),
+        TEST(without_unmap_write_same_comes_next),
+        TEST(after_a_refusal_less_is_written_at_a_time),
+        TEST(unmap_needs_its_bit_the_promise_and_the_map),
         TEST(what_was_not_sent_ends_with_the_endpoint),
         TEST(long_ranges_take_many_writes),
         TEST(more_than_one_buffer_of_zeros),

@@ -52,6 +52,36 @@ static void several_slow_ones_end_it_for_a_while(void **state)
     assert_true(pace_try(&pace, now + PACE_CAREFUL_MS));
 }
 
+/* A slow one counts for as much as 16 quick ones, and three of them are too many. */
+static void so_many_quick_ones_make_up_for_a_slow_one(void **state)
+{
+    (void)state;
+    for (int quick = 0; quick <= 17; quick++) {
+        struct pace pace = {0};
+        uint64_t now = 1000;
+
+        run(&pace, 3, SMALL, 5, &now); /* the first only makes it watch */
+        run(&pace, quick, SMALL, 0, &now);
+        run(&pace, 1, SMALL, 5, &now);
+        assert_true(pace_try(&pace, now) == (quick > 0));
+        run(&pace, 1, SMALL, 5, &now);
+        assert_true(pace_try(&pace, now) == (quick > 16));
+    }
+}
+
+static void slow_ones_that_nobody_watched_count_for_nothing(void **state)
+{
+    struct pace pace = {0};
+    uint64_t now = 1000;
+
+    (void)state;
+    run(&pace, 3, SMALL, 5, &now);
+    run_watched(&pace, 100, SMALL, 5, &now, PACE_NOT_WATCHED);
+    assert_true(pace_try(&pace, now));
+    run(&pace, 1, SMALL, 5, &now);
+    assert_false(pace_try(&pace, now));
+}
+
 static void after_the_pause_one_slow_one_is_enough(void **state)
 {
     struct pace pace = {0};
@@ -127,6 +157,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(quick_commands_are_tried),
         cmocka_unit_test(several_slow_ones_end_it_for_a_while),
+        cmocka_unit_test(so_many_quick_ones_make_up_for_a_slow_one),
+        cmocka_unit_test(slow_ones_that_nobody_watched_count_for_nothing),
         cmocka_unit_test(after_the_pause_one_slow_one_is_enough),
         cmocka_unit_test(a_coarse_clock_is_enough),
         cmocka_unit_test(a_large_command_may_take_longer),

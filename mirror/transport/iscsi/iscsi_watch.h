@@ -8,7 +8,7 @@
  * taken (not how long it has lasted: the machine may be slow), and after WATCH_SECONDS of it says
  * so and ends the process with WATCH_STATUS: what was flushed is in the ledger. */
 
-#define WATCH_SECONDS 20
+#define WATCH_SECONDS 5
 #define WATCH_STATUS  1 /* as after any other error of a target */
 
 /* Around a call of libiscsi's, of any number of threads at a time. shown stays the caller's until
