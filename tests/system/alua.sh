@@ -47,9 +47,8 @@ check_match "so is PREF" 'Pref=1' "$(sg_rtpg --decode "$disk")"
 echo 2 >"$group/alua_access_state"
 check_match "standby is told" 'asymmetric access state : 0x02' "$(sg_rtpg --decode "$disk")"
 check_fails "and enforced" 2 "standby" sg_raw "$disk" 28 00 00 00 00 00 00 00 00 00
-echo 1 >"/sys/block/${disk#/dev/}/device/rescan"
 echo 0 >"$group/alua_access_state"
-check "it can be read again" wait_for 10 dd if="$disk" of=/dev/null bs=4k count=1 iflag=direct
+check "it can be read again" wait_for 10 sg_raw -r 512 "$disk" 28 00 00 00 00 00 00 00 01 00
 
 section "two ports"
 second=$(loop_create 5001405000000001 paths)
