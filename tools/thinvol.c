@@ -395,6 +395,22 @@ static int run_resize(const struct arguments *arguments)
     return print_and_close(volume, arguments);
 }
 
+static int run_new_id(const struct arguments *arguments)
+{
+    struct volume *volume;
+    struct errmsg err;
+    int error = volume_open(arguments->path, false, &volume, &err);
+
+    if (error)
+        return failed(error, &err);
+    error = volume_renew_uuid(volume, &err);
+    if (error) {
+        volume_close(volume);
+        return failed(error, &err);
+    }
+    return print_and_close(volume, arguments);
+}
+
 static const struct option info_options[] = {{"json", no_argument, NULL, OPTION_JSON},
                                              {"help", no_argument, NULL, 'h'},
                                              {0}};
@@ -431,6 +447,11 @@ static const struct verb verbs[] = {
      "refuse,\n"
      "unless --discard gives them up.\n",
      2, resize_options},
+    {"new-id", run_new_id, "new-id [--json] PATH",
+     "Gives the volume a new UUID: for one that was made by copying the file and the description\n"
+     "of another volume. Two volumes of one UUID are one disk to initiators, so only one of them\n"
+     "is served. With the new UUID it is another disk to them, and to thinmirror.\n",
+     1, info_options},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

@@ -39,6 +39,7 @@
 #include "runner_log.h"
 #include "scsi_defs.h"
 #include "sense.h"
+#include "served.h"
 #include "stand_in.h"
 #include "tcmur_abi.h"
 #include "volume.h"
@@ -58,6 +59,7 @@ struct thin_device {
     struct pace pace;    /* of the thread that takes the commands, as what follows is */
     bool taken_any;      /* commands */
     bool told_no_thread; /* in the log */
+    struct served served;
 };
 
 static bool thin_check_config(const char *text, char **reason)
@@ -67,10 +69,12 @@ static bool thin_check_config(const char *text, char **reason)
     struct errmsg err = {0};
 
     if (cfgstring_parse(text, &config, &err) == 0 &&
-        volume_open(config.path, config.read_only, &volume, &err) == 0) {
+        volume_open(config.path, config.read_only, &volume, &err) == 0 &&
+        served_check(volume, config.path, &err) == 0) {
         volume_close(volume);
         return true;
     }
+    volume_close(volume);
     *reason = strdup(err.text);
     return false;
 }
@@ -174,9 +178,9 @@ static void find_kernel_device(const char *uio_name, struct kernel_device *ret)
     warn_of_reservations(root);
 }
 
-static int open_lun(struct tcmu_device *dev, const struct cfgstring *config,
-                    struct kernel_device *kernel, struct lun **ret, struct errmsg *err)
+static int open_lun(struct tcmu_device *dev, struct thin_device *thin, struct errmsg *err)
 {
+    const struct cfgstring *config = &thin->config;
     char uio_name[1024];
     struct volume *volume;
     int error;
@@ -188,19 +192,23 @@ static int open_lun(struct tcmu_device *dev, const struct cfgstring *config,
     if (error)
         return error;
     error = check_geometry(dev, volume, config->path, err);
+    if (!error)
+        error = served_add(&thin->served, volume, config->path, err);
     if (error) {
         volume_close(volume);
         return error;
     }
-    error = lun_open(volume, ret);
-    if (error)
+    error = lun_open(volume, &thin->lun);
+    if (error) {
+        served_remove(&thin->served);
         return errmsg_set(err, error, "%s: %s", config->path, strerror(-error));
-    lun_set_copy_group(*ret, config->copy_group);
-    find_kernel_device(uio_name, kernel);
-    lun_set_access(*ret, kernel_access_look, kernel);
-    lun_set_ports(*ret, kernel_ports_look, kernel);
+    }
+    lun_set_copy_group(thin->lun, config->copy_group);
+    find_kernel_device(uio_name, &thin->kernel);
+    lun_set_access(thin->lun, kernel_access_look, &thin->kernel);
+    lun_set_ports(thin->lun, kernel_ports_look, &thin->kernel);
     if (config->threshold_percent > 0)
-        lun_set_threshold(*ret, (unsigned)config->threshold_percent);
+        lun_set_threshold(thin->lun, (unsigned)config->threshold_percent);
     return 0;
 }
 
@@ -392,7 +400,7 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
     if (thin)
         error = cfgstring_parse(tcmu_dev_get_cfgstring(dev), &thin->config, &err);
     if (!error)
-        error = open_lun(dev, &thin->config, &thin->kernel, &thin->lun, &err);
+        error = open_lun(dev, thin, &err);
     if (error) {
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         return error;
@@ -406,6 +414,7 @@ static int thin_open(struct tcmu_device *dev, bool reopen)
         errmsg_set(&err, error, "%s cannot be served: %s", thin->config.path, strerror(-error));
         runner_log(dev, LOG_LEVEL_ERROR, err.text);
         lun_close(thin->lun);
+        served_remove(&thin->served);
         completions_destroy(&thin->completions);
         return error;
     }
@@ -448,6 +457,7 @@ static void thin_close(struct tcmu_device *dev)
     stand_in_free(thin->stand_in);
     workers_stop(thin->workers);
     lun_close(thin->lun);
+    served_remove(&thin->served);
     completions_destroy(&thin->completions);
     free(thin);
 }

@@ -444,3 +444,19 @@ int volume_save_mode_pages(struct volume *volume, const uint8_t *bytes, size_t l
     volume->meta.mode_pages_bytes = length;
     return 0;
 }
+
+int volume_renew_uuid(struct volume *volume, struct errmsg *err)
+{
+    SCOPED_LOCK(&volume->meta_lock);
+    struct volume_meta meta = volume->meta;
+    int error = 0;
+
+    if (volume->read_only)
+        return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
+    uuid_generate_random(meta.uuid);
+    if (volume->described)
+        error = volume_meta_replace(volume->name, &meta, err);
+    if (!error)
+        uuid_copy(volume->meta.uuid, meta.uuid);
+    return error;
+}

@@ -109,6 +109,11 @@ int volume_extent(struct volume *volume, uint64_t offset, uint64_t limit, struct
 int volume_extents(struct volume *volume, uint64_t offset, uint64_t limit, struct extent *ret,
                    size_t room, size_t *ret_count);
 
+/* Gives the volume a new random UUID, durably: for one whose file and description are copies of
+ * another volume's. -EROFS; else an error with a sentence, and the UUID is the old one, unless only
+ * the last step, making it durable, failed. */
+int volume_renew_uuid(struct volume *volume, struct errmsg *err);
+
 /* Shrinking over mapped blocks is refused with -EBUSY unless discard. When only the last step,
  * making it durable, fails, the error is returned and the size is the new one all the same. */
 int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct errmsg *err);

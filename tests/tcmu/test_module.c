@@ -165,6 +165,44 @@ static void a_volume_is_served_once(void **state)
     host_remove(serve(cfgstring, 512));
 }
 
+static void a_copy_with_the_same_uuid_is_not_served_beside_the_first(void **state)
+{
+    struct host_device *first = serve(cfgstring, 512), *second;
+    char copy[96], config[128], command[512];
+
+    (void)state;
+    snprintf(copy, sizeof(copy), "%s.copy", volume_path);
+    snprintf(config, sizeof(config), "thin/%s", copy);
+    snprintf(command, sizeof(command), "cp '%s' '%s' && cp '%s.thin' '%s.thin'", volume_path, copy,
+             volume_path, copy);
+    assert_int_equal(system(command), 0);
+    assert_refused(config, volume_path);
+    host_log_clear();
+    assert_int_equal(host_add(config, 512, VOLUME_BYTES, &second), -EEXIST);
+    assert_says(host_log(), volume_path);
+    assert_says(host_log(), "thinvol new-id ");
+    host_remove(first);
+    second = serve(config, 512);
+    assert_refused(cfgstring, copy);
+    host_remove(second);
+    unlink(copy);
+    snprintf(copy, sizeof(copy), "%s.copy.thin", volume_path);
+    unlink(copy);
+}
+
+static void one_volume_is_served_twice_for_reading(void **state)
+{
+    struct host_device *first, *second;
+    char config[160];
+
+    (void)state;
+    snprintf(config, sizeof(config), "%s;ro", cfgstring);
+    first = serve(config, 512);
+    second = serve(config, 512);
+    host_remove(first);
+    host_remove(second);
+}
+
 static void data_written_is_read_back_after_reopening(void **state)
 {
     struct host_device *device = serve(cfgstring, 512);
@@ -487,6 +525,8 @@ int main(int argc, char **argv)
         MODULE_TEST(a_long_message_is_logged_in_pieces),
         MODULE_TEST(another_block_size_than_the_volumes_is_refused),
         MODULE_TEST(a_volume_is_served_once),
+        MODULE_TEST(a_copy_with_the_same_uuid_is_not_served_beside_the_first),
+        MODULE_TEST(one_volume_is_served_twice_for_reading),
         MODULE_TEST(data_written_is_read_back_after_reopening),
         MODULE_TEST(scattered_buffers_are_filled_in_order),
         MODULE_TEST(inquiry_fills_its_whole_buffer),

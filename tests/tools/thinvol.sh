@@ -145,7 +145,7 @@ done
 if [[ $EUID == 0 ]]; then
   mkdir theirs && ln -s ../v theirs/v && ln -s ../v.thin theirs/v.thin && chown 65534 theirs
   before=$(cksum v v.thin)
-  for words in "info theirs/v" "map theirs/v" "check theirs/v" "resize theirs/v 4G" \
+  for words in "info theirs/v" "map theirs/v" "check theirs/v" "resize theirs/v 4G" "new-id theirs/v" \
     "create --adopt theirs/v"; do
     read -ra words <<<"$words"
     check "a link in a folder of another user is refused by ${words[0]}" refuses 3 \
@@ -157,10 +157,17 @@ else
   echo "ok - a link in a folder of another user is refused # SKIP only root can make such a folder"
 fi
 
+old=$(jq -r .uuid v.thin)
+before=$(cksum v; jq -c 'del(.uuid)' v.thin)
+check "new-id gives a UUID" works new-id --json v
+check "which is another one" says ".uuid != \"$old\" and .uuid == $(jq .uuid v.thin)"
+check "and changes nothing else" test "$(cksum v; jq -c 'del(.uuid)' v.thin)" = "$before"
+check "nothing is left beside it" test ! -e v.thin.new
+
 # Programs that know nothing of the lock.
 truncate -s 1M image
 sleep 1000 3<>image 4<>v &
-for words in "create --adopt image" "check v" "resize v 4G"; do
+for words in "create --adopt image" "check v" "resize v 4G" "new-id v"; do
   read -ra words <<<"$words"
   check "${words[0]} refuses a file that another program has open for writing, and names it" \
     refuses 3 "is open for writing by process $! (sleep)" "${words[@]}"
@@ -223,9 +230,9 @@ check "a size of no whole blocks is wrong use" refuses 2 "whole blocks of 4096" 
 check "nothing was made by all that" test -z "$(find . -name 'x*')"
 
 check "--help works" works --help
-check "and names every verb" test "$(grep -cE '^  thinvol (create|info|map|check|resize) ' \
-  "$scratch/out")" = 5
-for verb in create info map check resize; do
+check "and names every verb" test "$(grep -cE '^  thinvol (create|info|map|check|resize|new-id) ' \
+  "$scratch/out")" = 6
+for verb in create info map check resize new-id; do
   check "$verb --help works" works "$verb" --help
   check "and shows how to call it" prints "thinvol $verb "
 done
