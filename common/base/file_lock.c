@@ -38,10 +38,10 @@ static bool has_open(pid_t pid, const struct stat *file)
     return false;
 }
 
-/* The process that took a flock on the file, by /proc/locks; 0 when that does not tell, because the
- * holder is in another process namespace. Some file systems (Btrfs, overlays) have other device
- * numbers there than stat gives: then the process must have the file open. */
-static pid_t holder_of(int fd)
+/* The process that took an exclusive flock, or any, on the file, by /proc/locks; 0 when that does
+ * not tell, because the holder is in another process namespace. Some file systems (Btrfs, overlays)
+ * have other device numbers there than stat gives: then the process must have the file open. */
+static pid_t holder_of(int fd, bool any)
 {
     CLEANUP_FCLOSE FILE *locks = fopen("/proc/locks", "re");
     struct proc_lock lock;
@@ -52,7 +52,7 @@ static pid_t holder_of(int fd)
         return 0;
     while (fgets(line, sizeof(line), locks)) {
         if (!proc_parse_lock(line, &lock) || lock.kind != PROC_FLOCK || lock.pid <= 0 ||
-            lock.inode != st.st_ino)
+            lock.inode != st.st_ino || !(any || lock.exclusive))
             continue;
         if (makedev(lock.major, lock.minor) == st.st_dev || has_open(lock.pid, &st))
             return lock.pid;
@@ -72,10 +72,19 @@ int file_lock(int fd, bool exclusive, char *holder, size_t size)
         return result < 0 ? -errno : 0;
     if (!holder)
         return -EBUSY;
-    pid = holder_of(fd);
+    pid = holder_of(fd, true);
     if (pid > 0)
         process_name("/proc", pid, holder, size);
     else
         snprintf(holder, size, "another process");
     return -EBUSY;
+}
+
+bool file_lock_holder(int fd, char *holder, size_t size)
+{
+    pid_t pid = holder_of(fd, false);
+
+    if (pid > 0)
+        process_name("/proc", pid, holder, size);
+    return pid > 0;
 }

@@ -11,4 +11,8 @@
  * NULL, names it as "process 123 (tcmu-runner)", or "another process" when that is not seen. */
 int file_lock(int fd, bool exclusive, char *holder, size_t size);
 
+/* Whether another one has the exclusive lock, without touching it, as far as it is seen: then
+ * holder names it. */
+bool file_lock_holder(int fd, char *holder, size_t size);
+
 #endif

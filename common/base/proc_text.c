@@ -18,15 +18,16 @@ static enum proc_lock_kind lock_kind(const char *name)
 
 bool proc_parse_lock(const char *line, struct proc_lock *ret)
 {
-    char kind[16];
+    char kind[16], type[8];
     int pid;
 
     if (strncmp(line, "lock:", strlen("lock:")) == 0)
         line += strlen("lock:");
-    if (sscanf(line, "%*u: %15s %*s %*s %d %x:%x:%" SCNu64, kind, &pid, &ret->major, &ret->minor,
-               &ret->inode) != 5)
+    if (sscanf(line, "%*u: %15s %*s %7s %d %x:%x:%" SCNu64, kind, type, &pid, &ret->major,
+               &ret->minor, &ret->inode) != 6)
         return false;
     ret->kind = lock_kind(kind);
+    ret->exclusive = strcmp(type, "WRITE") == 0;
     ret->pid = pid;
     return true;
 }

@@ -14,6 +14,7 @@ enum proc_lock_kind { PROC_FLOCK, PROC_POSIX, PROC_OFD, PROC_LOCK_OTHER };
 
 struct proc_lock {
     enum proc_lock_kind kind;
+    bool exclusive;
     pid_t pid; /* -1 for PROC_OFD, 0 in another process namespace */
     unsigned major, minor;
     uint64_t inode;

@@ -408,10 +408,17 @@ static int refuse_other_users(const struct file_place *place, const char *path, 
                       user);
 }
 
+/* How a file is opened. */
+enum access {
+    ACCESS_WRITE, /* with the file to itself */
+    ACCESS_READ,  /* shared with other readers */
+    ACCESS_LOOK,  /* whoever has it */
+};
+
 /* Checks what was opened, locks it and wraps it up. Takes fd over, also on failure. path: for
  * messages. */
-static int make_store(int fd_given, const struct file_place *place, const char *path, bool shared,
-                      struct store **ret, struct errmsg *err)
+static int make_store(int fd_given, const struct file_place *place, const char *path,
+                      enum access access, struct store **ret, struct errmsg *err)
 {
     CLEANUP_CLOSE int fd = fd_given;
     CLEANUP_CLOSE int flush_fd = -1;
@@ -424,7 +431,7 @@ static int make_store(int fd_given, const struct file_place *place, const char *
     if (!S_ISREG(st.st_mode))
         return errmsg_set(err, S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL,
                           "%s is %s; a volume is a regular file", path, kind_of_file(st.st_mode));
-    error = lock(fd, path, !shared, err);
+    error = access == ACCESS_LOOK ? 0 : lock(fd, path, access == ACCESS_WRITE, err);
     if (error)
         return error;
     /* Only now is the size one that stays. */
@@ -442,7 +449,8 @@ static int make_store(int fd_given, const struct file_place *place, const char *
     file->store.size_bytes = (uint64_t)st.st_size;
     file->store.granularity_bytes = granularity_of(&st);
     file_map_init(&file->map, fd, file->store.granularity_bytes);
-    file->store.can_anchor = file_probe_anchor(fd, place, file->store.granularity_bytes);
+    if (access != ACCESS_LOOK)
+        file->store.can_anchor = file_probe_anchor(fd, place, file->store.granularity_bytes);
     file->fd = TAKE_FD(fd);
     file->flush_fd = TAKE_FD(flush_fd);
     *ret = &file->store;
@@ -460,35 +468,50 @@ static int open_error(const char *path, int error, struct errmsg *err)
     return errmsg_set(err, -error, "%s cannot be opened: %s", path, strerror(error));
 }
 
-int store_file_open(const char *path, bool read_only, struct store **ret, struct errmsg *err)
+static int open_file(const char *path, enum access access, struct store **ret, struct errmsg *err)
 {
     CLEANUP(file_place_close) struct file_place place = FILE_PLACE_NONE;
+    int flags = (access == ACCESS_WRITE ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY;
     struct store *store = NULL;
     int error = file_place_open(path, &place, err);
     int fd;
 
     if (error)
         return error == -ENOENT || error == -EISDIR ? open_error(path, -error, err) : error;
-    error = read_only ? 0 : refuse_other_users(&place, path, err);
+    error = access == ACCESS_WRITE ? refuse_other_users(&place, path, err) : 0;
     if (error)
         return error;
     /* O_NONBLOCK: a FIFO in the file's place is refused, not waited for. */
-    fd = file_place_open_file(&place, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_NOCTTY, 0);
+    fd = file_place_open_file(&place, flags, 0);
     if (fd < 0)
         return open_error(path, -fd, err);
-    error = make_store(fd, &place, path, read_only, &store, err);
+    error = make_store(fd, &place, path, access, &store, err);
     if (error)
         return error;
-    if (!read_only) {
+    if (access == ACCESS_WRITE)
         error = file_probe_holes(file_of(store)->fd, &place, path, store->granularity_bytes, false,
                                  err);
-        if (error) {
-            store_close(store);
-            return error;
-        }
+    if (error) {
+        store_close(store);
+        return error;
     }
     *ret = store;
     return 0;
+}
+
+int store_file_open(const char *path, bool read_only, struct store **ret, struct errmsg *err)
+{
+    return open_file(path, read_only ? ACCESS_READ : ACCESS_WRITE, ret, err);
+}
+
+int store_file_look(const char *path, struct store **ret, char *user, size_t size,
+                    struct errmsg *err)
+{
+    int error = open_file(path, ACCESS_LOOK, ret, err);
+
+    if (!error && !file_lock_holder(file_of(*ret)->fd, user, size))
+        user[0] = '\0';
+    return error;
 }
 
 static int prepare_new(struct store *store, const struct file_place *place, const char *path,
@@ -530,7 +553,7 @@ int store_file_create(const char *path, uint64_t bytes, struct store **ret, stru
     fd = file_place_open_file(&place, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (fd < 0)
         return open_error(path, -fd, err);
-    error = make_store(fd, &place, path, false, &store, err);
+    error = make_store(fd, &place, path, ACCESS_WRITE, &store, err);
     if (!error)
         error = prepare_new(store, &place, path, bytes, err);
     if (error) {

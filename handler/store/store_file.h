@@ -5,6 +5,7 @@
 /* A sparse raw file: mapped = data, deallocated = hole. The file system is the truth. */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "errmsg.h"
@@ -16,6 +17,12 @@
  * the message names the holder), -EOPNOTSUPP (the file system cannot punch holes or report them),
  * -EACCES, ... */
 int store_file_open(const char *path, bool read_only, struct store **ret, struct errmsg *err);
+
+/* The same for reading only, and without a lock, so that a program which serves the file, or is
+ * about to, is not in the way and is not disturbed. Bytes, map and size may change at any time.
+ * user: who has it locked for itself, "process 123 (tcmu-runner)", or "" when no one is seen. */
+int store_file_look(const char *path, struct store **ret, char *user, size_t size,
+                    struct errmsg *err);
 
 /* Creates a new sparse file of this many bytes, locked, checking first that the file system can
  * punch holes (the file is removed again when not). -EEXIST when there is one. */

@@ -56,10 +56,10 @@ struct thin_device {
     struct completions completions;
     struct workers *workers;
     struct stand_in *stand_in;
+    struct served served;
     struct pace pace;    /* of the thread that takes the commands, as what follows is */
     bool taken_any;      /* commands */
     bool told_no_thread; /* in the log */
-    struct served served;
 };
 
 static bool thin_check_config(const char *text, char **reason)

@@ -61,26 +61,48 @@ int volume_over_store(struct store *store, const struct volume_meta *meta, bool 
     return make_volume(store, meta, read_only, "the volume", ret, err);
 }
 
-int volume_open(const char *path, bool read_only, struct volume **ret, struct errmsg *err)
+/* Takes the store at path over, also on failure. */
+static int open_volume(struct store *store_given, const char *path, bool read_only,
+                       struct volume **ret, struct errmsg *err)
 {
-    CLEANUP(close_store) struct store *store = NULL;
-    char word[SHELL_WORD_BYTES];
+    CLEANUP(close_store) struct store *store = store_given;
     struct volume_meta meta;
-    int error = store_file_open(path, read_only, &store, err);
+    int error = volume_meta_load(path, &meta, err);
 
-    if (error == -ENOENT)
-        return errmsg_set(err, error,
-                          "%s does not exist; to make a new volume, run: thinvol create "
-                          "%s SIZE",
-                          path, shell_word(path, word, sizeof(word)));
-    if (error)
-        return error;
-    error = volume_meta_load(path, &meta, err);
     if (!error)
         error = make_volume(TAKE_PTR(store), &meta, read_only, path, ret, err);
     if (!error)
         (*ret)->described = true;
     return error;
+}
+
+static int say_how_to_create(const char *path, struct errmsg *err)
+{
+    char word[SHELL_WORD_BYTES];
+
+    return errmsg_set(err, -ENOENT,
+                      "%s does not exist; to make a new volume, run: thinvol create %s SIZE", path,
+                      shell_word(path, word, sizeof(word)));
+}
+
+int volume_open(const char *path, bool read_only, struct volume **ret, struct errmsg *err)
+{
+    struct store *store;
+    int error = store_file_open(path, read_only, &store, err);
+
+    if (error)
+        return error == -ENOENT ? say_how_to_create(path, err) : error;
+    return open_volume(store, path, read_only, ret, err);
+}
+
+int volume_look(const char *path, struct volume **ret, char *user, size_t size, struct errmsg *err)
+{
+    struct store *store;
+    int error = store_file_look(path, &store, user, size, err);
+
+    if (error)
+        return error == -ENOENT ? say_how_to_create(path, err) : error;
+    return open_volume(store, path, true, ret, err);
 }
 
 static int refuse_second_description(const char *path, struct errmsg *err)

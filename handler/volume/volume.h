@@ -25,6 +25,11 @@ struct store;
  * size that is 0 or no multiple of the block size. */
 int volume_open(const char *path, bool read_only, struct volume **ret, struct errmsg *err);
 
+/* The same for reading only, beside a user of the volume and without disturbing it: bytes, map and
+ * size may change at any time. user: who has it for itself, "process 123 (tcmu-runner)", else "".
+ */
+int volume_look(const char *path, struct volume **ret, char *user, size_t size, struct errmsg *err);
+
 /* Creates file and description; the volume is open afterwards. -EEXIST when either exists. A
  * failure leaves nothing behind. bytes: a multiple of block_size, not 0. */
 int volume_create(const char *path, uint32_t block_size, uint64_t bytes, struct volume **ret,

@@ -260,12 +260,13 @@ static void locks_are_read_as_the_kernel_writes_them(void **state)
         enum proc_lock_kind kind;
         pid_t pid;
         uint64_t inode;
+        bool exclusive;
     } lines[] = {
-        {"1: FLOCK  ADVISORY  WRITE 123 08:01:4567 0 EOF\n", PROC_FLOCK, 123, 4567},
+        {"1: FLOCK  ADVISORY  WRITE 123 08:01:4567 0 EOF\n", PROC_FLOCK, 123, 4567, true},
         {"lock:\t1: OFDLCK ADVISORY  READ -1 fd:2f:18446744073709551615 100 101\n", PROC_OFD, -1,
-         UINT64_MAX},
-        {"2: POSIX  ADVISORY  READ 0 00:1a:1 0 EOF\n", PROC_POSIX, 0, 1},
-        {"3: LEASE  ACTIVE    READ 5 00:1a:9 0 EOF\n", PROC_LOCK_OTHER, 5, 9},
+         UINT64_MAX, false},
+        {"2: POSIX  ADVISORY  READ 0 00:1a:1 0 EOF\n", PROC_POSIX, 0, 1, false},
+        {"3: LEASE  ACTIVE    READ 5 00:1a:9 0 EOF\n", PROC_LOCK_OTHER, 5, 9, false},
     };
     static const char *const others[] = {"",
                                          "\n",
@@ -281,6 +282,7 @@ static void locks_are_read_as_the_kernel_writes_them(void **state)
         assert_int_equal(lock.kind, lines[i].kind);
         assert_int_equal(lock.pid, lines[i].pid);
         assert_true(lock.inode == lines[i].inode);
+        assert_int_equal(lock.exclusive, lines[i].exclusive);
     }
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         assert_false(proc_parse_lock(others[i], &lock));
@@ -336,8 +338,12 @@ static void a_lock_names_its_holder(void **state)
         assert_string_equal(holder, expected);
     }
     assert_int_equal(file_lock(fd, true, NULL, 0), -EBUSY);
+    assert_true(file_lock_holder(fd, holder, sizeof(holder)));
+    assert_string_equal(holder, expected);
     end(pid);
+    assert_false(file_lock_holder(fd, holder, sizeof(holder)));
     assert_int_equal(file_lock(fd, false, holder, sizeof(holder)), 0);
+    assert_false(file_lock_holder(fd, holder, sizeof(holder))); /* it is shared */
     assert_int_equal(file_lock(-1, false, holder, sizeof(holder)), -EBADF);
     close(fd);
 }

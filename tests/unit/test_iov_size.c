@@ -130,8 +130,9 @@ static void a_batch_describes_without_moving(void **state)
     free_list(iov);
 }
 
-static void sizes_are_numbers_with_one_letter(void **state)
+static void sizes_are_numbers_with_a_unit(void **state)
 {
+    /* The values are those of numfmt --from=auto or --from=iec, of coreutils. */
     const struct {
         const char *text;
         uint64_t bytes;
@@ -139,23 +140,46 @@ static void sizes_are_numbers_with_one_letter(void **state)
                  {"512", 512},
                  {"1K", 1024},
                  {"1k", 1024},
-                 {"3M", 3 << 20},
-                 {"2G", UINT64_C(2) << 30},
+                 {"3M", 3145728},
+                 {"2G", 2147483648},
+                 {"10GiB", 10737418240},
+                 {"10gib", 10737418240},
+                 {"10GB", 10000000000},
+                 {"10gb", 10000000000},
+                 {"1KB", 1000},
+                 {"1MB", 1000000},
+                 {"1KiB", 1024},
+                 {"2TB", 2000000000000},
+                 {"1.5T", 1649267441664},
+                 {"1.50TiB", 1649267441664},
+                 {"0.5K", 512},
+                 {"1.000", 1},
+                 {"1.234567890123TB", 1234567890123},
+                 {"0.0009765625K", 1},
                  {"8388607T", UINT64_C(8388607) << 40},
                  {"9223372036854775807", INT64_MAX}};
-    const char *const wrong[] = {"",    "K",    "-1",   "+1",   " 1", "1 ",
-                                 "1KB", "1KiB", "1.5G", "0x10", "1P"};
-    const char *const large[] = {"9223372036854775808", "8388608T", "18446744073709551616",
-                                 "99999999999999999999999", "18014398509481984K"};
+    const char *const wrong[] = {"",    "K",    "-1",  "+1",  " 1",   "1 ",    "1B",   "1.",
+                                 ".5G", "1..5", "1,5", "1KK", "1KiK", "1KiBx", "1KBs", "1K B",
+                                 "1e3", "0x10", "1P",  "1i",  "1iB",  "1 GB",  "1.G",  "1.5.5G"};
+    const char *const split[] = {"1.5", "1.1K", "0.1G", "1.0001KB", "0.0000000000000000001T"};
+    const char *const large[] = {"9223372036854775808",
+                                 "8388608T",
+                                 "18446744073709551616",
+                                 "99999999999999999999999",
+                                 "18014398509481984K",
+                                 "9223372036854775807.0000K",
+                                 "9223373TB"};
     uint64_t bytes;
 
     (void)state;
     for (size_t i = 0; i < sizeof(sound) / sizeof(sound[0]); i++) {
         assert_int_equal(size_parse(sound[i].text, &bytes), 0);
-        assert_int_equal(bytes, sound[i].bytes);
+        assert_true(bytes == sound[i].bytes);
     }
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_int_equal(size_parse(wrong[i], &bytes), -EINVAL);
+    for (size_t i = 0; i < sizeof(split) / sizeof(split[0]); i++)
+        assert_int_equal(size_parse(split[i], &bytes), -EDOM);
     for (size_t i = 0; i < sizeof(large) / sizeof(large[0]); i++)
         assert_int_equal(size_parse(large[i], &bytes), -ERANGE);
 }
@@ -181,7 +205,7 @@ int main(void)
         cmocka_unit_test(every_start_and_length_reads_the_right_bytes),
         cmocka_unit_test(writing_and_zeroing_stay_within_the_list),
         cmocka_unit_test(a_batch_describes_without_moving),
-        cmocka_unit_test(sizes_are_numbers_with_one_letter),
+        cmocka_unit_test(sizes_are_numbers_with_a_unit),
         cmocka_unit_test(sizes_are_shown_in_the_largest_unit),
     };
 

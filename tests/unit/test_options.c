@@ -115,7 +115,7 @@ static void numbers_have_limits(void **state)
     static const char *const wrong[] = {
         "--queue-depth=0",  "--queue-depth=1025", "--queue-depth=-1", "--queue-depth=",
         "--queue-depth=8x", "--rate=0",           "--rate=-1",        "--rate=99999999999999999999",
-        "--format=qcow2",   "--format=json",      "--rate=1.5M",      "--ledger=",
+        "--format=qcow2",   "--format=json",      "--rate=1.5.M",     "--ledger=",
         "--auth-file=",     "--sessions=0",       "--sessions=17"};
     struct options options;
     struct errmsg err;

@@ -24,8 +24,9 @@ static void print_usage(FILE *to)
           "tasks, files and maps. With PATH also whether volumes can lie in that directory.\n"
           "Changes nothing.\n"
           "\n"
-          "  --json   print one JSON object\n"
-          "  --help   print this\n"
+          "  --json      print one JSON object\n"
+          "  -h, --help  print this\n"
+          "  --version   print which version this is\n"
           "\n"
           "Exit status: 0 all is there, 1 something is missing, 2 usage.\n",
           to);
@@ -104,6 +105,7 @@ static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
                                             {0}};
     static struct findings findings;
     bool json = false;
@@ -111,6 +113,10 @@ static int run(int argc, char **argv)
     for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (option == 'h') {
             print_usage(stdout);
+            return EXIT_ALL_THERE;
+        }
+        if (option == 'v') {
+            puts("thindoctor " THINMIRROR_VERSION);
             return EXIT_ALL_THERE;
         }
         if (option != 'j') {

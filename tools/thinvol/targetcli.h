@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_THINVOL_TARGETCLI_H
+#define THINMIRROR_THINVOL_TARGETCLI_H
+
+#include <stddef.h>
+
+/* Why targetcli cannot make a LUN of the volume at this absolute path, as a part of a sentence:
+ * "a space", "the character '{'", "a character that is not ASCII"; NULL when it can. Written to
+ * text or constant. */
+const char *targetcli_objection(const char *path, char *text, size_t size);
+
+/* Says on stderr that targetcli cannot, why, and what to do. path: as given, of a volume that
+ * exists. */
+void targetcli_warn(const char *path);
+
+#endif
