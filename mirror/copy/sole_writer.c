@@ -2,60 +2,97 @@
 #include "sole_writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "file_lock.h"
 #include "ledger.h"
+#include "process_name.h"
 
-/* A name in the abstract space of UNIX sockets, where nothing is left behind. */
-static socklen_t make_name(const char *identity, struct sockaddr_un *name)
+#define ROOT_FOLDER "/run/thinmirror"
+#define NAME_BYTES  32
+
+static int busy(const char *shown, const char *holder, struct errmsg *err)
 {
-    *name = (struct sockaddr_un){.sun_family = AF_UNIX};
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-                       (size_t)snprintf(name->sun_path + 1, sizeof(name->sun_path) - 1,
-                                        "thinmirror-sync-%016" PRIx64, ledger_hash(identity)));
+    return errmsg_set(err, -EBUSY, "%s: %s is copying to it already: wait until that has ended",
+                      shown, holder);
 }
 
-/* The process that has the name, 0 when that cannot be told. */
-static pid_t holder_of(const struct sockaddr_un *name, socklen_t length)
+/* Where the caller's locks are. */
+static void choose_folder(char path[static PATH_MAX])
 {
-    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct ucred peer = {0};
-    socklen_t size = sizeof(peer);
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
 
-    if (fd < 0 || connect(fd, (const struct sockaddr *)name, length) < 0 ||
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        return 0;
-    return peer.pid;
+    if (geteuid() == 0)
+        snprintf(path, PATH_MAX, ROOT_FOLDER);
+    else if (runtime && runtime[0] == '/')
+        snprintf(path, PATH_MAX, "%s/thinmirror", runtime);
+    else
+        snprintf(path, PATH_MAX, "/tmp/thinmirror-%u", (unsigned)geteuid());
+}
+
+/* The folder, made if it is missing, and ours alone; -ENOENT where there cannot be one. */
+static int open_folder(const char *path, struct errmsg *err)
+{
+    CLEANUP_CLOSE int fd = -1;
+    struct stat st;
+
+    /* Others may look into the superuser's, but make and open nothing there. */
+    if (mkdir(path, geteuid() == 0 ? 0755 : 0700) < 0 && errno != EEXIST)
+        return -ENOENT;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & 022))
+        return TAKE_FD(fd);
+    return errmsg_set(err, -EPERM,
+                      "%s is no folder that only this user can write to, so no lock can be held "
+                      "in it; remove it",
+                      path);
+}
+
+/* A user is told of the superuser's copy, whose lock it can see but not take. */
+static int check_superuser(const char *name, const char *shown, struct errmsg *err)
+{
+    char path[PATH_MAX], holder[PROCESS_NAME_BYTES];
+    CLEANUP_CLOSE int fd = -1;
+
+    snprintf(path, sizeof(path), ROOT_FOLDER "/%s", name);
+    fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && file_lock_holder(fd, holder, sizeof(holder)) ? busy(shown, holder, err) : 0;
 }
 
 int sole_writer_take(const char *identity, const char *shown, int *ret_fd, struct errmsg *err)
 {
-    CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un name;
-    socklen_t length = make_name(identity, &name);
-    char who[48] = "another process";
-    pid_t holder;
+    char name[NAME_BYTES], path[PATH_MAX], holder[PROCESS_NAME_BYTES];
+    CLEANUP_CLOSE int folder = -1;
+    CLEANUP_CLOSE int fd = -1;
+    int error = 0;
 
     *ret_fd = -1;
-    if (identity[0] == '\0' || fd < 0)
+    if (identity[0] == '\0')
         return 0;
-    if (bind(fd, (const struct sockaddr *)&name, length) == 0) {
-        listen(fd, 8); /* only so that others can ask who this is */
+    snprintf(name, sizeof(name), "%016" PRIx64 ".lock", ledger_hash(identity));
+    if (geteuid() != 0)
+        error = check_superuser(name, shown, err);
+    if (error)
+        return error;
+    choose_folder(path);
+    folder = open_folder(path, err);
+    if (folder < 0)
+        return folder == -ENOENT ? 0 : folder;
+    fd = openat(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return 0;
+    error = file_lock(fd, true, holder, sizeof(holder));
+    if (error == -EBUSY)
+        return busy(shown, holder, err);
+    if (!error)
         *ret_fd = TAKE_FD(fd);
-        return 0;
-    }
-    if (errno != EADDRINUSE)
-        return 0;
-    holder = holder_of(&name, length);
-    if (holder > 0)
-        snprintf(who, sizeof(who), "process %d", (int)holder);
-    return errmsg_set(err, -EBUSY, "%s: %s is copying to it already: wait until that has ended",
-                      shown, who);
+    return 0;
 }
