@@ -170,8 +170,8 @@ static void a_secondary_that_goes_while_it_is_looked_at_says_what_it_was_asked(v
     struct safety_data data;
 
     fixture->secondary->gone_after = 0;
-    assert_int_equal(safety_check_data(&fixture->primary->base, &fixture->secondary->base, NULL,
-                                       &control, &data, &fixture->error),
+    assert_int_equal(safety_check_data(&fixture->primary->base, &fixture->secondary->base, 0,
+                                       BLOCKS, NULL, &control, &data, &fixture->error),
                      -ENOTCONN);
     assert_non_null(strstr(fixture->error.text, "secondary: op 3 at 0 failed"));
 }
