@@ -187,7 +187,7 @@ sys.exit(parsed[4].get("cfgstring") != sys.argv[1])
 END
 }
 if takes /plain 2>"$scratch/err"; then
-  for name in 'a b' 'a{b' "a'b" 'a"b' 'a^b' 'a`b' 'a|b' 'a"b' 'aäb' 'a\b' 'a[b' 'a%b' 'a$b' 'a=b' 'a@b~'; do
+  for name in 'a b' 'a{b' "a'b" 'a"b' 'a^b' 'a`b' 'a|b' 'aäb' 'a\b' 'a[b' 'a%b' 'a$b' 'a=b' 'a@b~'; do
     run create "$name" 1M
     check "of '$name' it is said whether targetcli takes it" \
       test "$(takes "$PWD/$name" && echo 0 || echo 1)" = \
