@@ -56,12 +56,31 @@ static enum exit_status check_tail(struct session *session, const struct ledger 
     return ret->verdict == SAFETY_OK ? STATUS_DONE : STATUS_REFUSED;
 }
 
+/* The secondary is not as it was left. One that was emptied or made anew since holds nothing that
+ * could be lost. */
+static enum exit_status check_moved(struct session *session, const struct ledger *known,
+                                    const struct copy_control *control, struct safety_data *ret)
+{
+    struct errmsg moved = session->error;
+    int r =
+        safety_check_data(session->primary, session->secondary, 0, session->secondary->info.blocks,
+                          known, control, ret, &session->error);
+
+    if (r < 0)
+        return session_status(r);
+    if (ret->verdict == SAFETY_OK)
+        return STATUS_DONE;
+    session->error = moved;
+    return STATUS_REFUSED;
+}
+
 static enum exit_status check_own(struct session *session, struct ledger_keeper *keeper,
                                   const struct copy_control *control, struct safety_data *ret)
 {
     const struct ledger *known = &keeper->ledger;
     bool overwrite = session->options->overwrite;
     enum safety_verdict verdict = SAFETY_OK;
+    enum exit_status status = STATUS_DONE;
     int r = 0;
 
     if (!overwrite || keeper->resumed)
@@ -69,7 +88,9 @@ static enum exit_status check_own(struct session *session, struct ledger_keeper 
     if (r < 0)
         return session_status(r);
     if (verdict != SAFETY_OK && !overwrite)
-        return STATUS_REFUSED;
+        status = check_moved(session, known, control, ret);
+    if (status != STATUS_DONE)
+        return status;
     if (verdict != SAFETY_OK)
         ledger_keeper_distrust(keeper, "something else has written to it since");
     return check_tail(session, known, control, ret);

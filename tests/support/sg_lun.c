@@ -9,6 +9,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <scsi/sg.h>
 #include <stdarg.h>
@@ -63,6 +64,17 @@ static void open_lun(void)
     take_attentions();
 }
 
+/* No one else may write to a volume that is opened, not even the program that opened its file. */
+static void give_up_writing(int fd)
+{
+    int read_only = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (read_only >= 0) {
+        dup2(read_only, fd);
+        close(read_only);
+    }
+}
+
 /* The name behind the descriptor, which must be a volume's. */
 static int find_lun(int fd)
 {
@@ -74,6 +86,8 @@ static int find_lun(int fd)
     if (length < 0)
         return -errno;
     path[length] = 0;
+    if (!lun)
+        give_up_writing(fd);
     pthread_once(&once, open_lun);
     return lun ? 0 : -ENODEV;
 }
