@@ -260,7 +260,7 @@ class ModePages(Case):
         "D_SENSE": (0, "y", 0, 0), "SWP": (0, "y", 0, 0), "GLTSD": (1, "n", 1, 1),
         "QAM": (1, "n", 1, 1), "QERR": (0, "n", 0, 0), "TAS": (0, "n", 0, 0),
         "UA_INTLCK": (0, "n", 0, 0), "BTP": (-1, "n", -1, -1), "TST": (0, "n", 0, 0),
-        "SITUA": (1, "n", 1, 1),
+        "SITUA": (1, "n", 1, 1), "TEST": (0, "y", 0, 0), "MRIE": (6, "n", 6, 6),
         # available, armed when it falls; used, when it rises; a percentage of what is available.
         "LBP_EN": (0, "y", 0, 0), "LBP_TYPE": (0, "n", 0, 0), "LBP_ARM": (0, "n", 0, 0),
         "LBP_RES": (1, "n", 1, 1), "LBP_COUNT": (0, "y", 0, 0),
