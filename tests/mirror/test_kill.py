@@ -139,9 +139,12 @@ class Killed(rig.Case):
             args = ["sync", "--json", "--overwrite", "--resume", "--checkpoint=0.01",
                     f"--rate={random.choice([24, 64])}M", f"--ledger={self.folder}/ledger{number}",
                     f"--queue-depth={random.choice([1, 4, 32])}", primary, secondary]
+            longest = 0.25
             while True:
                 with self.start(*args) as run:
-                    time.sleep(random.uniform(0.01, 0.25))
+                    # Each run first compares samples of what is done, and that takes longer each time.
+                    time.sleep(random.uniform(0.01, longest))
+                    longest += 0.05
                     run.kill()
                     out, err = run.communicate(timeout=30)
                 if run.returncode != -signal.SIGKILL:
