@@ -112,10 +112,6 @@ enum exit_status sync_ledger_check_data(struct session *session, struct ledger_k
         return check_own(session, keeper, &control, ret);
     if (session->options->overwrite)
         return STATUS_DONE;
-    if (why.text[0]) {
-        session->error = why;
-        return STATUS_REFUSED;
-    }
     if (!secondary->info.can_map)
         message_note(&session->notes,
                      "%s does not tell which of its blocks are in use, so it is read to see "
@@ -125,7 +121,11 @@ enum exit_status sync_ledger_check_data(struct session *session, struct ledger_k
                           &session->error);
     if (r < 0)
         return session_status(r);
-    return ret->verdict == SAFETY_OK ? STATUS_DONE : STATUS_REFUSED;
+    if (ret->verdict == SAFETY_OK)
+        return STATUS_DONE;
+    if (why.text[0])
+        session->error = why;
+    return STATUS_REFUSED;
 }
 
 /* Of the tables of contents, as the ledger holds it. */

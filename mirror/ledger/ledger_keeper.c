@@ -247,11 +247,14 @@ bool ledger_keeper_is_own(const struct ledger_keeper *keeper, struct errmsg *why
         if (ledger_side_fits(sides[i][0], sides[i][1]))
             continue;
         errmsg_set(why, 0,
-                   "%.300s has become smaller since %.300s was copied to %.300s, from %" PRIu64
+                   "%.300s has %s since %.300s was copied to %.300s, from %" PRIu64
                    " blocks of %u bytes to %" PRIu64
                    " of %u: if it is still the one that is meant, "
                    "--overwrite copies all the same",
-                   sides[i][1]->name, known->primary.name, now->secondary.name, sides[i][0]->blocks,
+                   sides[i][1]->name,
+                   sides[i][0]->block_size == sides[i][1]->block_size ? "become smaller"
+                                                                      : "another block size",
+                   known->primary.name, now->secondary.name, sides[i][0]->blocks,
                    sides[i][0]->block_size, sides[i][1]->blocks, sides[i][1]->block_size);
         return false;
     }

@@ -12,7 +12,7 @@ from targets import SIZE, Targets
 
 
 class Endless(Targets):
-        def by(self, number, line):
+    def by(self, number, line):
         self.addCleanup(line.close)
         return line.url(self.tgtd[number])
 
