@@ -43,7 +43,7 @@ generic_of() { # DISK
 
 data_by_qemu() { # FILE|URL
   qemu-img map --output=json -f raw "$1" |
-    jq -r '.extents[] | select(.data) | "\(.start / 512) \(.length / 512)"'
+    jq -r '.[] | select(.data) | "\(.start / 512) \(.length / 512)"'
 }
 
 # The bytes of BLOCKS at LBA.
