@@ -85,10 +85,12 @@ void completions_took(struct completions *completions, const struct tcmulib_cmd 
 
 void completions_refuse_dropped(struct completions *completions)
 {
-    uint32_t reached = __atomic_load_n(completions->reached, __ATOMIC_ACQUIRE);
+    uint32_t reached;
     uint16_t dropped;
 
     pthread_mutex_lock(&completions->lock);
+    /* Under the lock: what is taken meanwhile would be behind it. */
+    reached = __atomic_load_n(completions->reached, __ATOMIC_ACQUIRE);
     while (ring_passes_dropped_until(completions->ring, &completions->taken, reached, &dropped))
         refuse_dropped(completions, dropped);
     pthread_mutex_unlock(&completions->lock);

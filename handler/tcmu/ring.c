@@ -69,11 +69,20 @@ static bool is_dropped(const struct tcmu_mailbox *mailbox, const struct tcmu_cmd
     return opcode >= 0xC0 || (opcode >= 0x60 && opcode < 0x7F);
 }
 
+/* How far it is from at to position, along the ring. */
+static uint32_t distance(const struct tcmu_mailbox *mailbox, uint32_t at, uint32_t position)
+{
+    return position >= at ? position - at : mailbox->cmdr_size - at + position;
+}
+
 bool ring_passes_dropped_until(const void *ring, uint32_t *position, uint32_t reached,
                                uint16_t *ret_dropped)
 {
     const struct tcmu_mailbox *mailbox = ring;
 
+    if (reached >= mailbox->cmdr_size ||
+        distance(mailbox, *position, reached) > distance(mailbox, *position, head_of(mailbox)))
+        return false; /* it lies behind, or nowhere */
     for (const struct tcmu_cmd_entry *entry; (entry = next_command(mailbox, position, reached));) {
         bool dropped = is_dropped(mailbox, entry);
 
