@@ -81,7 +81,7 @@ uint8_t op_compare_and_write(struct exec *exec)
     if (status != SCSI_STATUS_GOOD)
         return status;
     if (!exec_data_out_is(exec, 2 * range.length))
-        return exec_fail_length(exec);
+        return exec_fail_field(exec); /* as initiators' tests expect of this command */
     if (range.length == 0)
         return SCSI_STATUS_GOOD;
     result = update(exec, &range, compare_and_replace, &comparison, fields.fua);

@@ -152,9 +152,9 @@ static void wrong_fields_and_lengths_are_refused(void **state)
                  ASC_INVALID_FIELD_IN_CDB);
     if (rig_is_native()) { /* a target may pad or cut what does not fit */
         assert_check(compare_and_write(rig, 0, 0, 1, data, block), SENSE_ILLEGAL_REQUEST,
-                     ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
+                     ASC_INVALID_FIELD_IN_CDB);
         assert_check(compare_and_write(rig, 0, 0, 1, data, 4 * block), SENSE_ILLEGAL_REQUEST,
-                     ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
+                     ASC_INVALID_FIELD_IN_CDB);
         assert_check(orwrite(rig, 0, 0, 2, data, block), SENSE_ILLEGAL_REQUEST,
                      ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
     }

@@ -39,7 +39,6 @@ static const struct {
     {"VERIFY(16)", SCSI_VERIFY_16, 2, 13, 1},
     {"VERIFY(16) of one block", SCSI_VERIFY_16, 6, 13, 0},
     {"ORWRITE(16)", SCSI_ORWRITE_16, 0, 13, 1},
-    {"COMPARE AND WRITE", SCSI_COMPARE_AND_WRITE, 0, 13, 2},
     {"WRITE SAME(10)", SCSI_WRITE_SAME_10, 0, 8, 0},
     {"WRITE SAME(16)", SCSI_WRITE_SAME_16, 0, 13, 0},
 };
