@@ -127,9 +127,12 @@ static int open_sessions(const char *name, unsigned flags, const struct auth_tab
     return r;
 }
 
-/* Whether a target that is being restarted ends an opening so. */
-static bool may_pass(int r)
+/* Whether a target that is being restarted ends an opening so. Its portal answers before its
+ * targets and LUNs are back: once it was seen to be away, that it knows none may pass, too. */
+static bool may_pass(int r, bool was_away)
 {
+    if (r == -ENODEV)
+        return was_away;
     return r == -ECONNREFUSED || r == -ECONNRESET || r == -EPIPE || r == -ENOTCONN || r == -EAGAIN;
 }
 
@@ -138,14 +141,16 @@ int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_t
 {
     unsigned patience_ms = flags & ENDPOINT_PATIENT ? patience_open_ms() : 0;
     uint64_t end = monotonic_ms() + patience_ms;
+    bool was_away = false;
 
     for (uint64_t pause_ms = FIRST_PAUSE_MS;; pause_ms = min_u64(2 * pause_ms, LONGEST_PAUSE_MS)) {
         int r = open_sessions(name, flags, auth, sessions, ret, err);
 
-        if (r == 0 || !may_pass(r) || monotonic_ms() + pause_ms > end)
+        if (r == 0 || !may_pass(r, was_away) || monotonic_ms() + pause_ms > end)
             return r;
-        if (pause_ms == FIRST_PAUSE_MS)
+        if (!was_away)
             log_warning("%s; trying again for %u s", err->text, patience_ms / 1000);
+        was_away = true;
         poll(NULL, 0, (int)pause_ms);
     }
 }

@@ -59,11 +59,13 @@ class Tgtd:
         wait_for("tgtd starts", self._answers)
         self._admin("new", "target", "-T", self.iqn)
 
-    def restart(self):
-        """Kills it and serves the same LUN again; nobody is let in before that is complete."""
+    def restart(self, settling=0):
+        """Kills it and serves the same LUN again; it lets initiators in when that is complete.
+        Before, for SETTLING seconds, its portal answers and knows of no target."""
         self.close()
         time.sleep(0.2)
         self._start()
+        time.sleep(settling)
         self.serve()
         self._admin("bind", "target", "-I", "ALL")
 

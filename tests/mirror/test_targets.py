@@ -94,7 +94,7 @@ class Gone(Targets):
         self.tgtd[victim].close()
         with self.start("sync", "--json", "--verify", *more, *several) as run:
             warning = run.stderr.readline()
-            self.tgtd[victim].restart()
+            self.tgtd[victim].restart(settling=1.5)
             _, err = run.communicate(timeout=60)
         self.assertEqual(run.returncode, DONE, err)
         self.assertIn(f"{several[victim]}: nothing listens at {address}", warning)
