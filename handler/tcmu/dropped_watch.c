@@ -28,11 +28,11 @@ static void *run(void *nothing)
     while (watch.first) {
         struct timespec until;
 
-        for (struct completions *at = watch.first; at; at = at->watched_next)
-            completions_refuse_dropped(at);
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec++;
         pthread_cond_timedwait(&watch.stopped, &watch.lock, &until);
+        for (struct completions *at = watch.first; at; at = at->watched_next)
+            completions_refuse_dropped(at);
     }
     return nothing;
 }

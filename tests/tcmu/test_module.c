@@ -364,7 +364,7 @@ static void errors_come_with_their_sense_data(void **state)
 static void every_operation_code_is_answered(void **state)
 {
     struct host_device *device = serve(cfgstring, 512);
-    static unsigned char buffer[1 << 20];
+    static unsigned char buffers[256][1 << 18]; /* one each: they may be served side by side */
     static struct host_command commands[256];
 
     (void)state;
@@ -374,7 +374,7 @@ static void every_operation_code_is_answered(void **state)
 
         commands[i].cdb[0] = (uint8_t)opcode;
         commands[i].cdb[7] = opcode == 0x7f ? 24 : 0;
-        commands[i].iov[0] = (struct iovec){.iov_base = buffer, .iov_len = sizeof(buffer)};
+        commands[i].iov[0] = (struct iovec){.iov_base = buffers[i], .iov_len = sizeof(buffers[i])};
         commands[i].iov_count = 1;
         host_submit(device, &commands[i]);
     }
