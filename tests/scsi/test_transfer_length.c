@@ -19,6 +19,9 @@
 #define AFTER  0x62
 #define BLOCKS 3
 
+/* SAM-5 5.3.3's answer: 5/0E/03. */
+#define OTHER_LENGTH ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT
+
 /* Every command whose CDB says how many bytes there are: blocks at LBA 0. */
 static const struct {
     const char *name;
@@ -26,21 +29,24 @@ static const struct {
     uint8_t byte_1;   /* BYTCHK */
     uint8_t count_at; /* the last byte of the number of blocks */
     uint8_t factor;   /* of the blocks; 0: one block, whatever the number */
+    uint16_t asc_ascq;
 } data_out[] = {
-    {"WRITE(6)", SCSI_WRITE_6, 0, 4, 1},
-    {"WRITE(10)", SCSI_WRITE_10, 0, 8, 1},
-    {"WRITE(12)", SCSI_WRITE_12, 0, 9, 1},
-    {"WRITE(16)", SCSI_WRITE_16, 0, 13, 1},
-    {"WRITE AND VERIFY(10)", SCSI_WRITE_AND_VERIFY_10, 0, 8, 1},
-    {"WRITE AND VERIFY(12)", SCSI_WRITE_AND_VERIFY_12, 2, 9, 1},
-    {"WRITE AND VERIFY(16)", SCSI_WRITE_AND_VERIFY_16, 0, 13, 1},
-    {"VERIFY(10)", SCSI_VERIFY_10, 2, 8, 1},
-    {"VERIFY(12)", SCSI_VERIFY_12, 2, 9, 1},
-    {"VERIFY(16)", SCSI_VERIFY_16, 2, 13, 1},
-    {"VERIFY(16) of one block", SCSI_VERIFY_16, 6, 13, 0},
-    {"ORWRITE(16)", SCSI_ORWRITE_16, 0, 13, 1},
-    {"WRITE SAME(10)", SCSI_WRITE_SAME_10, 0, 8, 0},
-    {"WRITE SAME(16)", SCSI_WRITE_SAME_16, 0, 13, 0},
+    {"WRITE(6)", SCSI_WRITE_6, 0, 4, 1, OTHER_LENGTH},
+    {"WRITE(10)", SCSI_WRITE_10, 0, 8, 1, OTHER_LENGTH},
+    {"WRITE(12)", SCSI_WRITE_12, 0, 9, 1, OTHER_LENGTH},
+    {"WRITE(16)", SCSI_WRITE_16, 0, 13, 1, OTHER_LENGTH},
+    {"WRITE AND VERIFY(10)", SCSI_WRITE_AND_VERIFY_10, 0, 8, 1, OTHER_LENGTH},
+    {"WRITE AND VERIFY(12)", SCSI_WRITE_AND_VERIFY_12, 2, 9, 1, OTHER_LENGTH},
+    {"WRITE AND VERIFY(16)", SCSI_WRITE_AND_VERIFY_16, 0, 13, 1, OTHER_LENGTH},
+    {"VERIFY(10)", SCSI_VERIFY_10, 2, 8, 1, OTHER_LENGTH},
+    {"VERIFY(12)", SCSI_VERIFY_12, 2, 9, 1, OTHER_LENGTH},
+    {"VERIFY(16)", SCSI_VERIFY_16, 2, 13, 1, OTHER_LENGTH},
+    {"VERIFY(16) of one block", SCSI_VERIFY_16, 6, 13, 0, OTHER_LENGTH},
+    {"ORWRITE(16)", SCSI_ORWRITE_16, 0, 13, 1, OTHER_LENGTH},
+    /* As libiscsi's suite wants it (CompareAndWrite.InvalidDataOutSize). */
+    {"COMPARE AND WRITE", SCSI_COMPARE_AND_WRITE, 0, 13, 2, ASC_INVALID_FIELD_IN_CDB},
+    {"WRITE SAME(10)", SCSI_WRITE_SAME_10, 0, 8, 0, OTHER_LENGTH},
+    {"WRITE SAME(16)", SCSI_WRITE_SAME_16, 0, 13, 0, OTHER_LENGTH},
 };
 
 static void data_out_of_another_length_changes_nothing(void **state)
@@ -63,10 +69,9 @@ static void data_out_of_another_length_changes_nothing(void **state)
         for (size_t j = 0; j < sizeof(wrong) / sizeof(wrong[0]); j++) {
             struct answer answer = rig_command_out(rig, cdb, bytes, wrong[j]);
 
-            if (answer.asc_ascq != ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT)
+            if (answer.asc_ascq != data_out[i].asc_ascq)
                 print_error("%s with %zu bytes\n", data_out[i].name, wrong[j]);
-            assert_check(answer, SENSE_ILLEGAL_REQUEST,
-                         ASC_INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
+            assert_check(answer, SENSE_ILLEGAL_REQUEST, data_out[i].asc_ascq);
         }
     }
     rig_assert_blocks(rig, 0, 4 * BLOCKS, BEFORE);
