@@ -11,4 +11,8 @@ enum exit_status command_verify(const struct options *options);
 enum exit_status command_map(const struct options *options);
 enum exit_status command_probe(const struct options *options);
 
+/* These open no LUN. */
+enum exit_status command_ledgers(const struct options *options);
+enum exit_status command_forget(const struct options *options);
+
 #endif

@@ -101,6 +101,10 @@ int main(int argc, char *argv[])
         return finish(options.command, (int)command_map(&options));
     case COMMAND_PROBE:
         return finish(options.command, (int)command_probe(&options));
+    case COMMAND_LEDGERS:
+        return finish(options.command, (int)command_ledgers(&options));
+    case COMMAND_FORGET:
+        return finish(options.command, (int)command_forget(&options));
     case COMMAND_NONE:
         break;
     }

@@ -56,15 +56,39 @@ static int open_folder(const char *path, struct errmsg *err)
                       path);
 }
 
+static bool is_held(const char *folder, const char *name, char *holder, size_t size)
+{
+    char path[PATH_MAX];
+    CLEANUP_CLOSE int fd = -1;
+
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= PATH_MAX)
+        return false;
+    fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && file_lock_holder(fd, holder, size);
+}
+
 /* A user is told of the superuser's copy, whose lock it can see but not take. */
 static int check_superuser(const char *name, const char *shown, struct errmsg *err)
 {
-    char path[PATH_MAX], holder[PROCESS_NAME_BYTES];
-    CLEANUP_CLOSE int fd = -1;
+    char holder[PROCESS_NAME_BYTES];
 
-    snprintf(path, sizeof(path), ROOT_FOLDER "/%s", name);
-    fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 && file_lock_holder(fd, holder, sizeof(holder)) ? busy(shown, holder, err) : 0;
+    return is_held(ROOT_FOLDER, name, holder, sizeof(holder)) ? busy(shown, holder, err) : 0;
+}
+
+static void lock_name(const char *identity, char name[static NAME_BYTES])
+{
+    snprintf(name, NAME_BYTES, "%016" PRIx64 ".lock", ledger_hash(identity));
+}
+
+bool sole_writer_find(const char *identity, char *holder, size_t size)
+{
+    char name[NAME_BYTES], folder[PATH_MAX];
+
+    if (identity[0] == '\0')
+        return false;
+    lock_name(identity, name);
+    choose_folder(folder);
+    return is_held(folder, name, holder, size) || is_held(ROOT_FOLDER, name, holder, size);
 }
 
 int sole_writer_take(const char *identity, const char *shown, int *ret_fd, struct errmsg *err)
@@ -77,7 +101,7 @@ int sole_writer_take(const char *identity, const char *shown, int *ret_fd, struc
     *ret_fd = -1;
     if (identity[0] == '\0')
         return 0;
-    snprintf(name, sizeof(name), "%016" PRIx64 ".lock", ledger_hash(identity));
+    lock_name(identity, name);
     if (geteuid() != 0)
         error = check_superuser(name, shown, err);
     if (error)

@@ -13,11 +13,18 @@
  * LUN that the superuser copies to; the superuser is not kept from one by a user, who could
  * otherwise hold up any copy of this machine. */
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "errmsg.h"
 
 /* The descriptor that holds the lock, to be closed; -1 when there is none to be had: no identity,
  * or no place for it (/run cannot be written to). -EBUSY with a sentence when another sync has it;
  * -EPERM with a sentence when the folder belongs to someone else, or others can write to it. */
 int sole_writer_take(const char *identity, const char *shown, int *ret_fd, struct errmsg *err);
+
+/* Whether a sync has it, as far as it is seen, without touching it: then holder names that as
+ * "process 123 (thinmirror)". */
+bool sole_writer_find(const char *identity, char *holder, size_t size);
 
 #endif

@@ -169,3 +169,16 @@ int ledger_file_absolute(const char *path, char ret[static PATH_MAX])
                ? -ENAMETOOLONG
                : 0;
 }
+
+void ledger_side_full_name(const char *name, char ret[static LEDGER_NAME_BYTES])
+{
+    const char *path = strncmp(name, "thin:", strlen("thin:")) == 0 ? name + strlen("thin:") : name;
+    char full[PATH_MAX];
+
+    snprintf(ret, LEDGER_NAME_BYTES, "%s", name);
+    if (strstr(name, "://") || path[0] == '/' || ledger_file_absolute(path, full) < 0 ||
+        (size_t)(path - name) + strlen(full) >= LEDGER_NAME_BYTES)
+        return;
+    snprintf(ret, LEDGER_NAME_BYTES, "%.*s%.*s", (int)(path - name), name, LEDGER_NAME_BYTES - 6,
+             full);
+}

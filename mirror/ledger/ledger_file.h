@@ -33,4 +33,8 @@ int ledger_file_remove(const char *path, struct errmsg *err);
  * reached through links, without them. -errno when the folder is not there. */
 int ledger_file_absolute(const char *path, char ret[static PATH_MAX]);
 
+/* The name of a side as a ledger keeps it: a path (also behind "thin:") from the root of the file
+ * system, so that it means the same from any folder. Others, and what does not fit, stay. */
+void ledger_side_full_name(const char *name, char ret[static LEDGER_NAME_BYTES]);
+
 #endif

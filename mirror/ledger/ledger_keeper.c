@@ -403,6 +403,8 @@ int ledger_keeper_begin(struct ledger_keeper *keeper, const char *source, const 
     ledger->left = (struct ledger_left){0};
     ledger->primary = params->primary;
     ledger->secondary = params->secondary;
+    ledger_side_full_name(params->primary.name, ledger->primary.name);
+    ledger_side_full_name(params->secondary.name, ledger->secondary.name);
     snprintf(ledger->pair, sizeof(ledger->pair), "%s", params->pair ? params->pair : "");
     snprintf(ledger->source_map, sizeof(ledger->source_map), "%s", source);
     snprintf(ledger->tables, sizeof(ledger->tables), "%s", tables);

@@ -13,13 +13,17 @@
     "  --format=raw        PATH is raw, though it looks compressed, or like a disk image of\n" \
     "                      another kind (qcow2, VMDK, ...)\n"
 
-#define AUTH                                                                                       \
-    "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n"     \
-    "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET, and for\n"     \
-    "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"           \
-    "  --chap-optional     a target that wants no CHAP is used, though there is a secret for it\n" \
-    "  --quiet, -q         say nothing but errors, and what --json, map and probe are for\n"       \
+#define SAYING                                                                                \
+    "  --quiet, -q         say nothing but errors, and what --json, map, probe and ledgers\n" \
+    "                      are for\n"                                                         \
     "  --verbose, -v       say what was found out on the way, too\n"
+
+#define AUTH                                                                                   \
+    "  --auth-file=FILE    CHAP secrets, a line each: TARGET-IQN|* USER SECRET [TARGET-USER\n" \
+    "                      TARGET-SECRET]; or set THINMIRROR_CHAP_USER and _SECRET, and for\n" \
+    "                      mutual CHAP THINMIRROR_CHAP_TARGET_USER and _TARGET_SECRET\n"       \
+    "  --chap-optional     a target that wants no CHAP is used, though there is a secret for " \
+    "it\n" SAYING
 
 #define MOVING                                                                                   \
     "  --progress=auto|bar|json|none\n"                                                          \
@@ -50,6 +54,8 @@ static const char general[] =
     "  thinmirror verify PRIMARY SECONDARY   compare them, block by block\n"
     "  thinmirror map PRIMARY [SECONDARY]    list or draw which blocks are in use\n"
     "  thinmirror probe LUN                  say what a target is and can do\n"
+    "  thinmirror ledgers                    list what is known of earlier copies\n"
+    "  thinmirror forget PRIMARY SECONDARY   forget what is known of one\n"
     "  thinmirror COMMAND --help             options and examples\n"
     "  thinmirror --version\n" ENDPOINTS "\n"
     "Exit status: 0 done, 1 an I/O or target error, 2 wrong usage, 3 refused by a safety\n"
@@ -158,6 +164,35 @@ static const char probe_help[] =
     "  thinmirror probe /dev/sdb\n"
     "  thinmirror probe --json iscsi://127.0.0.1:3260/iqn.2024-01.org.example:vol1/0\n";
 
+static const char ledgers_help[] =
+    "usage: thinmirror ledgers [OPTION]...\n"
+    "\n"
+    "Lists what is known of earlier copies: from where to where, when, how far, the pair's name\n"
+    "and the file of the ledger. Those that --ledger has put elsewhere are found, too. No LUN is\n"
+    "asked, and nothing is written.\n"
+    "\n"
+    "  --json              as one JSON object on stdout\n" SAYING "\n"
+    "Examples:\n"
+    "  thinmirror ledgers\n"
+    "  thinmirror ledgers --json | jq '.ledgers[] | select(.state==\"interrupted\").secondary'\n";
+
+static const char forget_help[] =
+    "usage: thinmirror forget [OPTION]... PRIMARY SECONDARY\n"
+    "       thinmirror forget [OPTION]... --pair=NAME\n"
+    "       thinmirror forget [OPTION]... LEDGER-FILE\n"
+    "\n"
+    "Removes the ledger of a copy, wherever it is kept. What the secondary holds is nobody's copy\n"
+    "then: a sync to it needs --overwrite, and --resume begins anew. Neither LUN is touched, and\n"
+    "none need be there; they are named as the sync named them (see thinmirror ledgers).\n"
+    "Refused, with exit status 3: a ledger that is not known, more than one that fits, and one\n"
+    "whose secondary is being copied to.\n"
+    "\n"
+    "  --pair=NAME         the ledger of the pair of this name\n"
+    "  --json              the result as one JSON object on stdout\n" SAYING "\n"
+    "Examples:\n"
+    "  thinmirror forget /dev/sdb iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
+    "  thinmirror forget --pair=db\n";
+
 const char *options_help(enum command command)
 {
     switch (command) {
@@ -169,6 +204,10 @@ const char *options_help(enum command command)
         return verify_help;
     case COMMAND_PROBE:
         return probe_help;
+    case COMMAND_LEDGERS:
+        return ledgers_help;
+    case COMMAND_FORGET:
+        return forget_help;
     case COMMAND_NONE:
         break;
     }

@@ -15,7 +15,9 @@
 #define MAP    (1U << COMMAND_MAP)
 #define VERIFY (1U << COMMAND_VERIFY)
 #define PROBE  (1U << COMMAND_PROBE)
-#define ALL    (SYNC | MAP | VERIFY | PROBE)
+#define FORGET (1U << COMMAND_FORGET)
+#define LUNS   (SYNC | MAP | VERIFY | PROBE) /* that open LUNs */
+#define ALL    (LUNS | 1U << COMMAND_LEDGERS | FORGET)
 #define ANY    (ALL | 1U << COMMAND_NONE)
 
 static const struct {
@@ -28,6 +30,8 @@ static const struct {
     [COMMAND_MAP] = {"map", 1, 2, "PRIMARY, and SECONDARY to see both"},
     [COMMAND_VERIFY] = {"verify", 2, 2, "PRIMARY and SECONDARY"},
     [COMMAND_PROBE] = {"probe", 1, 1, "LUN"},
+    [COMMAND_LEDGERS] = {"ledgers", 0, 0, "no names"},
+    [COMMAND_FORGET] = {"forget", 0, 2, "PRIMARY and SECONDARY, --pair=NAME or a ledger's file"},
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -238,8 +242,8 @@ static const struct option {
     {"quiet", ALL, offsetof(struct options, quiet), NULL},
     {"verbose", ALL, offsetof(struct options, verbose), NULL},
     {"json", ALL, offsetof(struct options, json), NULL},
-    {"auth-file", ALL, 0, set_auth_file},
-    {"chap-optional", ALL, offsetof(struct options, chap_optional), NULL},
+    {"auth-file", LUNS, 0, set_auth_file},
+    {"chap-optional", LUNS, offsetof(struct options, chap_optional), NULL},
     {"progress", SYNC | VERIFY, 0, set_progress},
     {"queue-depth", SYNC | VERIFY, 0, set_queue_depth},
     {"sessions", SYNC | VERIFY, 0, set_sessions},
@@ -247,7 +251,7 @@ static const struct option {
     {"source-map", SYNC | MAP | VERIFY, 0, set_source},
     {"skip-gaps", SYNC | MAP | VERIFY, offsetof(struct options, skip_gaps), NULL},
     {"vtoc-lstar", SYNC | MAP | VERIFY, offsetof(struct options, vtoc_lstar), NULL},
-    {"format", ALL, 0, set_format},
+    {"format", LUNS, 0, set_format},
     {"keep-free", SYNC, offsetof(struct options, keep_free), NULL},
     {"trust-maps", SYNC | VERIFY, offsetof(struct options, trust_maps), NULL},
     {"allocated", VERIFY, offsetof(struct options, allocated), NULL},
@@ -260,7 +264,7 @@ static const struct option {
     {"skip-bad", SYNC, 0, set_skip_bad},
     {"verify", SYNC, offsetof(struct options, verify), set_verify},
     {"ledger", SYNC, 0, set_ledger},
-    {"pair", SYNC, 0, set_pair},
+    {"pair", SYNC | FORGET, 0, set_pair},
 };
 
 static const struct option *find_option(const char *name, size_t length)
@@ -313,13 +317,18 @@ static int take_command(const char *word, struct options *options, struct errmsg
             return 0;
         }
     }
-    return errmsg_set(err, -EINVAL, "there is no command '%s': sync, map, verify or probe", word);
+    return errmsg_set(err, -EINVAL,
+                      "there is no command '%s': sync, map, verify, probe, ledgers or forget",
+                      word);
 }
 
 static int take_name(const char *name, struct options *options, struct errmsg *err)
 {
     size_t most = commands[options->command].most;
 
+    if (most == 0)
+        return errmsg_set(err, -EINVAL, "%s takes no name; '%s' is too many",
+                          commands[options->command].name, name);
     if (*name == '\0' || strcmp(name, "thin:") == 0)
         return errmsg_set(err, -EINVAL, "the name of a LUN or file is empty");
     if (options->name_count == most)
@@ -351,18 +360,29 @@ static int settle_format(struct options *options, struct errmsg *err)
     return 0;
 }
 
+/* Whose ledger is meant, told in one way. */
+static int check_forget(const struct options *options, struct errmsg *err)
+{
+    if (options->command != COMMAND_FORGET || (options->name_count > 0) != (options->pair != NULL))
+        return 0;
+    return errmsg_set(err, -EINVAL, "forget needs %s%s; thinmirror forget --help shows examples",
+                      commands[COMMAND_FORGET].wanted, options->pair ? ", one of these" : "");
+}
+
 static int check_complete(struct options *options, struct errmsg *err)
 {
     if (options->help || options->version)
         return 0;
     if (options->command == COMMAND_NONE)
         return errmsg_set(err, -EINVAL,
-                          "what is to be done? sync, map, verify or probe; "
+                          "what is to be done? sync, map, verify, probe, ledgers or forget; "
                           "thinmirror --help says more");
     if (options->name_count < commands[options->command].endpoints)
         return errmsg_set(err, -EINVAL, "%s needs %s; thinmirror %s --help shows examples",
                           commands[options->command].name, commands[options->command].wanted,
                           commands[options->command].name);
+    if (check_forget(options, err) < 0)
+        return -EINVAL;
     if (options->quiet && options->verbose)
         return errmsg_set(err, -EINVAL, "--quiet and --verbose exclude each other");
     if (options->dry_run && (options->verify || options->verify_inline))

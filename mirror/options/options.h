@@ -14,7 +14,15 @@
 #define OPTION_QUEUE_DEPTH_MAX 1024
 #define OPTION_SESSIONS_MAX    16
 
-enum command { COMMAND_SYNC, COMMAND_MAP, COMMAND_VERIFY, COMMAND_PROBE, COMMAND_NONE };
+enum command {
+    COMMAND_SYNC,
+    COMMAND_MAP,
+    COMMAND_VERIFY,
+    COMMAND_PROBE,
+    COMMAND_LEDGERS,
+    COMMAND_FORGET,
+    COMMAND_NONE,
+};
 
 enum progress_mode { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_JSON, PROGRESS_NONE };
 
@@ -42,7 +50,7 @@ struct options {
     bool version;         /* print the version and end */
     bool quiet;           /* say nothing but errors, and what was asked for */
     bool verbose;         /* say what was found out on the way, too */
-    const char *names[2]; /* the endpoints, in order */
+    const char *names[2]; /* the endpoints, in order; of forget also one, a ledger */
     size_t name_count;
     bool dry_run;
     bool json;

@@ -23,8 +23,7 @@ const char *report_check_name(enum checker_result result)
     return names[result];
 }
 
-/* A name that was given, without what may be a secret in it. */
-static void add_name(struct json_object *object, const char *key, const char *name)
+void report_json_name(struct json_object *object, const char *key, const char *name)
 {
     size_t size = strlen(name) + 1;
     char *shown = malloc(size);
@@ -35,8 +34,7 @@ static void add_name(struct json_object *object, const char *key, const char *na
     free(shown);
 }
 
-/* NULL or empty: not known. */
-static void add_known_text(struct json_object *object, const char *key, const char *text)
+void report_json_text(struct json_object *object, const char *key, const char *text)
 {
     if (text && text[0])
         json_add_text(object, key, text);
@@ -63,35 +61,37 @@ static void add_seconds_if(struct json_object *object, const char *key, bool kno
 static void add_identity(struct json_object *object, const char *key,
                          const struct endpoint *endpoint)
 {
-    add_known_text(object, key, endpoint ? endpoint->info.identity : NULL);
+    report_json_text(object, key, endpoint ? endpoint->info.identity : NULL);
 }
 
-/* What every object begins with. */
-static void add_head(struct json_object *object, const struct report *report)
+void report_json_head(struct json_object *object, const struct report *report)
 {
     const struct options *options = report->options;
+    bool has_luns = options->command != COMMAND_FORGET || options->name_count > 1;
 
     json_add_number(object, "schema", JSON_SCHEMA);
     json_add_text(object, "command", options_command_name(options->command));
-    add_name(object, "primary", options->names[0]);
+    if (has_luns && options->name_count > 0)
+        report_json_name(object, "primary", options->names[0]);
+    else
+        json_add_null(object, "primary");
     add_identity(object, "primary_identity", report->primary);
     if (options->name_count > 1)
-        add_name(object, "secondary", options->names[1]);
+        report_json_name(object, "secondary", options->names[1]);
     else
         json_add_null(object, "secondary");
     add_identity(object, "secondary_identity", report->secondary);
     json_add_number(object, "started", (uint64_t)report->started);
 }
 
-/* And how it ended. */
-static void add_end(struct json_object *object, const struct report *report)
+void report_json_end(struct json_object *object, const struct report *report)
 {
     struct json_object *notes;
 
     json_add_number(object, "ended", (uint64_t)time(NULL));
     json_add_text(object, "result", result_words[report->status]);
     json_add_number(object, "exit_status", report->status);
-    add_known_text(object, "error", report->status == STATUS_DONE ? NULL : report->error->text);
+    report_json_text(object, "error", report->status == STATUS_DONE ? NULL : report->error->text);
     notes = json_add_array(object, "notes");
     for (size_t i = 0; i < report->notes->count; i++)
         json_append(notes, json_text(report->notes->texts[i]));
@@ -122,9 +122,9 @@ static struct json_object *begin_json(const struct report *report)
 {
     struct json_object *object = json_new();
 
-    add_head(object, report);
-    add_end(object, report);
-    add_known_text(object, "source_map", report->source_map);
+    report_json_head(object, report);
+    report_json_end(object, report);
+    report_json_text(object, "source_map", report->source_map);
     json_add_number(object, "reconnects", reconnects(report));
     add_if(object, "lun_bytes", report->primary, lun_bytes(report->primary));
     add_queries(object, "status_queries", report->primary);
@@ -162,7 +162,7 @@ static void add_estimate(struct json_object *object, const struct estimate *esti
         [ESTIMATE_NONE] = NULL, [ESTIMATE_SAMPLE] = "sample", [ESTIMATE_RATE] = "rate"};
     bool known = estimate->basis != ESTIMATE_NONE, sample = estimate->basis == ESTIMATE_SAMPLE;
 
-    add_known_text(object, "estimate_from", words[estimate->basis]);
+    report_json_text(object, "estimate_from", words[estimate->basis]);
     add_seconds_if(object, "estimated_seconds", known, estimate->seconds);
     add_if(object, "estimated_bytes_per_second", known, estimate->bytes_per_second);
     add_if(object, "sample_bytes", sample, estimate->sample.bytes);
@@ -267,8 +267,8 @@ void report_map_begin(const struct report *report)
     const struct endpoint *primary = report->primary;
     struct json_object *object = json_new();
 
-    add_head(object, report);
-    add_known_text(object, "source_map", report->source_map);
+    report_json_head(object, report);
+    report_json_text(object, "source_map", report->source_map);
     add_if(object, "lun_bytes", primary, lun_bytes(primary));
     add_if(object, "block_size", primary, primary ? primary->info.block_size : 0);
     fputs("{\n", stdout);
@@ -279,7 +279,7 @@ void report_map_end(const struct report *report)
 {
     struct json_object *object = json_new();
 
-    add_end(object, report);
+    report_json_end(object, report);
     fputs(",\n", stdout);
     print_members(object);
     fputs("\n}\n", stdout);
@@ -317,13 +317,13 @@ void report_probe_json(const struct report *report)
         {"can_unmap", info->can_unmap},
     };
 
-    add_head(object, report);
-    add_end(object, report);
-    add_known_text(object, "kind", info->kind);
-    add_known_text(object, "data_by", info->data_by);
-    add_known_text(object, "vendor", info->vendor);
-    add_known_text(object, "product", info->product);
-    add_known_text(object, "serial", info->serial);
+    report_json_head(object, report);
+    report_json_end(object, report);
+    report_json_text(object, "kind", info->kind);
+    report_json_text(object, "data_by", info->data_by);
+    report_json_text(object, "vendor", info->vendor);
+    report_json_text(object, "product", info->product);
+    report_json_text(object, "serial", info->serial);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         add_if(object, numbers[i].key, known, numbers[i].number);
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)

@@ -11,9 +11,19 @@
 
 #define JSON_SCHEMA 1 /* goes up when a member goes away or comes to mean something else */
 
+struct json_object;
+
 bool report_is_verified(const struct report *report);
 /* "clean", "faulty" or "not run". */
 const char *report_check_name(enum checker_result result);
+
+/* What every object begins with, and how the run ended. */
+void report_json_head(struct json_object *object, const struct report *report);
+void report_json_end(struct json_object *object, const struct report *report);
+/* A LUN's name as it was given, without what may be a secret in it. */
+void report_json_name(struct json_object *object, const char *key, const char *name);
+/* NULL or empty: not known. */
+void report_json_text(struct json_object *object, const char *key, const char *text);
 
 void report_sync_json(const struct report *report);
 void report_verify_json(const struct report *report);

@@ -17,7 +17,7 @@ from rig import DIFFERENT, DONE, FAILED, MIB, THINMIRROR, USAGE
 class Usage(rig.Case):
     def test_wrong_usage_ends_with_2_and_says_why(self):
         for args, text in [
-                ([], "sync, map, verify or probe"),
+                ([], "sync, map, verify, probe, ledgers or forget"),
                 (["copy", "a", "b"], "no command 'copy'"),
                 (["sync", "a"], "PRIMARY and SECONDARY"),
                 (["sync", "a", "b", "c"], "'c' is too many"),
@@ -28,6 +28,13 @@ class Usage(rig.Case):
                 (["map", "--format=svg", "--json", "a"], "exclude each other"),
                 (["sync", "--format=svg", "a", "b"], "--format is raw"),
                 (["probe", "a", "b"], "'b' is too many"),
+                (["ledgers", "a"], "'a' is too many"),
+                (["ledgers", "--pair=x"], "no option --pair"),
+                (["forget"], "--pair=NAME or a ledger's file"),
+                (["forget", "--pair=x", "a"], "one of these"),
+                (["forget", "a", "b", "c"], "'c' is too many"),
+                (["forget", "--ledger=a"], "no option --ledger"),
+                (["forget", "--auth-file=a", "b"], "no option --auth-file"),
                 (["verify", "--resume", "a", "b"], "no option --resume"),
                 (["sync", "--checkpoint=0", "a", "b"], "'0'"),
                 (["sync", "--checkpoint=nan", "a", "b"], "'nan'"),

@@ -14,13 +14,16 @@ WORDS = {DONE: "done", FAILED: "failed", USAGE: "failed", REFUSED: "refused",
          DIFFERENT: "different", INTERRUPTED: "interrupted"}
 
 
-def members(section):
+def members(section, head="Member"):
     """Those that the tables of a section of the page have in their first column."""
     text = re.search(rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", PAGE.read_text(),
                      re.M | re.S).group(1)
     found = []
+    shown = None
     for line in text.splitlines():
-        if line.startswith("| `"):
+        if line.startswith("| ") and not line.startswith("| `"):
+            shown = line.split("|")[1].strip()
+        if line.startswith("| `") and shown == head:
             found += re.findall(r"`(\w+)`", line.split("|")[1])
     return found
 
@@ -44,7 +47,8 @@ class Json(rig.Case):
         return got
 
     def test_the_page_has_every_member_once(self):
-        for section in ["All of thinmirror", "sync", "verify", "map", "probe", "--progress=json"]:
+        for section in ["All of thinmirror", "sync", "verify", "map", "probe", "forget",
+                        "--progress=json"]:
             found = members(section)
             self.assertGreater(len(found), 2, section)
             self.assertEqual(len(found), len(set(found)), section)
@@ -92,6 +96,23 @@ class Json(rig.Case):
         got = json.loads(out)
         self.assertEqual(sorted(got), sorted(members("All of thinmirror") + members("sync")))
         self.assertEqual(got["result"], "interrupted")
+
+    def test_ledgers(self):
+        self.assertEqual(self.check(DONE, "ledgers")["ledgers"], [])
+        sync = self.check(DONE, "sync", "--pair=p", self.primary, self.secondary)
+        [one] = self.check(DONE, "ledgers")["ledgers"]
+        self.assertEqual(sorted(one), sorted(members("ledgers", "Member of a ledger")))
+        for name in ["primary", "secondary"]:
+            self.assertEqual(one[name], sync[name])
+            self.assertEqual(one[f"{name}_identity"], sync[f"{name}_identity"])
+        self.assertEqual([one["pair"], one["state"], one["lun_bytes"], one["done_bytes"]],
+                         ["p", "complete", 4 * MIB, 4 * MIB])
+        got = self.check(DONE, "forget", self.primary, self.secondary)
+        self.assertEqual([got["ledgers"], got["removed"]], [[one], [one["path"]]])
+        got = self.check(REFUSED, "forget", self.primary, self.secondary)
+        self.assertEqual([got["ledgers"], got["removed"]], [[], []])
+        self.environment["XDG_STATE_HOME"] = "/dev/null"
+        self.assertEqual(self.check(DONE, "ledgers")["ledgers"], [])
 
     def test_progress(self):
         result = self.expect(DONE, "sync", "--progress=json", "--rate=1M", self.primary,

@@ -12,7 +12,7 @@ import rig
 from rig import BUILD, DONE, THINMIRROR
 
 TREE = pathlib.Path(__file__).parents[2]
-COMMANDS = ["sync", "map", "verify", "probe"]
+COMMANDS = ["sync", "map", "verify", "probe", "ledgers", "forget"]
 
 
 class Manual(rig.Case):
@@ -87,6 +87,16 @@ class Manual(rig.Case):
                          {str(place)})
         self.assertEqual(self.complete(program, "sync", "--resume", f"{self.folder}/s"),
                          {str(place)})
+
+    def test_completion_of_pairs_and_of_a_command_without_names(self):
+        program = str(THINMIRROR)
+        self.expect(DONE, "sync", "--pair=db1", self.file("a", 65536), self.file("b", 65536))
+        os.environ["XDG_STATE_HOME"] = self.environment["XDG_STATE_HOME"]
+        self.addCleanup(os.environ.pop, "XDG_STATE_HOME")
+        self.assertEqual(self.complete(program, "forget", "--pair", "=", ""), {"db1"})
+        self.assertEqual(self.complete(program, "sync", "--pair", "d"), {"db1"})
+        self.assertEqual(self.complete(program, "ledgers", ""), set())
+        self.assertEqual(self.complete(program, "forget", f"{self.folder}/a"), {f"{self.folder}/a"})
 
     def test_completion_of_the_file_of_a_rate(self):
         """Bash breaks words at = and @, unless it was told otherwise."""

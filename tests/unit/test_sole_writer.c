@@ -99,6 +99,24 @@ static void a_second_sync_is_refused_and_the_first_named(void **state)
     assert_int_equal(taken_in_a_child(nothing, ""), 0);
 }
 
+static void the_holder_is_found_without_being_kept_out(void **state)
+{
+    char holder[128] = "?", expected[64];
+    int fd;
+
+    (void)state;
+    assert_false(sole_writer_find(identity, holder, sizeof(holder)));
+    assert_int_equal(take(&fd), 0);
+    snprintf(expected, sizeof(expected), "process %d (", (int)getpid());
+    assert_true(sole_writer_find(identity, holder, sizeof(holder)));
+    assert_ptr_equal(strstr(holder, expected), holder);
+    assert_false(sole_writer_find("", holder, sizeof(holder)));
+    close(fd);
+    assert_false(sole_writer_find(identity, holder, sizeof(holder)));
+    /* Looking has left no lock. */
+    assert_int_equal(taken_in_a_child(nothing, ""), 0);
+}
+
 static void a_network_namespace_is_no_other_machine(void **state)
 {
     int fd, result;
@@ -150,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_SCRATCH(a_second_sync_is_refused_and_the_first_named),
+        IN_SCRATCH(the_holder_is_found_without_being_kept_out),
         IN_SCRATCH(a_network_namespace_is_no_other_machine),
         IN_SCRATCH(a_user_sees_the_superusers_copy_and_cannot_hold_it_up),
         IN_SCRATCH(a_lun_without_identity_is_not_locked),
