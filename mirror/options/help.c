@@ -25,24 +25,25 @@
     "  --chap-optional     a target that wants no CHAP is used, though there is a secret for " \
     "it\n" SAYING
 
-#define MOVING                                                                                   \
-    "  --progress=auto|bar|json|none\n"                                                          \
-    "                      on stderr; auto: a bar when that is a terminal\n"                     \
-    "  --source-map=lba-status|bitmap|analyse|both|full\n"                                       \
-    "                      what tells which blocks of PRIMARY are used. lba-status asks\n"       \
-    "                      the target, bitmap reads the bitmap that user:thin has, which is\n"   \
-    "                      shorter for very many extents, analyse reads PRIMARY's own\n"         \
-    "                      partition tables and file systems, both takes what lba-status and\n"  \
-    "                      analyse call used, full takes all. Without it: lba-status when\n"     \
-    "                      the target is thin and answers, else analyse where a table\n"         \
-    "                      is understood, else full\n"                                           \
-    "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"     \
-    "                      may be, is not used\n"                                                \
-    "  --vtoc-lstar        with analyse: of a DASD's sequential and partitioned data sets\n"     \
-    "                      only the tracks up to the last one that was written\n"                \
-    "  --rate=BYTES        read (verify: compare) at most so many bytes per second (20M, 1G);\n" \
-    "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"     \
-    "  --queue-depth=N     requests in flight on each side (default: by the line)\n"             \
+#define MOVING                                                                                  \
+    "  --progress=auto|bar|json|none\n"                                                         \
+    "                      on stderr; auto: a bar when that is a terminal\n"                    \
+    "  --source-map=lba-status|bitmap|analyse|both|full\n"                                      \
+    "                      what tells which blocks of PRIMARY are used. lba-status asks\n"      \
+    "                      the target, bitmap reads the bitmap that user:thin has, which is\n"  \
+    "                      shorter for very many extents, analyse reads PRIMARY's own\n"        \
+    "                      partition tables and file systems, both takes what lba-status and\n" \
+    "                      analyse call used, full takes all. Without it: lba-status when\n"    \
+    "                      the target is thin and answers, else analyse where a table\n"        \
+    "                      is understood, else full\n"                                          \
+    "  --skip-gaps         with analyse: what lies between partitions, where boot loaders\n"    \
+    "                      may be, is not used\n"                                               \
+    "  --vtoc-lstar        with analyse: of a DASD's sequential and partitioned data sets\n"    \
+    "                      only the tracks up to the last one that was written\n"               \
+    "  --rate=BYTES        read (verify: compare) at most so many bytes per second: 500K,\n"    \
+    "                      20M, 1G are powers of 1024, 20MB is one of 1000;\n"                  \
+    "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"    \
+    "  --queue-depth=N     requests in flight on each side (default: by the line)\n"            \
     "  --sessions=N        iSCSI sessions with each target, a thread each (default 1)\n"
 
 static const char general[] =
@@ -167,9 +168,9 @@ static const char probe_help[] =
 static const char ledgers_help[] =
     "usage: thinmirror ledgers [OPTION]...\n"
     "\n"
-    "Lists what is known of earlier copies: from where to where, when, how far, the pair's name\n"
-    "and the file of the ledger. Those that --ledger has put elsewhere are found, too. No LUN is\n"
-    "asked, and nothing is written.\n"
+    "Lists what is known of earlier copies: from where to where, when, how far, the pair's\n"
+    "name and the file of the ledger. Those that --ledger has put elsewhere are found, too. No\n"
+    "LUN is asked, and nothing is written.\n"
     "\n"
     "  --json              as one JSON object on stdout\n" SAYING "\n"
     "Examples:\n"
@@ -181,9 +182,9 @@ static const char forget_help[] =
     "       thinmirror forget [OPTION]... --pair=NAME\n"
     "       thinmirror forget [OPTION]... LEDGER-FILE\n"
     "\n"
-    "Removes the ledger of a copy, wherever it is kept. What the secondary holds is nobody's copy\n"
-    "then: a sync to it needs --overwrite, and --resume begins anew. Neither LUN is touched, and\n"
-    "none need be there; they are named as the sync named them (see thinmirror ledgers).\n"
+    "Removes the ledger of a copy, wherever it is kept. What the secondary holds is not known as\n"
+    "a copy then: a sync to it needs --overwrite, and --resume begins anew. Neither LUN is\n"
+    "touched or need be there; they are named as the sync named them (see thinmirror ledgers).\n"
     "Refused, with exit status 3: a ledger that is not known, more than one that fits, and one\n"
     "whose secondary is being copied to.\n"
     "\n"

@@ -4,6 +4,7 @@
 
 import random
 import re
+import subprocess
 
 import analyse_rig
 from analyse_rig import MIB, Ranges, fill_free, peek, poke, run
@@ -92,6 +93,16 @@ class Ext(analyse_rig.Case):
         image = self.make()
         run("debugfs", "-w", "-R", "ssv state 3", image)
         self.check_all_allocated(image, "has errors")
+
+    def test_what_the_library_objects_to_is_said_in_its_words(self):
+        """Not as "Unknown code ext2 145"."""
+        image = self.make()
+        poke(image, 1024 + 120, b"spoilt")
+        said = subprocess.run(["dumpe2fs", "-h", image], capture_output=True, text=True,
+                              check=False).stderr
+        words = re.search(r"^dumpe2fs: (.*) while trying to open", said, re.M).group(1)
+        self.assertNotIn("nknown code", words)
+        self.check_all_allocated(image, words)
 
     def test_an_unknown_feature_is_allocated_whole(self):
         image = self.make("-O", "^metadata_csum")

@@ -11,7 +11,7 @@ import time
 from xml.etree import ElementTree
 
 import rig
-from rig import DIFFERENT, DONE, FAILED, MIB, THINMIRROR, USAGE
+from rig import DIFFERENT, DONE, FAILED, MIB, REFUSED, THINMIRROR, USAGE
 
 
 class Usage(rig.Case):
@@ -96,8 +96,9 @@ class Usage(rig.Case):
             del self.environment[name]
 
     def test_every_command_has_help_with_examples(self):
-        for command in ["sync", "map", "verify", "probe"]:
+        for command in ["sync", "map", "verify", "probe", "ledgers", "forget"]:
             result = self.expect(DONE, command, "--help")
+            self.assertEqual(result.out, self.expect(DONE, command, "-h").out)
             self.assertIn(f"usage: thinmirror {command} ", result.out)
             self.assertIn("Examples:\n  thinmirror ", result.out)
             self.assertLessEqual(max(map(len, result.out.splitlines())), 91)
@@ -106,6 +107,38 @@ class Usage(rig.Case):
 
     def test_version(self):
         self.assertRegex(self.expect(DONE, "--version").out, r"^thinmirror \d+\.\d+\.\d+\n$")
+
+    def test_quietly_nothing_is_said_but_errors_and_what_was_asked_for(self):
+        primary, larger = self.file("a", MIB, [(0, MIB)]), self.file("b", 2 * MIB)
+        for option in ["-q", "--quiet"]:
+            for args in [["sync", "--verify"], ["sync", "--dry-run"], ["verify"]]:
+                got = self.expect(DONE, *args, option, primary, larger)
+                self.assertEqual([got.out, got.err], ["", ""], str(args))
+            got = self.expect(DONE, "sync", option, "--json", primary, larger)
+            self.assertEqual(got.err, "")
+            self.assertEqual(len(got.json["notes"]), 1)
+            self.assertNotEqual(self.expect(DONE, "map", option, primary).out, "")
+            self.assertNotEqual(self.expect(DONE, "probe", option, primary).out, "")
+            self.expect(REFUSED, "sync", option, larger, primary, says=["is smaller"])
+            with open(larger, "r+b") as file:
+                file.write(b"another")
+            got = self.expect(DIFFERENT, "verify", option, primary, larger, says=["differs from"])
+            self.assertEqual(got.out, "")
+            self.expect(DONE, "sync", "-q", "--overwrite", primary, larger)
+
+    def test_verbosely_both_sides_are_told(self):
+        primary, secondary = self.file("a", MIB, [(0, 4096)]), f"thin:{self.volume('b', MIB)}"
+        for option in ["-v", "--verbose"]:
+            lines = self.expect(DONE, "sync", option, primary, secondary).err.splitlines()
+            sides = [line for line in lines if "ary: " in line]
+            self.assertEqual(len(sides), 2)
+            for line, name, which in zip(sides, [primary, secondary], ["primary", "secondary"]):
+                self.assertTrue(line.startswith(f"thinmirror: {which}: {name}, 1 MiB in blocks of 512 "
+                                                f"bytes, thin, tells which are in use, "), line)
+                identity = self.expect(DONE, "probe", "--json", name).json["primary_identity"]
+                self.assertTrue(line.endswith(identity), line)
+        self.assertEqual(self.expect(DONE, "sync", primary, secondary).err, "")
+        self.expect(USAGE, "sync", "-q", "-v", primary, secondary, says=["exclude each other"])
 
     def test_output_that_nobody_gets_is_a_failure(self):
         primary = self.file("a", MIB)

@@ -22,10 +22,11 @@ class Manual(rig.Case):
         return set(re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE))
 
     def complete(self, *words):
-        script = """. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
-                    _thinmirror; printf '%s\\n' "${COMPREPLY[@]}" """
+        name = pathlib.Path(words[0]).name
+        script = """. "$1"; COMP_WORDS=("${@:3}"); COMP_CWORD=$(($# - 3))
+                    "_$2"; printf '%s\\n' "${COMPREPLY[@]}" """
         result = subprocess.run(
-            ["bash", "-c", script, "bash", TREE / "tools/completion/thinmirror", *words],
+            ["bash", "-c", script, "bash", TREE / "tools/completion" / name, name, *words],
             capture_output=True, text=True, check=True, env=dict(os.environ, LC_ALL="C"))
         self.assertEqual(result.stderr, "")
         found = result.stdout.split()
@@ -109,11 +110,57 @@ class Manual(rig.Case):
         self.assertEqual(self.complete(program, "sync", "--rate", "=@", str(self.folder)),
                          {f"@{self.folder}/"})
 
+    def test_completion_of_thinvol(self):
+        program = str(BUILD / "bin/thinvol")
+        verbs = {"create", "info", "map", "check", "resize", "new-id"}
+        self.assertEqual(self.complete(program, ""), verbs)
+        self.assertEqual(self.complete(program, "re"), {"resize"})
+        self.assertEqual(self.complete(program, "--v"), {"--version"})
+        self.assertEqual(self.complete(program, "create", "--"),
+                         {"--adopt", "--block-size=", "--json", "--help"})
+        self.assertEqual(self.complete(program, "resize", "--d"), {"--discard"})
+        self.assertEqual(self.complete(program, "info", "--d"), set())
+        self.assertEqual(self.complete(program, "create", "--block-size", "=", ""), {"512", "4096"})
+        self.assertEqual(self.complete(program, "create", "--block-size", "=", "4"), {"4096"})
+        place = self.folder / "vol"
+        place.touch()
+        self.assertEqual(self.complete(program, "info", f"{self.folder}/v"), {str(place)})
+        for verb in verbs:
+            for option in self.complete(program, verb, "--"):
+                result = subprocess.run([program, verb, option.rstrip("=")], capture_output=True,
+                                        text=True, check=False)
+                self.assertNotIn("is not known", result.stderr, f"{verb} {option}")
+
+    def test_completion_of_thindoctor(self):
+        program = str(BUILD / "bin/thindoctor")
+        self.assertEqual(self.complete(program, "-"), {"--json", "--help", "--version"})
+        self.assertEqual(self.complete(program, f"{self.folder.parent}/{self.folder.name}"),
+                         {str(self.folder)})
+
+    def test_every_program_tells_its_version_and_its_help(self):
+        for name in ["thinmirror", "thinvol", "thindoctor"]:
+            said = []
+            for option in ["--version", "-V", "--help", "-h"]:
+                result = subprocess.run([BUILD / "bin" / name, option], capture_output=True,
+                                        text=True, check=False)
+                self.assertEqual([result.returncode, result.stderr], [DONE, ""], f"{name} {option}")
+                said.append(result.stdout)
+            self.assertRegex(said[0], rf"^{name} \d+\.\d+\.\d+\n$")
+            self.assertEqual(said[0].split()[1], self.expect(DONE, "--version").out.split()[1])
+            self.assertIn(f"{name} ", said[2])
+            self.assertEqual([said[1], said[3]], [said[0], said[2]])
+            self.assertLessEqual(max(map(len, said[2].splitlines())), 91)
+        for verb in ["create", "info", "map", "check", "resize", "new-id"]:
+            texts = [subprocess.run([BUILD / "bin/thinvol", verb, option], capture_output=True,
+                                    text=True, check=True).stdout for option in ["--help", "-h"]]
+            self.assertIn(f"  thinvol {verb} [", texts[0])
+            self.assertEqual(texts[0], texts[1])
+
     def type(self, keys):
         """What a line typed into an interactive bash runs, word by word."""
         got = self.folder / "got"
         start = self.folder / "start"
-        start.write_text(f"PATH={BUILD}/bin:$PATH\n. {TREE}/tools/completion/thinmirror\n"
+        start.write_text(f"PATH={BUILD}/bin:$PATH\n. {TREE}/tools/completion/{keys.split()[0]}\n"
                          f"bind 'set enable-bracketed-paste off'\n")
         (self.folder / "rate file").touch()
         master, slave = pty.openpty()
@@ -143,6 +190,10 @@ class Manual(rig.Case):
                              ["sync", "--progress", "json", "rate file"])]:
             with self.subTest(keys=keys):
                 self.assertEqual(self.type(f"thinmirror {keys}"), ["thinmirror", *words])
+        self.assertEqual(self.type("thinvol cre\t--bl\t4\trat\t"),
+                         ["thinvol", "create", "--block-size=4096", "rate file"])
+        self.assertEqual(self.type("thindoctor --js\trat\t"),
+                         ["thindoctor", "--json", "rate file"])
 
     def test_completion_of_what_help_lists(self):
         program = str(THINMIRROR)

@@ -3,6 +3,7 @@
 """iSCSI targets that are not thin, not there, or no longer."""
 
 import json
+import re
 import signal
 import socket
 import time
@@ -13,6 +14,11 @@ from targets import SIZE, Targets, tgt
 
 import proxy
 from line import AskingLine, Line, PingingLine, RefusingLine
+
+
+def in_bytes(text):
+    number, unit = text.split()
+    return float(number) * {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
 
 
 class NotThin(Targets):
@@ -47,6 +53,22 @@ class NotThin(Targets):
         self.assertEqual(got["written_bytes"], MIB)
         self.assertEqual(rig.digest(primary), rig.digest(path))
         self.assertEqual(got["compared_bytes"], SIZE)
+
+
+    def test_the_rate_tells_zeroed_bytes_apart(self):
+        primary = self.file("a", SIZE, [(MIB, 2 * MIB)])
+        _, secondary = self.serve_thick(1, [(5 * MIB, 512)])
+        got = self.sync_json("--overwrite", primary, secondary)
+        self.assertEqual([got["written_bytes"], got["zeroed_bytes"], got["unmapped_bytes"]],
+                         [2 * MIB, SIZE - 2 * MIB, 0])
+        out = self.expect(DONE, "sync", primary, secondary).out
+        self.assertRegex(out, r"\ncopied +2 MiB\n(.*\n)?zeroed +22 MiB\n")
+        copied, zeroed = re.search(r"\ntime +[\d.]+ s  \((.*)/s copied, (.*)/s zeroed\)\n",
+                                   out).groups()
+        self.assertAlmostEqual(in_bytes(zeroed) / in_bytes(copied), 11, delta=0.2)
+        # With nothing zeroed there is one rate.
+        out = self.expect(DONE, "sync", primary, self.file("b", SIZE)).out
+        self.assertRegex(out, r"\ntime +[\d.]+ s  \([^ ]+ [KMG]iB/s\)\n")
 
 
 class Gone(Targets):

@@ -26,7 +26,8 @@ static void print_usage(FILE *to)
           "\n"
           "  --json      print one JSON object\n"
           "  -h, --help  print this\n"
-          "  --version   print which version this is\n"
+          "  -V, --version\n"
+          "              print which version this is\n"
           "\n"
           "Exit status: 0 all is there, 1 something is missing, 2 usage.\n",
           to);
@@ -105,17 +106,17 @@ static int run(int argc, char **argv)
 {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
                                             {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'v'},
+                                            {"version", no_argument, NULL, 'V'},
                                             {0}};
     static struct findings findings;
     bool json = false;
 
-    for (int option; (option = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, "hV", options, NULL)) != -1;) {
         if (option == 'h') {
             print_usage(stdout);
             return EXIT_ALL_THERE;
         }
-        if (option == 'v') {
+        if (option == 'V') {
             puts("thindoctor " THINMIRROR_VERSION);
             return EXIT_ALL_THERE;
         }

@@ -304,7 +304,7 @@ static int dispatch(int argc, char **argv)
         return usage_error("", "what to do is missing");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return help();
-    if (strcmp(argv[1], "--version") == 0) {
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0) {
         puts("thinvol " THINMIRROR_VERSION);
         return EXIT_DONE;
     }
