@@ -391,8 +391,8 @@ class SatedLine(PduLine):
 
 
 class GreedyLine(PduLine):
-    """From the R2T of this number on it wants the same data again and again. length: so much of
-    them, if given."""
+    """From the R2T of this number on it wants the same data again and again, in each connection.
+    length: so much of them, if given."""
 
     DATA_OUT = 0x05
 
@@ -402,7 +402,7 @@ class GreedyLine(PduLine):
         super().__init__(target_port)
 
     def pass_on(self, header, data, sink, first):
-        if header[0] & 0x3F == self.R2T and self.wanted is None:
+        if header[0] & 0x3F == self.R2T and self.to_initiator is not sink:
             self.left -= 1
             if self.left <= 0:
                 if self.length is not None:
