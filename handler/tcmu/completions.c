@@ -55,7 +55,6 @@ void completions_destroy(struct completions *completions)
 {
     if (completions->reached)
         dropped_watch_remove(completions);
-    completions_tell(completions);
     pthread_mutex_destroy(&completions->lock);
 }
 

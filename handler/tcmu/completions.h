@@ -40,7 +40,7 @@ struct completions {
 /* dev must outlive it. */
 void completions_init(struct completions *completions, struct tcmu_device *dev);
 
-/* Wakes the kernel for what is left. No command may be under way. */
+/* No command may be under way, and the kernel was told of all (completions_tell). */
 void completions_destroy(struct completions *completions);
 
 /* The command has just been taken off the ring; to be called for every one, in that order. */

@@ -7,11 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "host_ring.h"
 #include "ring.h"
+#include "sense.h"
 
 #define TEST_UNIT_READY 0x00
 #define DROPPED         0xC0
@@ -124,11 +126,11 @@ static void what_was_reached_may_lie_behind(void **state)
 static void what_was_reached_may_lie_nowhere(void **state)
 {
     struct host_ring *ring = *state;
-    uint32_t start = ring_start(ring), past_end = behind(ring, start, RING_PLACES - 2);
+    uint32_t start = ring_start(ring), place = behind(ring, start, 1) - start;
 
     put(ring, DROPPED);
-    past_end += 2 * (past_end - behind(ring, start, RING_PLACES - 3));
-    assert_passes_none(ring, start, past_end, start);
+    assert_passes_none(ring, start, RING_PLACES * place, start);
+    assert_passes_none(ring, start, (RING_PLACES + 1) * place, start);
     assert_passes_none(ring, start, UINT32_MAX, start);
 }
 
@@ -172,6 +174,25 @@ static void a_command_that_was_handed_out_passes_those_before_it(void **state)
     assert_true(ring_has_more(ring, position));
 }
 
+static void a_response_has_no_sense_data_of_others(void **state)
+{
+    struct host_ring *ring = *state;
+    struct host_response response;
+    uint8_t old[HOST_RING_SENSE_BYTES], sense[SENSE_FIXED_BYTES] = {0x70, 0, 5};
+
+    memset(old, 0xEE, sizeof(old));
+    for (int i = 0; i < RING_PLACES; i++) {
+        host_ring_respond(ring, put(ring, TEST_UNIT_READY), 2, old);
+        assert_true(host_ring_take(ring, &response));
+    }
+    ring_respond(ring, put(ring, DROPPED), 2, sense);
+    assert_true(host_ring_take(ring, &response));
+    assert_int_equal(response.scsi_status, 2);
+    assert_memory_equal(response.sense, sense, sizeof(sense));
+    for (size_t i = sizeof(sense); i < sizeof(response.sense); i++)
+        assert_int_equal(response.sense[i], 0);
+}
+
 static int create(void **state)
 {
     *state = host_ring_create();
@@ -194,6 +215,7 @@ int main(void)
         RING_TEST(what_was_reached_may_lie_behind),
         RING_TEST(what_was_reached_may_lie_nowhere),
         RING_TEST(the_end_of_the_ring_and_its_padding_are_passed),
+        RING_TEST(a_response_has_no_sense_data_of_others),
         RING_TEST(a_command_that_was_handed_out_passes_those_before_it),
     };
 
