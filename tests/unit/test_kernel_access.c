@@ -213,6 +213,10 @@ static void ports_that_cannot_be_told_may_be_read_only(void **state)
     assert_true(look().read_only_for_some);
     put(members, "members", "iSCSI/../../tpgt_1/lun_0\n");
     assert_true(look().read_only_for_some);
+    snprintf(many, sizeof(many), MEMBERS LOOP "/lun_%0100d\n", 0); /* longer than the kernel's */
+    put(members, "members", many);
+    assert_true(look().read_only_for_some);
+    many[0] = '\0';
     for (size_t at = 0; at + sizeof(LOOP) + 8 < sizeof(many); at = strlen(many))
         strcat(many, LOOP "/lun_0\n");
     put(members, "members", many); /* the kernel may have had no room for more */
