@@ -25,7 +25,10 @@
 #include "auth.h"
 #include "endpoint.h"
 #include "iscsi_login.h"
+#include "iscsi_relogin.h"
+#include "log.h"
 #include "monotonic.h"
+#include "quiet_thread.h"
 #include "skip.h"
 #include "tgtd.h"
 #include "transport.h"
@@ -71,6 +74,24 @@ static void wait_for_lookups(unsigned count)
     while (hanging != count)
         pthread_cond_wait(&lookup_changed, &lookup_lock);
     pthread_mutex_unlock(&lookup_lock);
+}
+
+static bool threads_are_short;
+
+int __real_quiet_thread_start(pthread_t *ret, void *(*run)(void *opaque), void *opaque);
+int __wrap_quiet_thread_start(pthread_t *ret, void *(*run)(void *opaque), void *opaque);
+
+int __wrap_quiet_thread_start(pthread_t *ret, void *(*run)(void *opaque), void *opaque)
+{
+    return threads_are_short ? -EAGAIN : __real_quiet_thread_start(ret, run, opaque);
+}
+
+static char logged[512];
+
+static void note_message(enum log_level level, const char *message)
+{
+    (void)level;
+    snprintf(logged, sizeof(logged), "%s", message);
 }
 
 /* A socket that takes connections at this port of the loopback, 0 for any, and says nothing. */
@@ -299,6 +320,63 @@ static void a_login_that_is_stopped_ends_soon(void **state)
     close(listener);
 }
 
+/* Of a target that takes connections at this socket and says nothing. */
+static void relogin_to(int listener, struct iscsi_relogin *ret)
+{
+    struct sockaddr_in address;
+    socklen_t size = sizeof(address);
+    struct errmsg err;
+    char url[256];
+
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    snprintf(url, sizeof(url), "iscsi://127.0.0.1:%u/" TGTD_IQN "silent/1",
+             ntohs(address.sin_port));
+    *ret = (struct iscsi_relogin){.shown = "a disk, 100%s", .number = session_new_number()};
+    assert_int_equal(target_url_parse(url, &ret->url, &err), 0);
+}
+
+static void a_relogin_that_is_waited_for_can_be_stopped(void **state)
+{
+    atomic_bool stop = true;
+    struct iscsi_session session;
+    struct iscsi_relogin relogin;
+    int listener = listen_silently(0);
+
+    (void)state;
+    relogin_to(listener, &relogin);
+    assert_int_equal(relogin_run(&relogin, &stop, &session), -EINTR);
+    assert_non_null(relogin.login);
+    relogin_cancel(&relogin);
+    assert_null(relogin.login);
+    close(listener);
+}
+
+static void a_relogin_that_cannot_begin_is_told_once_and_tried_again(void **state)
+{
+    struct iscsi_session session;
+    struct iscsi_relogin relogin;
+    int listener = listen_silently(0);
+
+    (void)state;
+    relogin_to(listener, &relogin);
+    log_set_sink(note_message);
+    threads_are_short = true;
+    assert_int_equal(relogin_run(&relogin, NULL, &session), -EAGAIN);
+    assert_string_equal(logged, "a disk, 100%s: cannot log in: Resource temporarily unavailable");
+    assert_false(relogin_is_due(&relogin));
+    logged[0] = '\0';
+    assert_int_equal(relogin_run(&relogin, NULL, &session), -EAGAIN);
+    assert_string_equal(logged, "");
+    threads_are_short = false;
+    log_set_sink(NULL);
+    relogin_now(&relogin);
+    assert_true(relogin_is_due(&relogin));
+    assert_int_equal(relogin_serve(&relogin, &session), -EINPROGRESS);
+    assert_non_null(relogin.login);
+    relogin_cancel(&relogin);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +385,8 @@ int main(void)
         cmocka_unit_test(a_name_that_is_looked_up_for_ever_holds_nothing_up),
         cmocka_unit_test(a_login_is_told_of_when_it_has_ended),
         cmocka_unit_test(a_login_that_is_stopped_ends_soon),
+        cmocka_unit_test(a_relogin_that_is_waited_for_can_be_stopped),
+        cmocka_unit_test(a_relogin_that_cannot_begin_is_told_once_and_tried_again),
     };
 
     setenv("THINMIRROR_RECONNECT_SECONDS", "30", 1);

@@ -117,6 +117,45 @@ static void a_flush_goes_to_all_of_them(void **state)
     endpoint_close(joined.endpoint);
 }
 
+/* What each has done since it was opened, in the process's own numbers. */
+static void the_counters_are_the_sum_of_all(void **state)
+{
+    struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
+    struct endpoint_counters sum;
+    struct joined joined;
+
+    (void)state;
+    make(&joined);
+    for (int i = 0; i < SESSIONS; i++) {
+        uint64_t ten = i == 0 ? 1 : i == 1 ? 10 : 100;
+
+        joined.fakes[i]->base.counters = (struct endpoint_counters){
+            .reads = ten,
+            .writes = 2 * ten,
+            .zeros = 3 * ten,
+            .maps = 4 * ten,
+            .flushes = 5 * ten,
+            .read_blocks = 6 * ten,
+            .written_blocks = 7 * ten,
+            .zeroed_blocks = 8 * ten,
+            .reconnects = 9 * (unsigned)ten,
+        };
+    }
+    join(&joined);
+    assert_int_equal(endpoint_run(joined.endpoint, &flush), 0);
+    sum = joined.endpoint->counters;
+    assert_int_equal(sum.reads, 111);
+    assert_int_equal(sum.writes, 222);
+    assert_int_equal(sum.zeros, 333);
+    assert_int_equal(sum.maps, 444);
+    assert_int_equal(sum.flushes, 555);
+    assert_int_equal(sum.read_blocks, 666);
+    assert_int_equal(sum.written_blocks, 777);
+    assert_int_equal(sum.zeroed_blocks, 888);
+    assert_int_equal(sum.reconnects, 999);
+    endpoint_close(joined.endpoint);
+}
+
 static void expect_flush(int second, int third, int expected)
 {
     struct endpoint_request flush = {.op = ENDPOINT_FLUSH};
@@ -186,6 +225,7 @@ int main(void)
         cmocka_unit_test(transfers_are_shared_evenly),
         cmocka_unit_test(zeroing_and_map_go_to_the_first),
         cmocka_unit_test(a_flush_goes_to_all_of_them),
+        cmocka_unit_test(the_counters_are_the_sum_of_all),
         cmocka_unit_test(a_flush_tells_the_worst_of_what_was_answered),
         cmocka_unit_test(nothing_is_taken_while_it_is_closed),
         cmocka_unit_test(another_lun_at_the_next_session_is_refused),
