@@ -81,9 +81,12 @@ static void a_smaller_secondary_is_refused(void **state)
 {
     struct fixture *fixture = *state;
 
-    fixture->secondary->base.info.blocks--;
+    fixture->secondary->base.info.blocks -= 3;
     expect_pair(fixture, SAFETY_REFUSED, "smaller");
-    fixture->secondary->base.info.blocks++;
+    assert_string_equal(fixture->error.text,
+                        "the secondary secondary (2095616 bytes) is smaller than the primary "
+                        "primary (2097152 bytes): enlarge it by 1536 bytes or name a larger one");
+    fixture->secondary->base.info.blocks += 3;
 }
 
 static void other_blocks_are_refused(void **state)
