@@ -128,7 +128,13 @@ static void a_device_is_found_by_its_name(void **state)
         "tcm-user/3/../t",
     };
 
+    char long_root[KERNEL_TARGET_PATH_BYTES + 1] = "";
+
     (void)state;
+    memset(long_root, 'r', sizeof(long_root) - 1);
+    assert_int_equal(kernel_device_init(&found, long_root, "tcm-user/17/a/thin"), -ENAMETOOLONG);
+    long_root[sizeof(found.root) - 1] = '\0';
+    assert_int_equal(kernel_device_init(&found, long_root, "tcm-user/17/a/thin"), 0);
     assert_int_equal(kernel_device_init(&found, "/root", "tcm-user/17/a b/thin//srv/a"), 0);
     assert_string_equal(found.folder, "/root/core/user_17/a b");
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)

@@ -147,6 +147,7 @@ static void the_end_of_the_ring_and_its_padding_are_passed(void **state)
             dropped[i] = put(ring, DROPPED);
         for (int i = 0; i < 4; i++)
             assert_passes(ring, &position, behind(ring, start, 4), dropped[i]);
+        assert_passes_none(ring, start, RING_PLACES * (behind(ring, 0, 1)), start); /* nowhere */
         assert_passes_none(ring, position, behind(ring, start, 4), behind(ring, start, 4));
         for (struct host_response response; host_ring_unanswered(ring) > 0;) {
             host_ring_respond(ring, dropped[0], 0, NULL);
