@@ -125,6 +125,11 @@ int store_allocated(struct store *store, uint64_t *ret_bytes)
     return error;
 }
 
+int store_kept(struct store *store)
+{
+    return store->ops->kept ? store->ops->kept(store) : 0;
+}
+
 int store_advise(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice)
 {
     if (!within(store, offset, length))

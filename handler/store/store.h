@@ -67,6 +67,9 @@ struct store_ops {
     /* New bytes are deallocated. */
     int (*resize)(struct store *store, uint64_t bytes);
     int (*space)(struct store *store, struct store_space *ret);
+    /* -ENOENT: the name by which others find the store is gone, and what is written will be so too.
+     * NULL: that cannot be. */
+    int (*kept)(struct store *store);
     /* A hint, which may do nothing. NULL: there is nothing to prepare. */
     void (*advise)(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
 };
@@ -101,6 +104,7 @@ int store_resize(struct store *store, uint64_t bytes);
 int store_space(struct store *store, struct store_space *ret);
 /* Of that, what the store takes. */
 int store_allocated(struct store *store, uint64_t *ret_bytes);
+int store_kept(struct store *store);
 int store_advise(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
 
 #endif

@@ -297,6 +297,15 @@ static int file_space(struct store *store, struct store_space *ret)
     return 0;
 }
 
+static int file_kept(struct store *store)
+{
+    struct stat st;
+
+    if (fstat(file_of(store)->fd, &st) < 0)
+        return -errno;
+    return st.st_nlink == 0 ? -ENOENT : 0;
+}
+
 /* The kernel fetches little at a time, however much it is told of. */
 #define FETCH_BYTES (128 * 1024)
 /* It drops nothing less than a folio, which must lie wholly in the range. */
@@ -337,6 +346,7 @@ static const struct store_ops file_ops = {
     .copy = file_copy_from,
     .resize = file_resize,
     .space = file_space,
+    .kept = file_kept,
     .advise = file_advise,
 };
 

@@ -340,6 +340,11 @@ int volume_flush(struct volume *volume)
     return volume->read_only ? 0 : store_flush(volume->store);
 }
 
+int volume_kept(const struct volume *volume)
+{
+    return store_kept(volume->store);
+}
+
 int volume_prefetch(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);

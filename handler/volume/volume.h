@@ -98,6 +98,8 @@ int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
 int volume_copy(struct volume *to, uint64_t to_offset, struct volume *from, uint64_t from_offset,
                 uint64_t length, bool *ret_source_failed);
 int volume_flush(struct volume *volume);
+/* -ENOENT: somebody has deleted the file, and what is written goes with it. */
+int volume_kept(const struct volume *volume);
 /* Starts to fetch the range into memory. A hint: -ERANGE is the only error. */
 int volume_prefetch(struct volume *volume, uint64_t offset, uint64_t length);
 /* Drops what is durable of the range from memory, so that reading it asks the medium. The same. */

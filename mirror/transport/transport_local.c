@@ -5,11 +5,8 @@
  * a pool of threads. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lun.h"
 #include "volume.h"
@@ -20,7 +17,7 @@
 struct local_transport {
     struct transport base;
     struct lun *lun;
-    int kept; /* the volume's file, to see whether it still has a name; -1: nothing is written */
+    bool writable;
     struct workpool *pool;
 };
 
@@ -58,13 +55,9 @@ static void run(struct work *work)
 static int check_kept(const struct local_transport *transport,
                       const struct transport_request *request)
 {
-    struct stat st;
-
-    if (transport->kept < 0 || request->direction == TRANSPORT_DATA_IN)
+    if (!transport->writable || request->direction == TRANSPORT_DATA_IN)
         return 0;
-    if (fstat(transport->kept, &st) < 0)
-        return -errno;
-    return st.st_nlink == 0 ? -ENOENT : 0;
+    return volume_kept(lun_volume(transport->lun));
 }
 
 static void finished(struct work *work)
@@ -113,8 +106,6 @@ static void local_close(struct transport *base)
 
     workpool_destroy(transport->pool);
     lun_close(transport->lun);
-    if (transport->kept >= 0)
-        close(transport->kept);
     free(transport);
 }
 
@@ -136,17 +127,13 @@ int transport_local_open(const char *path, bool writable, struct transport **ret
     if (!transport)
         return errmsg_set(err, -ENOMEM, "thin:%s: out of memory", path);
     transport->base.ops = &local_ops;
-    transport->kept = -1;
+    transport->writable = writable;
     r = volume_open(path, !writable, &volume, err);
     if (r < 0) {
         free(transport);
         return r;
     }
     r = lun_open(volume, &transport->lun);
-    if (r == 0 && writable) {
-        transport->kept = open(path, O_PATH | O_CLOEXEC);
-        r = transport->kept < 0 ? -errno : 0;
-    }
     if (r == 0)
         r = workpool_create(LOCAL_THREADS, &transport->pool);
     if (r < 0) {

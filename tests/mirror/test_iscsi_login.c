@@ -33,7 +33,9 @@
 #include "tgtd.h"
 #include "transport.h"
 
-#define SOON_MS 1000 /* longer than anything here takes that does not wait for the target */
+/* Longer than anything here takes that does not wait for the target, on a machine that is busy;
+ * twice of it is less than a login waits for an answer. */
+#define SOON_MS 4000
 
 static pthread_mutex_t lookup_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
 static pthread_cond_t lookup_changed = PTHREAD_COND_INITIALIZER;
