@@ -102,15 +102,7 @@ static void add_side(struct json_object *object, bool known, const char *key,
         report_json_name(object, key, side->name);
     else
         json_add_null(object, key);
-    report_json_text(object, identity_key, side->identity);
-}
-
-static void add_if(struct json_object *object, const char *key, bool known, uint64_t number)
-{
-    if (known)
-        json_add_number(object, key, number);
-    else
-        json_add_null(object, key);
+    json_add_known_text(object, identity_key, side->identity);
 }
 
 static struct json_object *item_json(const struct ledger_item *item)
@@ -121,18 +113,18 @@ static struct json_object *item_json(const struct ledger_item *item)
 
     add_side(object, item->known, "primary", "primary_identity", &ledger->primary);
     add_side(object, item->known, "secondary", "secondary_identity", &ledger->secondary);
-    report_json_text(object, "pair", ledger->pair);
-    report_json_text(object, "state", state_of(item, holder));
-    report_json_text(object, "holder", holder);
-    report_json_text(object, "source_map", ledger->source_map);
-    add_if(object, "started", item->known, (uint64_t)ledger->started);
-    add_if(object, "completed", item->counts && ledger->state == LEDGER_COMPLETE,
-           (uint64_t)ledger->completed);
-    add_if(object, "lun_bytes", item->known, size_of(&ledger->primary));
-    add_if(object, "done_bytes", item->counts, ledger_done_bytes(ledger));
+    json_add_known_text(object, "pair", ledger->pair);
+    json_add_known_text(object, "state", state_of(item, holder));
+    json_add_known_text(object, "holder", holder);
+    json_add_known_text(object, "source_map", ledger->source_map);
+    json_add_number_if(object, "started", item->known, (uint64_t)ledger->started);
+    json_add_number_if(object, "completed", item->counts && ledger->state == LEDGER_COMPLETE,
+                       (uint64_t)ledger->completed);
+    json_add_number_if(object, "lun_bytes", item->known, size_of(&ledger->primary));
+    json_add_number_if(object, "done_bytes", item->counts, ledger_done_bytes(ledger));
     json_add_text(object, "path", item->path);
-    report_json_text(object, "pointer", item->pointer);
-    report_json_text(object, "error", item->why.text);
+    json_add_known_text(object, "pointer", item->pointer);
+    json_add_known_text(object, "error", item->why.text);
     return object;
 }
 
@@ -144,7 +136,7 @@ void ledger_report_json(const struct report *report, const struct ledger_list *l
 
     report_json_head(object, report);
     report_json_end(object, report);
-    report_json_text(object, "folder", list->folder);
+    json_add_known_text(object, "folder", list->folder);
     array = json_add_array(object, "ledgers");
     for (size_t i = 0; i < count; i++)
         json_append(array, item_json(&items[i]));

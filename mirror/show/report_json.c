@@ -34,22 +34,6 @@ void report_json_name(struct json_object *object, const char *key, const char *n
     free(shown);
 }
 
-void report_json_text(struct json_object *object, const char *key, const char *text)
-{
-    if (text && text[0])
-        json_add_text(object, key, text);
-    else
-        json_add_null(object, key);
-}
-
-static void add_if(struct json_object *object, const char *key, bool known, uint64_t number)
-{
-    if (known)
-        json_add_number(object, key, number);
-    else
-        json_add_null(object, key);
-}
-
 static void add_seconds_if(struct json_object *object, const char *key, bool known, double seconds)
 {
     if (known)
@@ -61,7 +45,7 @@ static void add_seconds_if(struct json_object *object, const char *key, bool kno
 static void add_identity(struct json_object *object, const char *key,
                          const struct endpoint *endpoint)
 {
-    report_json_text(object, key, endpoint ? endpoint->info.identity : NULL);
+    json_add_known_text(object, key, endpoint ? endpoint->info.identity : NULL);
 }
 
 void report_json_head(struct json_object *object, const struct report *report)
@@ -91,7 +75,8 @@ void report_json_end(struct json_object *object, const struct report *report)
     json_add_number(object, "ended", (uint64_t)time(NULL));
     json_add_text(object, "result", result_words[report->status]);
     json_add_number(object, "exit_status", report->status);
-    report_json_text(object, "error", report->status == STATUS_DONE ? NULL : report->error->text);
+    json_add_known_text(object, "error",
+                        report->status == STATUS_DONE ? NULL : report->error->text);
     notes = json_add_array(object, "notes");
     for (size_t i = 0; i < report->notes->count; i++)
         json_append(notes, json_text(report->notes->texts[i]));
@@ -105,7 +90,7 @@ static uint64_t lun_bytes(const struct endpoint *endpoint)
 static void add_queries(struct json_object *object, const char *key,
                         const struct endpoint *endpoint)
 {
-    add_if(object, key, endpoint, endpoint ? endpoint->counters.maps : 0);
+    json_add_number_if(object, key, endpoint, endpoint ? endpoint->counters.maps : 0);
 }
 
 static uint64_t reconnects(const struct report *report)
@@ -124,9 +109,9 @@ static struct json_object *begin_json(const struct report *report)
 
     report_json_head(object, report);
     report_json_end(object, report);
-    report_json_text(object, "source_map", report->source_map);
+    json_add_known_text(object, "source_map", report->source_map);
     json_add_number(object, "reconnects", reconnects(report));
-    add_if(object, "lun_bytes", report->primary, lun_bytes(report->primary));
+    json_add_number_if(object, "lun_bytes", report->primary, lun_bytes(report->primary));
     add_queries(object, "status_queries", report->primary);
     add_queries(object, "secondary_status_queries", report->secondary);
     return object;
@@ -139,9 +124,9 @@ static void add_differences(struct json_object *object, const struct report *rep
     struct json_object *array;
 
     json_add_flag(object, "verified", report_is_verified(report));
-    add_if(object, "compared_bytes", known, report->verify.compared_bytes);
-    add_if(object, "spot_bytes", known, report->verify.spot_bytes);
-    add_if(object, "different_blocks", known, differences->blocks);
+    json_add_number_if(object, "compared_bytes", known, report->verify.compared_bytes);
+    json_add_number_if(object, "spot_bytes", known, report->verify.spot_bytes);
+    json_add_number_if(object, "different_blocks", known, differences->blocks);
     if (!known) {
         json_add_null(object, "first_differences");
         return;
@@ -162,13 +147,13 @@ static void add_estimate(struct json_object *object, const struct estimate *esti
         [ESTIMATE_NONE] = NULL, [ESTIMATE_SAMPLE] = "sample", [ESTIMATE_RATE] = "rate"};
     bool known = estimate->basis != ESTIMATE_NONE, sample = estimate->basis == ESTIMATE_SAMPLE;
 
-    report_json_text(object, "estimate_from", words[estimate->basis]);
+    json_add_known_text(object, "estimate_from", words[estimate->basis]);
     add_seconds_if(object, "estimated_seconds", known, estimate->seconds);
-    add_if(object, "estimated_bytes_per_second", known, estimate->bytes_per_second);
-    add_if(object, "sample_bytes", sample, estimate->sample.bytes);
-    add_if(object, "primary_bytes_per_second", sample, estimate->primary_rate);
-    add_if(object, "secondary_bytes_per_second", sample && estimate->secondary_rate > 0,
-           estimate->secondary_rate);
+    json_add_number_if(object, "estimated_bytes_per_second", known, estimate->bytes_per_second);
+    json_add_number_if(object, "sample_bytes", sample, estimate->sample.bytes);
+    json_add_number_if(object, "primary_bytes_per_second", sample, estimate->primary_rate);
+    json_add_number_if(object, "secondary_bytes_per_second", sample && estimate->secondary_rate > 0,
+                       estimate->secondary_rate);
 }
 
 /* What was found out of the primary is not known before it is asked; what was done is, always. */
@@ -199,10 +184,10 @@ static void add_copied(struct json_object *object, const struct report *report)
       };
 
     for (size_t i = 0; i < sizeof(found) / sizeof(found[0]); i++)
-        add_if(object, found[i].key, report->synced, found[i].number);
+        json_add_number_if(object, found[i].key, report->synced, found[i].number);
     for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)
         json_add_number(object, done[i].key, done[i].number);
-    add_if(object, "first_bad_lba", sync->bad_blocks > 0, sync->first_bad);
+    json_add_number_if(object, "first_bad_lba", sync->bad_blocks > 0, sync->first_bad);
     add_seconds_if(object, "seconds", report->synced, sync->seconds);
 }
 
@@ -238,7 +223,7 @@ void report_verify_json(const struct report *report)
 {
     struct json_object *object = begin_json(report);
 
-    add_if(object, "read_bytes", report->compared, report->verify.read_bytes);
+    json_add_number_if(object, "read_bytes", report->compared, report->verify.read_bytes);
     add_seconds_if(object, "seconds", report->compared, report->verify.seconds);
     add_differences(object, report);
     if (report->checked)
@@ -248,31 +233,17 @@ void report_verify_json(const struct report *report)
     json_print(object);
 }
 
-/* The members of an object, without its braces, on stdout; frees it. */
-static void print_members(struct json_object *object)
-{
-    const char *text =
-        json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                   JSON_C_TO_STRING_NOSLASHESCAPE);
-    size_t length = text ? strlen(text) : 0;
-
-    /* Between "{\n" and "\n}". */
-    if (length > 4)
-        fwrite(text + 2, 1, length - 4, stdout);
-    json_object_put(object);
-}
-
 void report_map_begin(const struct report *report)
 {
     const struct endpoint *primary = report->primary;
     struct json_object *object = json_new();
 
     report_json_head(object, report);
-    report_json_text(object, "source_map", report->source_map);
-    add_if(object, "lun_bytes", primary, lun_bytes(primary));
-    add_if(object, "block_size", primary, primary ? primary->info.block_size : 0);
+    json_add_known_text(object, "source_map", report->source_map);
+    json_add_number_if(object, "lun_bytes", primary, lun_bytes(primary));
+    json_add_number_if(object, "block_size", primary, primary ? primary->info.block_size : 0);
     fputs("{\n", stdout);
-    print_members(object);
+    json_print_members(object);
 }
 
 void report_map_end(const struct report *report)
@@ -281,7 +252,7 @@ void report_map_end(const struct report *report)
 
     report_json_end(object, report);
     fputs(",\n", stdout);
-    print_members(object);
+    json_print_members(object);
     fputs("\n}\n", stdout);
 }
 
@@ -319,13 +290,13 @@ void report_probe_json(const struct report *report)
 
     report_json_head(object, report);
     report_json_end(object, report);
-    report_json_text(object, "kind", info->kind);
-    report_json_text(object, "data_by", info->data_by);
-    report_json_text(object, "vendor", info->vendor);
-    report_json_text(object, "product", info->product);
-    report_json_text(object, "serial", info->serial);
+    json_add_known_text(object, "kind", info->kind);
+    json_add_known_text(object, "data_by", info->data_by);
+    json_add_known_text(object, "vendor", info->vendor);
+    json_add_known_text(object, "product", info->product);
+    json_add_known_text(object, "serial", info->serial);
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-        add_if(object, numbers[i].key, known, numbers[i].number);
+        json_add_number_if(object, numbers[i].key, known, numbers[i].number);
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
         if (known)
             json_add_flag(object, flags[i].key, flags[i].flag);

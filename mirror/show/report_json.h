@@ -9,8 +9,6 @@
 
 #include "report.h"
 
-#define JSON_SCHEMA 1 /* goes up when a member goes away or comes to mean something else */
-
 struct json_object;
 
 bool report_is_verified(const struct report *report);
@@ -22,8 +20,6 @@ void report_json_head(struct json_object *object, const struct report *report);
 void report_json_end(struct json_object *object, const struct report *report);
 /* A LUN's name as it was given, without what may be a secret in it. */
 void report_json_name(struct json_object *object, const char *key, const char *name);
-/* NULL or empty: not known. */
-void report_json_text(struct json_object *object, const char *key, const char *text);
 
 void report_sync_json(const struct report *report);
 void report_verify_json(const struct report *report);

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """docs/json.md and what --json prints have the same members, however a run ends."""
 
+import fcntl
 import json
+import os
 import pathlib
 import re
+import subprocess
 import time
 
 import rig
 from rig import DIFFERENT, DONE, FAILED, INTERRUPTED, MIB, REFUSED, USAGE
 
+THINVOL_SECTION = "thinvol create, info, resize and new-id"
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "json.md"
 WORDS = {DONE: "done", FAILED: "failed", USAGE: "failed", REFUSED: "refused",
          DIFFERENT: "different", INTERRUPTED: "interrupted"}
@@ -37,7 +41,8 @@ class Json(rig.Case):
     def check(self, status, command, *args):
         begun = int(time.time())
         got = self.expect(status, command, "--json", *args).json
-        self.assertEqual(sorted(got), sorted(members("All of thinmirror") + members(command)))
+        self.assertEqual(sorted(got), sorted(members("Everywhere") +
+                                              members("All of thinmirror") + members(command)))
         self.assertEqual(got["schema"], 1)
         self.assertEqual(got["command"], command)
         self.assertEqual(got["exit_status"], status)
@@ -47,10 +52,11 @@ class Json(rig.Case):
         return got
 
     def test_the_page_has_every_member_once(self):
-        for section in ["All of thinmirror", "sync", "verify", "map", "probe", "forget",
-                        "--progress=json"]:
+        for section in ["Everywhere", "All of thinmirror", "sync", "verify", "map", "probe", "forget",
+                        "--progress=json", THINVOL_SECTION, "thinvol map", "thinvol check",
+                        "thindoctor"]:
             found = members(section)
-            self.assertGreater(len(found), 2, section)
+            self.assertGreater(len(found), 1, section)
             self.assertEqual(len(found), len(set(found)), section)
 
     def test_runs_that_go_well(self):
@@ -94,7 +100,8 @@ class Json(rig.Case):
         out, err = run.communicate(timeout=20)
         self.assertEqual(run.returncode, INTERRUPTED, err)
         got = json.loads(out)
-        self.assertEqual(sorted(got), sorted(members("All of thinmirror") + members("sync")))
+        self.assertEqual(sorted(got), sorted(members("Everywhere") + members("All of thinmirror") +
+                                              members("sync")))
         self.assertEqual(got["result"], "interrupted")
 
     def test_ledgers(self):
@@ -121,6 +128,80 @@ class Json(rig.Case):
         self.assertTrue(lines)
         for line in lines:
             self.assertEqual(sorted(line), sorted(members("--progress=json")))
+
+
+class Tools(rig.Case):
+    """thinvol and thindoctor."""
+
+    def check(self, status, program, *args, section=THINVOL_SECTION):
+        begun = int(time.time())
+        result = subprocess.run([rig.BUILD / "bin" / program, *map(str, args), "--json"],
+                                capture_output=True, text=True, check=False)
+        self.assertEqual(result.returncode, status, result.stderr)
+        got = json.loads(result.stdout)
+        self.assertEqual(sorted(got), sorted(members("Everywhere") + members(section)))
+        self.assertEqual([got["schema"], got["exit_status"]], [1, status])
+        self.assertEqual(got["error"] is None, status == DONE)
+        self.assertTrue(begun <= got["started"] <= got["ended"] <= time.time())
+        if program == "thinvol":
+            self.assertEqual([got["command"], got["path"]], [args[0], str(args[1])])
+            self.assertEqual(got["result"], WORDS[status])
+            if status != DONE:
+                self.assertEqual(result.stderr, f"thinvol: {got['error']}\n")
+        return got
+
+    def test_runs_of_thinvol_that_go_well(self):
+        path = self.folder / "v"
+        new = self.check(DONE, "thinvol", "create", path, "1M", "--block-size=4096")
+        self.assertEqual([new["block_size"], new["blocks"], new["lun_bytes"], new["holder"]],
+                         [4096, 256, MIB, None])
+        self.assertEqual(self.check(DONE, "thinvol", "info", path)["uuid"], new["uuid"])
+        self.assertEqual(self.check(DONE, "thinvol", "resize", path, "2M")["lun_bytes"], 2 * MIB)
+        self.assertNotEqual(self.check(DONE, "thinvol", "new-id", path)["uuid"], new["uuid"])
+        got = self.check(DONE, "thinvol", "map", path, section="thinvol map")
+        self.assertEqual(got["extents"], [{"lba": 0, "blocks": 512, "status": "deallocated"}])
+        self.assertEqual(got["extents"],
+                         self.expect(DONE, "map", "--json", f"thin:{path}").json["extents"])
+        got = self.check(DONE, "thinvol", "check", path, section="thinvol check")
+        self.assertEqual(got["deallocated_bytes"], 2 * MIB)
+
+    def test_runs_of_thinvol_that_fail(self):
+        none = self.folder / "none"
+        for verb in ["info", "new-id"]:
+            self.assertIsNone(self.check(FAILED, "thinvol", verb, none)["uuid"])
+        self.check(FAILED, "thinvol", "resize", none, "1M")
+        self.assertEqual(self.check(FAILED, "thinvol", "map", none, section="thinvol map")["extents"],
+                         [])
+        self.assertIsNone(self.check(FAILED, "thinvol", "check", none, section="thinvol check")
+                          ["extents"])
+        self.check(FAILED, "thinvol", "create", self.folder / "no" / "where", "1M")
+
+    def test_runs_of_thinvol_that_are_refused(self):
+        path = self.volume("v", MIB)
+        self.assertIsNone(self.check(REFUSED, "thinvol", "create", path, "1M")["uuid"])
+        with open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.check(REFUSED, "thinvol", "resize", path, "2M")
+            self.check(REFUSED, "thinvol", "check", path, section="thinvol check")
+            holder = f"process {os.getpid()} ("
+            self.assertIn(holder, self.check(DONE, "thinvol", "info", path)["holder"])
+            self.assertIn(holder, self.check(DONE, "thinvol", "map", path, section="thinvol map")
+                          ["holder"])
+
+    def test_a_note_of_thinvol(self):
+        got = self.check(DONE, "thinvol", "create", self.folder / "a b", "1M")
+        self.assertIn("targetcli takes no path with a space", got["notes"][0])
+
+    def test_thindoctor(self):
+        for args in [[], [self.folder], [self.folder / "no" / "where"]]:
+            status = subprocess.run([rig.BUILD / "bin/thindoctor", *args], check=False,
+                                    capture_output=True).returncode
+            got = self.check(status, "thindoctor", *args, section="thindoctor")
+            self.assertEqual(got["path"], str(args[0]) if args else None)
+            self.assertEqual(got["result"], ["done", "missing"][status])
+            for one in got["checks"]:
+                self.assertEqual(list(one), ["name", "for", "ok", "state", "mend"])
+                self.assertEqual(one["ok"], one["mend"] is None)
 
 
 rig.main()

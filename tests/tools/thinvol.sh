@@ -64,11 +64,11 @@ rm left
 check "the volume stays as it was" test "$(stat -c %s v)" = 1073741824
 check "--json tells the same" works create --json --block-size=4096 w 8M
 check "in numbers" says '.path == "w" and .block_size == 4096 and .blocks == 2048 and
-  .bytes == 8388608 and .allocated_bytes == 0 and (.uuid | length == 36)'
+  .lun_bytes == 8388608 and .allocated_bytes == 0 and (.uuid | length == 36)'
 while read -r size from number; do
   bytes=$(numfmt --from="$from" "$number")
   check "a size can be written $size" works create --json "size-$size" "$size"
-  check "and means $bytes bytes" says ".bytes == $bytes"
+  check "and means $bytes bytes" says ".lun_bytes == $bytes"
 done <<'END'
 1048576 none 1048576
 1024K iec 1024K
@@ -84,7 +84,7 @@ done <<'END'
 1.536KB si 1.536K
 END
 check "and 2T is 2 TiB" works create --json large 2T
-check "whatever the disk" says '.bytes == 2199023255552'
+check "whatever the disk" says '.lun_bytes == 2199023255552'
 
 check "info shows the volume" works info v
 check "with its UUID" prints "$(jq -r .uuid v.thin)"
@@ -99,15 +99,15 @@ check "in a table" test "$(awk '{ print $1, $2, $3 }' "$scratch/out" | tr '\n' '
   "LBA BLOCKS STATUS;0 800 deallocated;800 8 mapped;808 2096336 deallocated;2097144 8 mapped;"
 check "whose columns are aligned" awk '{ if (length($1) && index($0, $3) != 36) exit 1 }' "$scratch/out"
 check "map --json covers the volume in order" works map --json v
-check "without gap or overlap" says '. as $all | [range(length)] | all(
+check "without gap or overlap" says '.extents as $all | [range($all | length)] | all(
   $all[.].lba == (if . == 0 then 0 else $all[. - 1] | .lba + .blocks end)) and
   ($all[-1] | .lba + .blocks) == 2097152'
-check "and tells the status" says '[.[].status] ==
+check "and tells the status" says '[.extents[].status] ==
   ["deallocated", "mapped", "deallocated", "mapped"]'
 check "map --json of an empty volume is one extent" works map --json w
-check "of all its blocks" says '. == [{"lba": 0, "blocks": 2048, "status": "deallocated"}]'
+check "of all its blocks" says '.extents == [{"lba": 0, "blocks": 2048, "status": "deallocated"}]'
 if fallocate -n -o 4M -l 1M w && works map --json w && prints anchored; then
-  check "reserved storage is anchored" says '.[1] ==
+  check "reserved storage is anchored" says '.extents[1] ==
     {"lba": 1024, "blocks": 256, "status": "anchored"}'
 else
   echo "ok - reserved storage is anchored # SKIP this file system does not tell"
@@ -117,7 +117,7 @@ check "check finds the volume sound" works check v
 check "and says what it looked at" test "$(cut -d: -f1 "$scratch/out" | head -n 5 | tr '\n' ' ')" = \
   "description size holes map storage "
 check "check --json too" works check --json v
-check "in numbers as well" says '.ok and .holes_tried and .extents == 4 and .mapped_bytes == 8192 and
+check "in numbers as well" says '.result == "done" and .holes_tried and .extents == 4 and .mapped_bytes == 8192 and
   .mapped_bytes + .deallocated_bytes + .anchored_bytes == 1073741824'
 
 before=$(cksum v v.thin)
@@ -135,9 +135,9 @@ for verb in "info" "check"; do
 done
 rm -f "$odd" "$odd.thin"
 check "resize makes it longer" works resize --json v 2G
-check "by what was asked for" says '.bytes == 2147483648'
+check "by what was asked for" says '.lun_bytes == 2147483648'
 check "resize --discard gives data up" works resize --discard --json v 1M
-check "and leaves the rest" says '.bytes == 1048576 and .allocated_bytes == 4096'
+check "and leaves the rest" says '.lun_bytes == 1048576 and .allocated_bytes == 4096'
 check "the UUID stays" says ".uuid == $(jq .uuid v.thin)"
 
 printf 'raw bytes' >raw
@@ -163,12 +163,12 @@ under=(flock -x v)
 check "info looks at a volume in use" works info v
 check "and says by whom" grep -qE '^in use: +by process [0-9]+ \(flock\)$' "$scratch/out"
 check "in JSON as well" works info --json v
-check "by name" says '.user | test("^process [0-9]+ .flock.$")'
+check "by name" says '.holder | test("^process [0-9]+ .flock.$")'
 check "map looks at it, too" works map v
 check "and shows the same" cmp "$scratch/out" "$scratch/map"
 under=()
 check "a volume that is not in use" works info --json v
-check "has no user" says '.user == null'
+check "has no user" says '.holder == null'
 # While it is looked at it can be taken.
 mkfifo "$scratch/slow"
 (exec "$thinvol" map v >"$scratch/slow") &

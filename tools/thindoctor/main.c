@@ -3,14 +3,14 @@
 /* thindoctor: can this machine serve thin LUNs and mirror them, and if not, what mends it? */
 
 #include <getopt.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "findings.h"
+#include "json_out.h"
 #include "standard_files.h"
-#include "utf8.h"
 
 enum { EXIT_ALL_THERE = 0, EXIT_MISSING = 1, EXIT_USAGE = 2 };
 
@@ -68,38 +68,58 @@ static void print_lines(const struct findings *findings)
                findings_allow(findings, NEED_MIRROR) ? "yes" : "no");
 }
 
-static void add_string(struct json_object *object, const char *name, const char *value)
+/* docs/json.md has every member. */
+static void print_json(const struct findings *findings, const char *path, time_t started,
+                       int status)
 {
-    char *text = utf8_copy(value);
+    struct json_object *root = json_new(), *checks;
 
-    json_object_object_add(object, name, text ? json_object_new_string(text) : NULL);
-    free(text);
-}
-
-static void print_json(const struct findings *findings)
-{
-    struct json_object *root = json_object_new_object(), *checks = json_object_new_array();
-
-    json_object_object_add(root, "can_serve",
-                           json_object_new_boolean(findings_allow(findings, NEED_SERVE)));
-    json_object_object_add(root, "can_mirror",
-                           json_object_new_boolean(findings_allow(findings, NEED_MIRROR)));
+    json_add_number(root, "schema", JSON_SCHEMA);
+    json_add_text(root, "command", "thindoctor");
+    json_add_known_text(root, "path", path);
+    json_add_number(root, "started", (uint64_t)started);
+    json_add_number(root, "ended", (uint64_t)time(NULL));
+    json_add_text(root, "result", status == EXIT_ALL_THERE ? "done" : "missing");
+    json_add_number(root, "exit_status", (uint64_t)status);
+    json_add_known_text(root, "error", status == EXIT_ALL_THERE ? NULL : "something is missing");
+    json_add_array(root, "notes");
+    json_add_flag(root, "can_serve", findings_allow(findings, NEED_SERVE));
+    json_add_flag(root, "can_mirror", findings_allow(findings, NEED_MIRROR));
+    checks = json_add_array(root, "checks");
     for (size_t i = 0; i < findings->count; i++) {
         const struct finding *finding = &findings->items[i];
-        struct json_object *check = json_object_new_object();
+        struct json_object *check = json_new();
 
-        add_string(check, "name", finding->name);
-        add_string(check, "for", need_name(finding->need));
-        json_object_object_add(check, "ok", json_object_new_boolean(finding->ok));
-        add_string(check, "state", finding->state);
-        if (!finding->ok)
-            add_string(check, "mend", finding->mend);
-        json_object_array_add(checks, check);
+        json_add_text(check, "name", finding->name);
+        json_add_text(check, "for", need_name(finding->need));
+        json_add_flag(check, "ok", finding->ok);
+        json_add_text(check, "state", finding->state);
+        json_add_known_text(check, "mend", finding->mend);
+        json_append(checks, check);
     }
-    json_object_object_add(root, "checks", checks);
-    puts(json_object_to_json_string_ext(root,
-                                        JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(root);
+    json_print(root);
+}
+
+static int examine(const char *path, bool json)
+{
+    static struct findings findings;
+    time_t started = time(NULL);
+    int status;
+
+    check_kernel(&findings);
+    check_programs(&findings);
+    check_room(&findings);
+    check_target(&findings);
+    if (path)
+        check_path(&findings, path);
+    status = findings_allow(&findings, NEED_SERVE) && findings_allow(&findings, NEED_MIRROR)
+                 ? EXIT_ALL_THERE
+                 : EXIT_MISSING;
+    if (json)
+        print_json(&findings, path, started, status);
+    else
+        print_lines(&findings);
+    return status;
 }
 
 static int run(int argc, char **argv)
@@ -108,7 +128,6 @@ static int run(int argc, char **argv)
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
                                             {0}};
-    static struct findings findings;
     bool json = false;
 
     for (int option; (option = getopt_long(argc, argv, "hV", options, NULL)) != -1;) {
@@ -130,19 +149,7 @@ static int run(int argc, char **argv)
         print_usage(stderr);
         return EXIT_USAGE;
     }
-    check_kernel(&findings);
-    check_programs(&findings);
-    check_room(&findings);
-    check_target(&findings);
-    if (optind < argc)
-        check_path(&findings, argv[optind]);
-    if (json)
-        print_json(&findings);
-    else
-        print_lines(&findings);
-    return findings_allow(&findings, NEED_SERVE) && findings_allow(&findings, NEED_MIRROR)
-               ? EXIT_ALL_THERE
-               : EXIT_MISSING;
+    return examine(optind < argc ? argv[optind] : NULL, json);
 }
 
 int main(int argc, char **argv)

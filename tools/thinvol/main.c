@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "size.h"
 #include "standard_files.h"
@@ -35,9 +36,10 @@ void say(const char *sentence)
     fputc('\n', stderr);
 }
 
-int failed(int error, const struct errmsg *err)
+int failed(const struct arguments *arguments, int error, const struct errmsg *err)
 {
     say(err->text);
+    arguments->outcome->error = *err;
     switch (error) {
     case -EBUSY:
     case -EEXIST:
@@ -65,9 +67,10 @@ static int usage_error(const char *verb, const char *format, ...)
 }
 
 /* The same where a size came from the command line: one that no volume can have is wrong use. */
-static int size_failed(const char *verb, int error, const struct errmsg *err)
+static int size_failed(const struct arguments *arguments, int error, const struct errmsg *err)
 {
-    return error == -EINVAL ? usage_error(verb, "%s", err->text) : failed(error, err);
+    return error == -EINVAL ? usage_error(arguments->verb, "%s", err->text)
+                            : failed(arguments, error, err);
 }
 
 /* Prints, closes, and gives the worse of both results. */
@@ -75,13 +78,13 @@ static int print_and_close(struct volume *volume, const struct arguments *argume
 {
     int status = print_volume(volume, arguments, NULL);
     int error = volume_close(volume);
+    struct errmsg err;
 
-    if (error) {
-        fprintf(stderr, "thinvol: %s cannot be made durable: %s\n", arguments->path,
-                strerror(-error));
-        return EXIT_ERROR;
-    }
-    return status;
+    if (!error)
+        return status;
+    errmsg_set(&err, error, "%s cannot be made durable: %s", arguments->path, strerror(-error));
+    failed(arguments, error, &err);
+    return EXIT_ERROR;
 }
 
 /* Nothing is left half made: who wants to end it has to wait for the few milliseconds. */
@@ -116,8 +119,9 @@ static int run_create(const struct arguments *arguments)
                                      "be given");
     error = create_whole(arguments, &volume, &err);
     if (error)
-        return arguments->adopt ? failed(error, &err) : size_failed("create", error, &err);
-    targetcli_warn(arguments->path);
+        return arguments->adopt ? failed(arguments, error, &err)
+                                : size_failed(arguments, error, &err);
+    targetcli_warn(arguments->path, &arguments->outcome->note);
     return print_and_close(volume, arguments);
 }
 
@@ -131,13 +135,13 @@ static int run_resize(const struct arguments *arguments)
         return usage_error("resize", "resize needs a SIZE");
     error = volume_open(arguments->path, false, &volume, &err);
     if (error)
-        return failed(error, &err);
+        return failed(arguments, error, &err);
     error = volume_resize(volume, arguments->bytes, arguments->discard, &err);
     if (error) {
         volume_close(volume);
         if (error == -EBUSY)
             strncat(err.text, "; --discard gives them up", sizeof(err.text) - strlen(err.text) - 1);
-        return size_failed("resize", error, &err);
+        return size_failed(arguments, error, &err);
     }
     return print_and_close(volume, arguments);
 }
@@ -149,11 +153,11 @@ static int run_new_id(const struct arguments *arguments)
     int error = volume_open(arguments->path, false, &volume, &err);
 
     if (error)
-        return failed(error, &err);
+        return failed(arguments, error, &err);
     error = volume_renew_uuid(volume, &err);
     if (error) {
         volume_close(volume);
-        return failed(error, &err);
+        return failed(arguments, error, &err);
     }
     return print_and_close(volume, arguments);
 }
@@ -283,7 +287,8 @@ static int parse_operands(const struct verb *verb, int argc, char **argv, struct
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-    struct arguments arguments = {.block_size = 512};
+    struct outcome outcome = {.started = time(NULL)};
+    struct arguments arguments = {.verb = verb->name, .outcome = &outcome, .block_size = 512};
     bool wants_help = false;
     int status = parse_options(verb, argc, argv, &arguments, &wants_help);
 
@@ -293,8 +298,11 @@ static int run(const struct verb *verb, int argc, char **argv)
     }
     if (status == EXIT_DONE)
         status = parse_operands(verb, argc, argv, &arguments);
-    if (status == EXIT_DONE)
-        status = verb->run(&arguments);
+    if (status != EXIT_DONE)
+        return status;
+    status = verb->run(&arguments);
+    if (arguments.json && status != EXIT_USAGE)
+        outcome_print(&arguments, status);
     return status;
 }
 

@@ -4,11 +4,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_out.h"
 #include "process_name.h"
 #include "size.h"
 #include "thinvol.h"
@@ -22,47 +22,31 @@ static void uuid_text(const struct volume *volume, char text[static UUID_STR_LEN
     uuid_unparse_lower(volume_get_meta(volume)->uuid, text);
 }
 
-/* Takes the object over. */
-static void print_json(struct json_object *object)
+static struct json_object *describe(const struct volume *volume, uint64_t allocated,
+                                    const char *user)
 {
-    puts(json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                    JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(object);
-}
-
-/* "" and NULL become null. */
-static void add_text(struct json_object *object, const char *name, const char *value)
-{
-    char *text = value && value[0] ? utf8_copy(value) : NULL;
-
-    json_object_object_add(object, name, text ? json_object_new_string(text) : NULL);
-    free(text);
-}
-
-static void add_path(struct json_object *object, const char *path)
-{
-    add_text(object, "path", path);
-}
-
-static struct json_object *describe(const struct volume *volume, const char *path,
-                                    uint64_t allocated, const char *user)
-{
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = json_new();
     char uuid[UUID_STR_LEN];
 
     uuid_text(volume, uuid);
-    add_path(object, path);
-    json_object_object_add(object, "uuid", json_object_new_string(uuid));
-    json_object_object_add(object, "block_size", json_object_new_int64(volume_block_size(volume)));
-    json_object_object_add(object, "blocks", json_object_new_uint64(volume_blocks(volume)));
-    json_object_object_add(object, "bytes", json_object_new_uint64(volume_bytes(volume)));
-    json_object_object_add(object, "allocated_bytes", json_object_new_uint64(allocated));
-    json_object_object_add(object, "granularity_bytes",
-                           json_object_new_int64(volume_granularity(volume)));
-    json_object_object_add(object, "sanitize_failed",
-                           json_object_new_boolean(volume_get_meta(volume)->seal != VOLUME_WHOLE));
-    add_text(object, "user", user);
+    json_add_text(object, "uuid", uuid);
+    json_add_number(object, "block_size", volume_block_size(volume));
+    json_add_number(object, "blocks", volume_blocks(volume));
+    json_add_number(object, "lun_bytes", volume_bytes(volume));
+    json_add_number(object, "allocated_bytes", allocated);
+    json_add_number(object, "unmap_granularity_bytes", volume_granularity(volume));
+    json_add_flag(object, "sanitize_failed", volume_get_meta(volume)->seal != VOLUME_WHOLE);
+    json_add_known_text(object, "holder", user);
     return object;
+}
+
+/* Of an error that has no sentence yet. */
+static int failed_to(const struct arguments *arguments, int error, const char *what)
+{
+    struct errmsg err;
+
+    errmsg_set(&err, error, "%.700s %s: %s", arguments->path, what, strerror(-error));
+    return failed(arguments, error, &err);
 }
 
 int print_volume(struct volume *volume, const struct arguments *arguments, const char *user)
@@ -73,13 +57,11 @@ int print_volume(struct volume *volume, const struct arguments *arguments, const
     uint64_t allocated;
     int error = volume_allocated(volume, &allocated);
 
-    if (error) {
-        fprintf(stderr, "thinvol: %s cannot be examined: %s\n", arguments->path, strerror(-error));
-        return EXIT_ERROR;
-    }
+    if (error)
+        return failed_to(arguments, error, "cannot be examined");
     uuid_text(volume, uuid);
     if (arguments->json) {
-        print_json(describe(volume, arguments->path, allocated, user));
+        arguments->outcome->members = describe(volume, allocated, user);
         return EXIT_DONE;
     }
     fputs("volume:       ", stdout);
@@ -111,7 +93,7 @@ int run_info(const struct arguments *arguments)
     int status;
 
     if (error)
-        return failed(error, &err);
+        return failed(arguments, error, &err);
     status = print_volume(volume, arguments, user);
     volume_close(volume);
     return status;
@@ -167,12 +149,24 @@ static int print_extent(const struct extent *extent, void *context)
     const char *status = extent_status_name(extent->status);
 
     if (output->json)
-        printf("%s\n  {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"}",
+        printf("%s\n    {\"lba\": %" PRIu64 ", \"blocks\": %" PRIu64 ", \"status\": \"%s\"}",
                output->started ? "," : "", lba, blocks, status);
     else
         printf("%16" PRIu64 " %16" PRIu64 "  %s\n", lba, blocks, status);
     output->started = true;
     return 0;
+}
+
+static void begin_map(const struct arguments *arguments, const struct volume *volume,
+                      const char *user)
+{
+    struct json_object *object = json_new();
+
+    json_add_number(object, "block_size", volume_block_size(volume));
+    json_add_number(object, "lun_bytes", volume_bytes(volume));
+    json_add_known_text(object, "holder", user);
+    arguments->outcome->members = object;
+    outcome_begin_map(arguments);
 }
 
 int run_map(const struct arguments *arguments)
@@ -184,20 +178,18 @@ int run_map(const struct arguments *arguments)
     int error = volume_look(arguments->path, &volume, user, sizeof(user), &err);
 
     if (error)
-        return failed(error, &err);
+        return failed(arguments, error, &err);
     output.block_size = volume_block_size(volume);
     if (output.json)
-        putchar('[');
+        begin_map(arguments, volume, user);
     else
         printf("%16s %16s  %s\n", "LBA", "BLOCKS", "STATUS");
     error = walk_map(volume, print_extent, &output);
     if (error)
         error = errmsg_set(&err, error, "the map of %s cannot be read: %s", arguments->path,
                            strerror(-error));
-    else if (output.json)
-        puts("\n]");
     volume_close(volume);
-    return error ? failed(error, &err) : EXIT_DONE;
+    return error ? failed(arguments, error, &err) : EXIT_DONE;
 }
 
 /* What check found out. */
@@ -229,28 +221,27 @@ static int open_for_check(const char *path, struct volume **ret, bool *ret_tried
     return error;
 }
 
-static void print_findings_json(const struct volume *volume, const char *path,
-                                const struct findings *findings)
+static struct json_object *findings_json(const struct volume *volume,
+                                         const struct findings *findings)
 {
-    struct json_object *object = json_object_new_object();
+    struct json_object *object = json_new();
     char uuid[UUID_STR_LEN];
 
     uuid_text(volume, uuid);
-    add_path(object, path);
-    json_object_object_add(object, "ok", json_object_new_boolean(true));
-    json_object_object_add(object, "uuid", json_object_new_string(uuid));
-    json_object_object_add(object, "block_size", json_object_new_int64(volume_block_size(volume)));
-    json_object_object_add(object, "blocks", json_object_new_uint64(volume_blocks(volume)));
-    json_object_object_add(object, "holes_tried", json_object_new_boolean(findings->tried_holes));
-    json_object_object_add(object, "extents", json_object_new_uint64(findings->extents));
+    json_add_text(object, "uuid", uuid);
+    json_add_number(object, "block_size", volume_block_size(volume));
+    json_add_number(object, "blocks", volume_blocks(volume));
+    json_add_number(object, "lun_bytes", volume_bytes(volume));
+    json_add_flag(object, "holes_tried", findings->tried_holes);
+    json_add_number(object, "extents", findings->extents);
     for (int status = 0; status <= EXTENT_ANCHORED; status++) {
         char name[32];
 
         snprintf(name, sizeof(name), "%s_bytes", extent_status_name((enum extent_status)status));
-        json_object_object_add(object, name, json_object_new_uint64(findings->bytes[status]));
+        json_add_number(object, name, findings->bytes[status]);
     }
-    json_object_object_add(object, "allocated_bytes", json_object_new_uint64(findings->allocated));
-    print_json(object);
+    json_add_number(object, "allocated_bytes", findings->allocated);
+    return object;
 }
 
 static void print_findings(const struct volume *volume, const char *path,
@@ -285,7 +276,7 @@ int run_check(const struct arguments *arguments)
     int error = open_for_check(arguments->path, &volume, &findings.tried_holes, &err);
 
     if (error)
-        return failed(error, &err);
+        return failed(arguments, error, &err);
     error = walk_map(volume, add_finding, &findings);
     if (!error)
         error = volume_allocated(volume, &findings.allocated);
@@ -293,9 +284,9 @@ int run_check(const struct arguments *arguments)
         error = errmsg_set(&err, error, "the map of %s cannot be read: %s", arguments->path,
                            strerror(-error));
     else if (arguments->json)
-        print_findings_json(volume, arguments->path, &findings);
+        arguments->outcome->members = findings_json(volume, &findings);
     else
         print_findings(volume, arguments->path, &findings);
     volume_close(volume);
-    return error ? failed(error, &err) : EXIT_DONE;
+    return error ? failed(arguments, error, &err) : EXIT_DONE;
 }

@@ -37,20 +37,21 @@ const char *targetcli_objection(const char *path, char *text, size_t size)
     return strlen(path) > LONGEST_PATH ? "more than 250 bytes" : NULL;
 }
 
-void targetcli_warn(const char *path)
+void targetcli_warn(const char *path, struct errmsg *note)
 {
     CLEANUP_FREE char *real = realpath(path, NULL);
     const char *objection;
-    struct errmsg note;
+    struct errmsg line;
     char text[32];
 
     objection = real ? targetcli_objection(real, text, sizeof(text)) : NULL;
     if (!objection)
         return;
-    errmsg_set(&note, 0,
-               "note: targetcli takes no path with %s in it, so it cannot make a LUN of %s; rename "
+    errmsg_set(note, 0,
+               "targetcli takes no path with %s in it, so it cannot make a LUN of %s; rename "
                "it together with its description, or name symbolic links to both, LINK and "
                "LINK.thin, in a folder that only root can write to: cfgstring=LINK",
                objection, real);
-    say(note.text);
+    errmsg_set(&line, 0, "note: %.1000s", note->text);
+    say(line.text);
 }

@@ -10,7 +10,7 @@
 static struct json_object *checked(struct json_object *object)
 {
     if (!object) {
-        fputs("thinmirror: out of memory\n", stderr);
+        fputs("out of memory\n", stderr);
         exit(1);
     }
     return object;
@@ -82,11 +82,43 @@ void json_append(struct json_object *array, struct json_object *value)
         checked(NULL);
 }
 
+void json_add_known_text(struct json_object *object, const char *key, const char *text)
+{
+    if (text && text[0])
+        json_add_text(object, key, text);
+    else
+        json_add_null(object, key);
+}
+
+void json_add_number_if(struct json_object *object, const char *key, bool known, uint64_t number)
+{
+    if (known)
+        json_add_number(object, key, number);
+    else
+        json_add_null(object, key);
+}
+
+static const char *pretty(struct json_object *object)
+{
+    return json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+                                                      JSON_C_TO_STRING_SPACED |
+                                                      JSON_C_TO_STRING_NOSLASHESCAPE);
+}
+
+void json_print_members(struct json_object *object)
+{
+    const char *text = pretty(object);
+    size_t length = text ? strlen(text) : 0;
+
+    /* Between "{\n" and "\n}". */
+    if (length > 4)
+        fwrite(text + 2, 1, length - 4, stdout);
+    json_object_put(object);
+}
+
 void json_print(struct json_object *object)
 {
-    const char *text =
-        json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-                                                   JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *text = pretty(object);
 
     if (text)
         puts(text);
