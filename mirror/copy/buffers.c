@@ -2,7 +2,7 @@
 #include "buffers.h"
 
 #include <errno.h>
-#include <sys/mman.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "checked.h"
@@ -19,9 +19,8 @@ int buffers_init(struct buffers *buffers, size_t count, size_t each_bytes)
     void *memory;
 
     each_bytes = align_up(each_bytes, page);
-    memory =
-        mmap(NULL, count * each_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
+    memory = aligned_alloc(page, count * each_bytes);
+    if (!memory)
         return -ENOMEM;
     *buffers = (struct buffers){memory, each_bytes, count};
     return 0;
@@ -29,8 +28,7 @@ int buffers_init(struct buffers *buffers, size_t count, size_t each_bytes)
 
 void buffers_free(struct buffers *buffers)
 {
-    if (buffers->memory)
-        munmap(buffers->memory, buffers->count * buffers->each_bytes);
+    free(buffers->memory);
     *buffers = (struct buffers){0};
 }
 
