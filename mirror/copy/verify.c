@@ -19,7 +19,7 @@ struct verify {
     struct job_list jobs;   /* the same with spots of the rest */
     struct spots spots;
     uint64_t block_size;
-    uint64_t todo_blocks, mapped_blocks; /* planned */
+    uint64_t todo_blocks; /* planned */
     double started;
     double reported;
     int error; /* the first */
@@ -55,18 +55,6 @@ static int add_spots(struct verify *verify, uint64_t start, uint64_t end)
     return r == 0 && spots ? spots_add(&verify->spots, start, end, &verify->jobs) : r;
 }
 
-/* In [start, end), which the map covers. */
-static uint64_t mapped_blocks(const struct extent_list *map, uint64_t start, uint64_t end)
-{
-    const struct extent *at = extent_list_find(map, start), *stop = map->items + map->count;
-    uint64_t blocks = 0;
-
-    for (; at && at < stop && at->start < end; at++)
-        if (at->status == EXTENT_MAPPED)
-            blocks += min_u64(at->start + at->length, end) - max_u64(at->start, start);
-    return blocks;
-}
-
 static int plan_next(struct verify *verify, uint64_t end)
 {
     const struct endpoint_info *primary = &verify->params->primary->info;
@@ -90,7 +78,6 @@ static int plan_next(struct verify *verify, uint64_t end)
         return r;
     for (size_t i = 0; i < verify->jobs.count; i++)
         verify->todo_blocks += verify->jobs.items[i].blocks;
-    verify->mapped_blocks += mapped_blocks(&verify->maps.primary.list, verify->maps.planned, end);
     map_pair_take(&verify->maps, end);
     return comparer_add(&verify->comparer, &verify->jobs);
 }
@@ -184,7 +171,7 @@ static void report(struct verify *verify, bool force)
         .phase = PHASE_VERIFY,
         .lun_bytes = verify->maps.end * verify->block_size,
         .scanned_bytes = verify->maps.planned * verify->block_size,
-        .mapped_bytes = verify->mapped_blocks * verify->block_size,
+        .mapped_bytes = verify->maps.mapped_blocks * verify->block_size,
         .todo_bytes = verify->todo_blocks * verify->block_size,
         .done_bytes = verify->comparer.done_blocks * verify->block_size,
         .seconds = copy_now() - verify->started,
