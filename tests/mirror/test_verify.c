@@ -89,30 +89,6 @@ static void both_sides_are_read_from_end_to_end(void **state)
     assert_int_equal(fixture->result.spot_bytes, 0);
 }
 
-static void note_status(void *opaque, const struct copy_status *status)
-{
-    *(struct copy_status *)opaque = *status;
-}
-
-static void progress_tells_what_is_mapped_on_the_primary(void **state)
-{
-    struct fixture *fixture = *state;
-    struct copy_status last = {0};
-
-    trust(fixture);
-    fill_both(fixture, 100, 50);
-    fill_both(fixture, 1000, 7);
-    fake_fill(fixture->secondary, 2000, 30, 0);
-    fixture->primary->extents_per_map = 1; /* in several windows */
-    fixture->params.control.progress = note_status;
-    fixture->params.control.opaque = &last;
-    assert_int_equal(run(fixture), 0);
-    assert_int_equal(last.mapped_bytes, 57 * 512);
-    assert_int_equal(last.lun_bytes, BLOCKS * 512);
-    assert_int_equal(last.scanned_bytes, BLOCKS * 512);
-    assert_int_equal(last.todo_bytes, last.done_bytes);
-}
-
 static void stop_at_the_end(void *opaque, const struct copy_status *status)
 {
     atomic_bool *stop = opaque;
@@ -581,7 +557,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(both_sides_are_read_from_end_to_end),
-        TEST(progress_tells_what_is_mapped_on_the_primary),
         TEST(a_stop_when_all_is_compared_interrupts_nothing),
         TEST(what_both_maps_keep_from_each_other_is_seen),
         TEST(holes_of_local_files_are_zeros_without_being_read),
