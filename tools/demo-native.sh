@@ -89,7 +89,7 @@ two_volumes() {
     "$(allocated secondary)"
 }
 
-# A port nobody listens on, from a range of our own.
+# An unused port, from a range of our own.
 free_port() {
   local port
   for ((port = $1; port < $1 + 10; port++)); do

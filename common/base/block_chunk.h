@@ -16,7 +16,7 @@
 /* NULL: it has no members. */
 struct block_chunk;
 
-/* The chunk of which all are members. It is nobody's to free. */
+/* The chunk of which all are members. It is never freed. */
 struct block_chunk *block_chunk_full(void);
 
 /* Bit n % 64 of words[n / 64] says whether n is a member; units of them count, the bits behind are

@@ -2,8 +2,8 @@
 #ifndef THINMIRROR_FIFO_H
 #define THINMIRROR_FIFO_H
 
-/* First in, first out: a list of things that have a fifo_link as their first member. Whoever shares
- * one between threads locks it. */
+/* First in, first out: a list of things that have a fifo_link as their first member. The code that
+ * shares one between threads locks it. */
 
 #include <stddef.h>
 

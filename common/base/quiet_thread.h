@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-/* Starts a thread that gets no signals: they are the business of whoever starts it. 0, or -errno
+/* Starts a thread that gets no signals: they belong to the thread that starts it. 0, or -errno
  * of a system that has no more threads. */
 int quiet_thread_start(pthread_t *ret, void *(*run)(void *opaque), void *opaque);
 

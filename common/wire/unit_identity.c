@@ -4,7 +4,7 @@
 /* An identity must be the same by every way to one logical unit and differ between any two. A
  * world-wide name alone does. Some designators only look like one, and so get company:
  *   NAA 3h is locally assigned by definition (SPC-4 7.8.6.6.4): unique on one target at best;
- *   NAA 5h and 6h with an IEEE company identifier of zeros are nobody's;
+ *   NAA 5h and 6h with an IEEE company identifier of zeros name no vendor;
  *   tgt ("IET") builds all it says of target and LUN numbers, so that the first LUNs of any two
  *   tgtds are twins in every page (naa.60000000000000000e00000000010001, serial beaf11).
  * They are joined by the serial number and, after the last @, by the iSCSI target name and LUN,

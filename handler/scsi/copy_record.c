@@ -15,8 +15,8 @@ void copy_records_destroy(struct copy_records *records)
     pthread_mutex_destroy(&records->lock);
 }
 
-/* A record that nobody needs: one never used, the finished one of this identifier, or the oldest
- * finished one. */
+/* A record that is no longer needed: one never used, the finished one of this identifier, or the
+ * oldest finished one. */
 static struct copy_record *find_room(struct copy_records *records, uint8_t list_id)
 {
     struct copy_record *best = NULL;

@@ -12,7 +12,7 @@
  * Data-Out. So for a command that changes the logical unit and carries no Data-Out:
  *
  *   not reserved, Exclusive Access, RESERVE   serve it
- *   Write Exclusive, unknown                  RESERVATION CONFLICT, whoever sent it
+ *   Write Exclusive, unknown                  RESERVATION CONFLICT for every initiator
  *   read-only for some initiator, or unknown  DATA PROTECT, WRITE PROTECTED (7/27/00)
  *
  * The holder has the same command with Data-Out: WRITE SAME with a block, FORMAT UNIT with a

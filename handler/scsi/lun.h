@@ -28,8 +28,8 @@ enum lun_patience {
  * happened but that the Data-In buffer may hold anything. */
 #define LUN_WOULD_WAIT 0xFF
 
-/* One command. The caller owns everything it points to. Whoever cannot tell the direction of a
- * command's data gives the same buffers as data_out and data_in. */
+/* One command. The caller owns everything it points to. A caller that cannot tell the direction of
+ * a command's data gives the same buffers as data_out and data_in. */
 struct lun_command {
     const uint8_t *cdb;
     size_t cdb_length; /* bytes there are; a CDB that needs more gets 5/20/00, of 7Fh 5/24/00 */
@@ -110,7 +110,7 @@ struct volume *lun_volume(struct lun *lun);
  * the next command. Errors as volume_resize without discard. */
 int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err);
 
-/* From now on whoever sends the next command is told THIN PROVISIONING SOFT THRESHOLD REACHED
+/* From now on the next command is answered THIN PROVISIONING SOFT THRESHOLD REACHED
  * (6/38/07) once so many percent of the file system below the volume are used, 1 to 99: the default
  * of the mode page's threshold in percent. To be called before the first command. */
 void lun_set_threshold(struct lun *lun, unsigned used_percent);

@@ -38,7 +38,7 @@
 #define LUN_MAX_COMPARE_AND_WRITE_BLOCKS 255
 
 /* Unit attention conditions, one bit each; attention.c has their order. They belong to the logical
- * unit and not to an I_T nexus, because no nexus is visible here: whoever sends the next command
+ * unit and not to an I_T nexus, because no nexus is visible here: the sender of the next command
  * gets it, once. */
 enum lun_attention {
     LUN_ATTENTION_POWER_ON = 1u << 0,         /* 29/00, since lun_open */

@@ -79,7 +79,7 @@ static const uint8_t defaults[MODE_PAGES_BYTES] = {
     [AT_EXCEPTIONS + 1] = 10,
     [AT_EXCEPTIONS + 3] = MRIE_ON_REQUEST,
     /* Logical Block Provisioning (SBC-4 6.5.9): SITUA, because a unit attention reaches only
-     * whoever sends the next command. */
+     * the sender of the next command. */
     [AT_PROVISIONING] = SPF | MODE_PAGE_PROVISIONING,
     [AT_PROVISIONING + 1] = MODE_SUBPAGE_PROVISIONING,
     [AT_PROVISIONING + 3] = 36,

@@ -193,7 +193,7 @@ static uint8_t commit(struct exec *exec, const uint8_t *values, bool save)
     mode_set_current(mode, error ? mode->current : values);
     /* SPC-4 spares the one who sent the command, who cannot be told from the others here. Who
      * changes a value for the moment goes on and relies on it; a change that is saved is made for
-     * whoever comes later, and is told. */
+     * later senders, which are told. */
     if (!error && save && changes)
         lun_raise_attention(exec->lun, LUN_ATTENTION_MODE_CHANGED);
     return exec_result(exec, error, true);

@@ -165,7 +165,7 @@ struct use {
     uint64_t begun_ms;
 };
 
-/* It stops here, and whoever sent it asks for the rest with another. */
+/* It stops here, and the initiator asks for the rest with another. */
 static bool is_late(const struct exec *exec, const struct use *use)
 {
     return use->done_bytes > 0 && lun_now_ms(exec->lun) - use->begun_ms > COPY_MAX_MS;

@@ -12,7 +12,7 @@ struct lun;
 
 /* From then on others find the LUN. */
 void registry_add(struct lun *lun);
-/* Nobody finds it any more; returns when nobody uses it any more. */
+/* It is not found any more; returns when it is not used any more. */
 void registry_remove(struct lun *lun);
 
 /* Which copy group the LUN is of, for those who look while it is open; "": of none. */

@@ -26,7 +26,7 @@
 
 /* Seconds after which it makes sense to ask what became of a command, and after which to give it
  * up. The kernel's target gives up after 30 of its own. Only what goes over a whole volume may take
- * longer where nobody does. */
+ * longer where none does. */
 #define NOMINAL_SECONDS          1
 #define RECOMMENDED_SECONDS      30
 #define LONG_NOMINAL_SECONDS     30

@@ -3,8 +3,8 @@
 #define THINMIRROR_LUN_ROD_TOKEN_H
 
 /* ROD tokens (SPC-4 5.17.6): 512 bytes that stand for the data of some ranges of a logical unit.
- * Whoever has one may read those data through any logical unit of this process, so nobody can guess
- * one.
+ * The holder of one may read those data through any logical unit of this process, so it is hard to
+ * guess one.
  *
  * They are of the type "point in time copy, change vulnerable": they stand for the data as they
  * were when the token was made, and nothing is put aside for that; a token whose data begin to
@@ -43,7 +43,7 @@ int rod_token_create(struct lun *lun, const struct volume_range *ranges, size_t 
 struct rod_token *rod_token_use(const uint8_t bytes[static ROD_TOKEN_BYTES],
                                 uint16_t *ret_asc_ascq);
 void rod_token_release(struct rod_token *token);
-/* Nobody can use it from then on. */
+/* It is refused from then on. */
 void rod_token_delete(struct rod_token *token);
 
 struct lun *rod_token_source(const struct rod_token *token);
@@ -57,7 +57,7 @@ struct volume_range rod_token_place(const struct rod_token *token, uint64_t offs
 /* False when it has expired, has been revoked or deleted, or never was. */
 bool rod_token_is_valid(const uint8_t bytes[static ROD_TOKEN_BYTES]);
 
-/* The LUN is about to be closed: its tokens are gone when this returns, and nobody uses them. */
+/* The LUN is about to be closed: its tokens are gone when this returns, and none is in use. */
 void rod_token_forget(struct lun *lun);
 
 #endif

@@ -6,7 +6,7 @@
  * struct whose first member is this one; the functions below check ranges once for all of them.
  *
  * Contract: offsets and lengths are bytes within the store's size. Every operation may be called
- * from any thread at any time; two that overlap are ordered by nobody here (SCSI orders nothing
+ * from any thread at any time; two that overlap are not ordered here (SCSI orders nothing
  * either). A read sees all writes that returned before it began. Bytes that were never written, or
  * were punched, read as zeros. Nothing is durable before flush (or a write with fua) returns 0.
  * Results: 0 or -errno; -ENOSPC means the storage below is full and nothing else is wrong. */
@@ -31,7 +31,7 @@ enum store_advice {
 struct store_space {
     uint64_t used_bytes;           /* storage that this store takes */
     uint64_t pool_used_bytes;      /* and all that is taken from its pool */
-    uint64_t pool_available_bytes; /* what whoever serves the store can still take from the pool */
+    uint64_t pool_available_bytes; /* what the serving process can still take from the pool */
 };
 
 struct store_ops {
@@ -61,7 +61,7 @@ struct store_ops {
                    size_t room, size_t *ret_count);
     /* Copies from another store of the same kind, or within this one between ranges that don't
      * overlap, without the bytes passing through memory here. -EOPNOTSUPP: not between these two,
-     * whoever called has to read and write. A failure may leave any part done. NULL: never. */
+     * the caller has to read and write. A failure may leave any part done. NULL: never. */
     int (*copy)(struct store *store, uint64_t offset, struct store *from, uint64_t from_offset,
                 uint64_t length);
     /* New bytes are deallocated. */

@@ -422,7 +422,7 @@ static int refuse_other_users(const struct file_place *place, const char *path, 
 enum access {
     ACCESS_WRITE, /* with the file to itself */
     ACCESS_READ,  /* shared with other readers */
-    ACCESS_LOOK,  /* whoever has it */
+    ACCESS_LOOK,  /* also when it is in use */
 };
 
 /* Checks what was opened, locks it and wraps it up. Takes fd over, also on failure. path: for

@@ -9,11 +9,11 @@
  * need not wait too. When a command waits nevertheless, another thread takes over the ring until it
  * is done (stand_in.h).
  *
- * Every command is completed by this module, whoever served it, under a lock of completions.h: the
- * runner would complete what handle_cmd returns a status for under a lock of its own. The runner
- * cancels and joins its thread before it calls close. It must not die inside the logical unit,
- * where it may hold locks: cancellation is off while it is there. close waits for the workers; only
- * then the ring goes. */
+ * Every command is completed by this module, whichever thread served it, under a lock of
+ * completions.h: the runner would complete what handle_cmd returns a status for under a lock of its
+ * own. The runner cancels and joins its thread before it calls close. It must not die inside the
+ * logical unit, where it may hold locks: cancellation is off while it is there. close waits for the
+ * workers; only then the ring goes. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -291,7 +291,7 @@ static long sleeps(void)
     return usage.ru_nvcsw;
 }
 
-/* Serves one that nobody knows whether it waits, here, and learns from it. */
+/* Serves one of which it is not known whether it waits, here, and learns from it. */
 static int execute_and_learn(struct thin_device *thin, struct tcmulib_cmd *cmd, uint64_t begun,
                              size_t *ret_reply_bytes)
 {

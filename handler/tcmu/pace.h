@@ -3,7 +3,7 @@
 #define THINMIRROR_PACE_H
 
 /* Whether commands that may or may not wait for the disk (a write that memory takes, until it has
- * to wait for room) are worth trying on the thread that takes all commands of a device. Nobody can
+ * to wait for room) are worth trying on the thread that takes all commands of a device. It cannot
  * tell beforehand, so it goes by the last ones: while they were quick the next is tried too; when
  * several were slow, none is for a while, and then one at a time.
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Whose the ring is, is one number for each device: how often something was begun, times 4, and
- * below that who has it. The number differs for each time, so that whoever finds the same one twice
- * has found one command, and only one of the two threads can change it from there. */
+ * below that who has it. The number differs for each time, so that a reader that finds the same one
+ * twice has found one command, and only one of the two threads can change it from there. */
 
 #include "stand_in.h"
 
@@ -93,8 +93,8 @@ static void look_at(struct stand_in *stand_in)
     stand_in->seen = state;
 }
 
-/* Says that nobody watches any more, unless something has just begun in the belief that somebody
- * does. */
+/* Says that the watch has ended, unless something has just begun in the belief that it
+ * goes on. */
 static bool end_watching(void)
 {
     watch.runs = false;

@@ -11,9 +11,9 @@
  * Two ranges that don't overlap may thus still wait for each other, for the length of one command.
  *
  * Order, which makes deadlock impossible: stripes are taken by rising number, all at once, by a
- * thread that holds none of this volume. Whoever holds stripes of two volumes takes those of the
- * volume at the lower address first. Nobody starves: who waits for a stripe alone keeps new sharers
- * out, and whoever shares goes before the next one that wants it alone. */
+ * thread that holds none of this volume. A thread that holds stripes of two volumes takes those of
+ * the volume at the lower address first. No thread starves: one that waits for a stripe alone keeps
+ * new sharers out, and one that shares goes before the next one that wants it alone. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +27,7 @@ struct range_lock;
 
 /* -ENOMEM. */
 int range_lock_create(struct range_lock **ret);
-/* Nobody holds a stripe any more. Takes NULL. */
+/* No stripe may be held any more. Takes NULL. */
 void range_lock_free(struct range_lock *lock);
 
 /* The stripes of a range of bytes, with which its volume's size stays too; never none. */

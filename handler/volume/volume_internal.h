@@ -30,7 +30,7 @@ struct volume {
     pthread_mutex_t watches_lock;
     struct volume_watch *watches;
     atomic_uint watch_count;
-    bool sealed; /* nobody but volume_sanitize touches the bytes; guarded by ranges */
+    bool sealed; /* only volume_sanitize touches the bytes; guarded by ranges */
 };
 
 /* 0, or why bytes cannot be read, or changed; to be asked with the bytes held. */

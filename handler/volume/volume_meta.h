@@ -6,7 +6,7 @@
  * {"format": "thinmirror-volume", "version": 1, "uuid": "...", "block_size": 512}, and once an
  * initiator has saved mode pages "mode_pages": "...", their bytes in hexadecimal, and while a
  * SANITIZE runs, and after one that failed, "sanitize": "restricted" or "unrestricted". Fields that
- * are not known are refused: whoever rewrites the description would lose them. */
+ * are not known are refused: rewriting the description would lose them. */
 
 #include <stddef.h>
 #include <stdint.h>

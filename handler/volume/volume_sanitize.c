@@ -24,7 +24,8 @@ struct work {
     uint8_t *buffer; /* OVERWRITE_BYTES of this pass's pattern */
 };
 
-/* Nobody else is in the volume while it becomes sealed or open. From then on all of it changes. */
+/* No other command is in the volume while it becomes sealed or open. From then on all of it
+ * changes. */
 static void set_seal(struct volume *volume, enum volume_seal how)
 {
     SIZE_CHANGES(volume);

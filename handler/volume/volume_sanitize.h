@@ -35,7 +35,7 @@ int volume_seal(struct volume *volume, enum volume_seal how, struct errmsg *err)
 /* Opens it again, durably. When the description cannot be written it stays sealed. */
 int volume_unseal(struct volume *volume, struct errmsg *err);
 
-/* How it is sealed. To be asked by whoever seals, or before anyone does. */
+/* How it is sealed. To be asked by the thread that seals, or before any does. */
 enum volume_seal volume_sealed(const struct volume *volume);
 
 #define VOLUME_PROGRESS_ALL 65536

@@ -3,7 +3,7 @@
 #define THINMIRROR_VOLUME_WATCH_H
 
 /* Whether bytes of a volume still are what they were: a watch notices the first change that begins
- * in any of its ranges, before the change happens. So whoever reads, and afterwards finds no change
+ * in any of its ranges, before the change happens. So a reader that afterwards finds no change
  * noticed, has read what was there when the watch was set. */
 
 #include <stdbool.h>

@@ -64,7 +64,7 @@ struct claims_mark {
 struct claims {
     uint64_t blocks;
     uint32_t block_size;
-    bool forgets_free; /* nobody wants to know the sum */
+    bool forgets_free; /* the sum is not needed */
     size_t bytes_max;  /* CLAIMS_BYTES, unless somebody sets another */
     /* Whole blocks that are free: of what is committed, and of each level of claims_begin. */
     struct block_set free[CLAIMS_DEPTH_MAX + 1];

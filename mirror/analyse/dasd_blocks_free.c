@@ -77,7 +77,7 @@ static int take_format7(struct free_space *space, const uint8_t *label)
     return r;
 }
 
-/* What nobody has, and nobody calls free, counts as used. */
+/* What has no owner and is not called free counts as used. */
 static void keep_uncalled(const struct free_space *space, struct bitmap *used)
 {
     uint64_t kept = 0;

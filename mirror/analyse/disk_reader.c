@@ -62,7 +62,7 @@ struct disk_reader {
     struct run runs[FLIGHT];
     size_t in_flight;
     struct errmsg error;
-    struct read_trace *trace; /* NULL: nobody wants to know */
+    struct read_trace *trace; /* NULL: not wanted */
     const atomic_bool *stop;  /* or NULL */
     bool was_stopped;
     void (*watch)(void *opaque, uint64_t read_bytes); /* or NULL */

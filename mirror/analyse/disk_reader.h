@@ -26,7 +26,7 @@ void disk_reader_set_trace(struct disk_reader *reader, struct read_trace *trace)
  * What is in flight then is waited for. It stays the caller's; NULL: it never comes to that. */
 void disk_reader_set_stop(struct disk_reader *reader, const atomic_bool *stop);
 /* From now on watch is called after each wait for the endpoint, with all bytes that were read so
- * far; NULL: nobody wants to know. */
+ * far; NULL: not wanted. */
 void disk_reader_set_watch(struct disk_reader *reader,
                            void (*watch)(void *opaque, uint64_t read_bytes), void *opaque);
 /* Whether a stop has happened to a read, whatever has become of its -EINTR. */

@@ -39,7 +39,7 @@ bool partition_list_check(struct partition_list *list, uint64_t bytes,
 int partition_list_analyse(struct region *region, struct partition_list *list);
 
 /* For formats that begin with a boot sector: partitioning programs leave all of it but the table as
- * it was. Refuses when there is a partition table in it, since nobody can tell then which of the
+ * it was. Refuses when there is a partition table in it, since it cannot be told then which of the
  * two is the later one. */
 int partitions_refuse_table(struct region *region, const uint8_t boot[static 512]);
 

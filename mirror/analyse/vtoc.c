@@ -2,9 +2,9 @@
 
 /* The VTOC of a DASD volume: every label (DSCB) is read, and what no data set's extents (Formats 1
  * and 8, continued in Format 3) cover is free. The labels of free space (Formats 5 and 7) are not
- * trusted on an image of tracks: nobody keeps them on volumes with an index. A free track keeps its
- * home address and record zero and gets its end mark behind them: without these it can't be written
- * to again. */
+ * trusted on an image of tracks: they are not kept up to date on volumes with an index. A free
+ * track keeps its home address and record zero and gets its end mark behind them: without these it
+ * can't be written to again. */
 
 #include "vtoc.h"
 

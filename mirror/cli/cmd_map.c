@@ -21,7 +21,7 @@ struct walk {
     struct copy_control control;         /* for its stop */
     bool ask;                            /* the endpoint; otherwise all is mapped */
     const struct block_set *limit;       /* see map_reader_limit */
-    const struct allocation *allocation; /* says why; NULL: nobody does */
+    const struct allocation *allocation; /* says why; NULL: not told */
     void (*take)(void *opaque, const struct extent *piece, const char *why);
     void *opaque;
     struct errmsg *doubt; /* gets what was not told soundly, if nothing is there yet */

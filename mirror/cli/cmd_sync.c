@@ -67,7 +67,8 @@ static enum exit_status check(struct session *session, struct ledger_keeper *kee
     return status == STATUS_DONE ? sync_ledger_check_data(session, keeper, ret_data) : status;
 }
 
-/* How an interrupted copy goes on; without a ledger nobody knows whose data the secondary has. */
+/* How an interrupted copy goes on; without a ledger it is not known whose data the secondary has.
+ */
 static const char *way_on(const struct session *session, const struct ledger_keeper *keeper,
                           const char *from_where)
 {

@@ -80,7 +80,7 @@ enum exit_status session_verify(struct session *session, bool only_used,
     return STATUS_DONE;
 }
 
-/* Tables that nobody asked for say nothing about what a copy made by other means has where they
+/* Tables that were not asked for say nothing about what a copy made by other means has where they
  * call the primary free, be it on a track that is. */
 static enum exit_status compare(struct session *session, struct report *report)
 {

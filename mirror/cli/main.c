@@ -16,7 +16,7 @@
 #include "progress.h"
 #include "standard_files.h"
 
-/* Whoever reads a listing may have seen enough: that is no news to anybody. */
+/* The reader of a listing may have seen enough: that is no error. */
 static bool is_reader_gone(void)
 {
     struct pollfd out = {.fd = STDOUT_FILENO};
@@ -24,7 +24,7 @@ static bool is_reader_gone(void)
     return poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP);
 }
 
-/* A result that nobody got is no result. */
+/* A result that could not be printed is no result. */
 static int finish(enum command command, int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
@@ -56,7 +56,7 @@ static int check_environment(struct errmsg *err)
     return 0;
 }
 
-/* A core dump would hold the CHAP secrets, and whoever may trace this process could read them. */
+/* A core dump would hold the CHAP secrets, and a tracer of this process could read them. */
 static void keep_secrets(void)
 {
     const struct rlimit none = {0, 0};
@@ -71,7 +71,7 @@ int main(int argc, char *argv[])
     struct errmsg error;
 
     if (standard_files_reserve() < 0)
-        return STATUS_FAILED; /* nobody to tell */
+        return STATUS_FAILED; /* there is nowhere to print it */
     keep_secrets();
     /* A lost connection or reader is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);

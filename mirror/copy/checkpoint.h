@@ -3,7 +3,7 @@
 #define THINMIRROR_CHECKPOINT_H
 
 /* Keeps count of what a sync has done, and from time to time makes it safe: what is done by then is
- * flushed, and only after that handed to whoever remembers it (sync_params.checkpoint). So what is
+ * flushed, and only after that handed to the ledger (sync_params.checkpoint). So what is
  * remembered is on the secondary's medium, whenever the power goes. */
 
 #include <stdbool.h>

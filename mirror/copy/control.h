@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 enum copy_phase {
-    PHASE_TABLES, /* reading the primary's tables of contents; how much there is nobody knows */
+    PHASE_TABLES, /* reading the primary's tables of contents; how much there is is not known */
     PHASE_LOOK,   /* reading a secondary that cannot tell whether it holds data */
     PHASE_PLAN,   /* asking what would be copied (a dry run) */
     PHASE_SYNC,   /* copying and emptying */
@@ -27,7 +27,7 @@ struct copy_status {
     double seconds;         /* since the phase began */
 };
 
-/* All optional: zero-initialised means default depth, no limit, nobody watching. */
+/* All optional: zero-initialised means default depth, no limit, no observer. */
 struct copy_control {
     unsigned queue_depth;     /* requests in flight on each side; 0: as many as are of use */
     uint64_t rate_bytes;      /* bytes read from the primary per second at most; 0: no limit */

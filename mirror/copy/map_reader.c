@@ -138,7 +138,7 @@ static bool take_reply(struct map_reader *reader)
     return reader->told_end > before;
 }
 
-/* Errors that say that nobody answers any more, rather than that the answer was no. */
+/* Errors that say that the target no longer answers, rather than that the answer was no. */
 static bool target_is_gone(int result)
 {
     switch (result) {

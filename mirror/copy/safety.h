@@ -20,7 +20,7 @@ enum safety_verdict {
 enum safety_verdict safety_check_pair(struct endpoint *primary, struct endpoint *secondary,
                                       struct errmsg *err);
 
-/* Whether it may be written to, and nobody uses it on this machine by another name. */
+/* Whether it may be written to, and it is not in use on this machine by another name. */
 enum safety_verdict safety_check_writable(const struct endpoint *primary,
                                           const struct endpoint *secondary, struct errmsg *err);
 

@@ -64,7 +64,7 @@ static int take_ranges(const struct sample *sample, struct comparer *comparer)
     int r = 0;
 
     for (size_t i = 0; i < sample->count && r == 0; i++) {
-        /* What is found there is nobody's business, only that it is read. */
+        /* What is found there does not matter, only that it is read. */
         struct job job = {.kind = JOB_EXPECT_ZEROS,
                           .lba = sample->ranges[i].lba,
                           .blocks = sample->ranges[i].blocks};

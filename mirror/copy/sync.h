@@ -44,7 +44,7 @@ struct sync_params {
     const struct range_set *done;
     /* Called about every checkpoint_seconds, and at the end, however that comes about: everything
      * in done, the earlier run's included, reads on the secondary as on the primary, durably.
-     * -errno with a sentence ends the sync. NULL: nobody wants to know. */
+     * -errno with a sentence ends the sync. NULL: not wanted. */
     int (*checkpoint)(void *opaque, const struct range_set *done, struct errmsg *err);
     void *checkpoint_opaque;
     double checkpoint_seconds;

@@ -41,8 +41,7 @@ struct endpoint_info {
     bool any_block_size;       /* a raw file: see endpoint_match_block_size */
     bool thin;                 /* LBPME, or a sparse file */
     bool unmapped_reads_zeros; /* LBPRZ: deallocated blocks are promised to read as zeros */
-    /* That is more than a promise: they are holes of a file, by the word of this machine's kernel.
-     */
+    /* That is more than a promise: they are holes of a file, as this machine's kernel says. */
     bool unmapped_is_certain;
     bool can_map;     /* answered a GET LBA STATUS at open; otherwise ENDPOINT_MAP says mapped */
     bool can_bitmap;  /* announces an allocation bitmap (docs/bitmap.md) */
@@ -77,7 +76,7 @@ enum endpoint_op {
     /* All completed writes are durable afterwards. -ESTALE: some of those since the flush before
      * may be lost, as the target was restarted; that is told once. */
     ENDPOINT_FLUSH,
-    /* See endpoint_reserve; nobody else asks for it. */
+    /* See endpoint_reserve; not used elsewhere. */
     ENDPOINT_RESERVE,
 };
 
@@ -154,8 +153,8 @@ struct endpoint {
 
 enum endpoint_open_flags {
     ENDPOINT_WRITABLE = 1 << 0,
-    /* An iSCSI target that lets nobody in at the moment (nothing listens, the connection is ended,
-     * the service is unavailable) is tried again for patience_open_ms. */
+    /* An iSCSI target that refuses every login at the moment (nothing listens, the connection is
+     * ended, the service is unavailable) is tried again for patience_open_ms. */
     ENDPOINT_PATIENT = 1 << 1,
     /* A file is taken block by block, whatever it looks like (image_format.h). */
     ENDPOINT_RAW = 1 << 2,
@@ -201,14 +200,14 @@ int endpoint_match_block_size(struct endpoint *a, struct endpoint *b, struct err
  * -EOPNOTSUPP with a sentence when the unit has announced none. */
 int endpoint_ask_bitmap(struct endpoint *endpoint, struct errmsg *err);
 
-/* Reserves the LUN, so that nobody else writes to it until the endpoint is closed: a persistent
- * reservation, WRITE EXCLUSIVE. It is there again after a lost connection; when it is not, or is
- * somebody else's, the endpoint fails, with -ENOLCK or -EBADE. owner: ENDPOINT_OWNER_MARK and a
- * number of the copy's own, the lowest 16 bits 0; no two processes may use the same one at a time,
- * as an iSCSI session is made anew in its name and ends an older one. take_over: what this owner
- * holds is left of a process that is gone, and is taken over. -EBADE with a sentence: somebody else
- * has reserved it; -EOPNOTSUPP: it cannot be reserved, be it that it has several sessions. Nothing
- * may be in flight. After an error the endpoint is to be closed. */
+/* Reserves the LUN, so that no other initiator writes to it until the endpoint is closed: a
+ * persistent reservation, WRITE EXCLUSIVE. It is there again after a lost connection; when it is
+ * not, or is somebody else's, the endpoint fails, with -ENOLCK or -EBADE. owner:
+ * ENDPOINT_OWNER_MARK and a number of the copy's own, the lowest 16 bits 0; no two processes may
+ * use the same one at a time, as an iSCSI session is made anew in its name and ends an older one.
+ * take_over: what this owner holds is left of a process that is gone, and is taken over. -EBADE
+ * with a sentence: somebody else has reserved it; -EOPNOTSUPP: it cannot be reserved, be it that it
+ * has several sessions. Nothing may be in flight. After an error the endpoint is to be closed. */
 int endpoint_reserve(struct endpoint *endpoint, uint64_t owner, bool take_over, struct errmsg *err);
 
 /* -ENOTUNIQ with a sentence, and what to do, when the two are or may be one LUN or file, or one is
@@ -218,7 +217,7 @@ int endpoint_check_distinct(const struct endpoint *a, const struct endpoint *b, 
 
 /* Who uses the LUN, or the part of it that a block device lies on, on this machine by another name
  * than the endpoint's: "is /dev/sdb here, which is
- * mounted on /mnt". False, and an empty text, when nobody is seen. */
+ * mounted on /mnt". False, and an empty text, when no user is seen. */
 bool endpoint_find_local_user(const struct endpoint *endpoint, char *text, size_t size);
 
 /* -errno only when the request was not taken; done() is then not called. Ranges beyond the LUN:

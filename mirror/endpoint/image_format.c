@@ -205,7 +205,7 @@ static bool is_partition(const uint8_t *entry, uint64_t bytes)
     return entry[4] != 0 && start > 0 && sectors > 0 && start * SECTOR < bytes;
 }
 
-/* Whoever boots from it, or partitioned it, did so after anything else that begins there. */
+/* A boot sector or partition table was written after anything else that begins there. */
 static bool has_partitions(const struct sample *sample)
 {
     bool any = false;

@@ -335,7 +335,7 @@ static bool find_user_of_partition(const char *sysfs, char *text, size_t size)
     return false;
 }
 
-/* Whoever has a disk as a whole has its partitions, too. */
+/* The user of a whole disk uses its partitions, too. */
 static bool find_user_of_disk(const char *partition, char *text, size_t size)
 {
     char path[PATH_MAX], number[32];

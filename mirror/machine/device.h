@@ -45,7 +45,7 @@ int device_check_writable(int fd, const char *shown, struct errmsg *err);
 /* Who uses the block device, one of its partitions or the disk it is a partition of: "is mounted on
  * /mnt", "is held by dm-0 (vg-root), which is mounted on /srv", "is used as swap", "is served by
  * the kernel's target (iblock_0/disk)", "is in use as /dev/loop0". Written to text; false, and an
- * empty text, when nobody is seen. */
+ * empty text, when no user is seen. */
 bool device_find_user(dev_t device, char *text, size_t size);
 
 /* The same for a loop device over a file, a block device or a partition of it, which does not shut

@@ -343,6 +343,6 @@ bool local_disk_find_user(const char *sysfs, const struct local_disk *disk, char
     text[0] = '\0';
     if (disk->start > 0)
         found = find_user_of_parts(sysfs, disk, &any, text, size);
-    /* Whoever has one of the partitions is known to be the whole disk's user, too. */
+    /* The user of one of the partitions is known to use the whole disk, too. */
     return any ? found : find_user(disk->name, disk->device, text, size);
 }

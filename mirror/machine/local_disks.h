@@ -45,13 +45,13 @@ void local_disks_of(const char *sysfs, const char *identity, struct local_disks 
 
 /* Whether what lies on those and what lies on these have, or may have, blocks of a LUN in common,
  * by whatever paths: *ret, of a, lies on it. What lies side by side in the same part of a disk, as
- * logical volumes and files do, is kept apart by whoever made it; not so what takes all of that
+ * logical volumes and files do, is kept apart by its maker; not so what takes all of that
  * part. */
 bool local_disks_share(const struct local_disks *a, const struct local_disks *b,
                        const struct local_disk **ret);
 
 /* Who uses the disk or, when that is a part of it which is a partition here, the partition: "is
- * /dev/sdb here, which is mounted on /mnt". False, and an empty text, when nobody is seen. */
+ * /dev/sdb here, which is mounted on /mnt". False, and an empty text, when no user is seen. */
 bool local_disk_find_user(const char *sysfs, const struct local_disk *disk, char *text,
                           size_t size);
 

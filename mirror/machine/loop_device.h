@@ -2,7 +2,7 @@
 #ifndef THINMIRROR_LOOP_DEVICE_H
 #define THINMIRROR_LOOP_DEVICE_H
 
-/* A block device, read-only for whoever opens it, over a part of a file or of another device. */
+/* A block device, read-only for every opener, over a part of a file or of another device. */
 
 #include <stdint.h>
 

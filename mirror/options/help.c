@@ -7,7 +7,7 @@
     "  iscsi://[user@]host[:port]/target-iqn/lun   over the network, no kernel needed;\n"      \
     "                                              host:port,host:port are tried in turn\n"    \
     "  /dev/sdX, /dev/sgN                          a SCSI disk of this machine\n"              \
-    "  thin:PATH                                   a thin volume that nobody serves\n"         \
+    "  thin:PATH                                   a thin volume that is not served\n"         \
     "  PATH                                        a raw file, best a sparse one\n"            \
     "\n"                                                                                       \
     "  --format=raw        PATH is raw, though it looks compressed, or like a disk image of\n" \

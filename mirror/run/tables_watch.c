@@ -5,7 +5,7 @@
 
 #define SERVE_SECONDS 0.2
 
-/* A secondary that is lost here is found lost by whoever sends it something. */
+/* A secondary that is lost here is found lost by the next request to it. */
 static void watch_tables(void *opaque, uint64_t read_bytes)
 {
     struct tables_watch *watch = opaque;

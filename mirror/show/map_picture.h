@@ -31,7 +31,7 @@ struct map_picture {
     uint64_t at_start, at_end;
     uint64_t bytes[3];
     uint64_t mapped_extents;
-    const char *reasons[MAP_PICTURE_REASONS]; /* whoever called map_picture_add owns them */
+    const char *reasons[MAP_PICTURE_REASONS]; /* owned by the caller of map_picture_add */
     uint64_t reason_bytes[MAP_PICTURE_REASONS];
     size_t reason_count; /* 1: there are none */
 };

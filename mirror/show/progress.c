@@ -336,7 +336,7 @@ static void wipe(struct progress *progress)
     progress->drawn = false;
 }
 
-/* A line of its own that stays, for whoever sent the signal. */
+/* A line of its own that stays, for the sender of the signal. */
 static void show_line(struct progress *progress, const struct copy_status *status, double left)
 {
     char line[PROGRESS_LINE_BYTES];

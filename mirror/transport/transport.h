@@ -84,7 +84,7 @@ struct transport {
      * of the user, who may be another than the one that serves the transport. */
     _Atomic(const atomic_bool *) stop;
     /* How often the connection was lost by no fault of our own, or something happened to the unit
-     * that nobody was told of: the target may have been restarted meanwhile, and what it had not
+     * that was not reported: the target may have been restarted meanwhile, and what it had not
      * flushed be lost. */
     unsigned interruptions;
     /* "iqn...,L,0xN" where the way to the LUN is known: the SCSI name string form of iSCSI target

@@ -156,7 +156,7 @@ def place(image, offset, part):
 
 
 def fill_free(image, free):
-    """What nobody needs is not zeros on a disk that was used."""
+    """What is free is not zeros on a disk that was used."""
     for start, end in free.pieces:
         poke(image, start, random.randbytes(min(end - start, 4096)))
 

@@ -99,7 +99,7 @@ def volume_label(vtoc, serial="TEST01", heads=HEADS):
 
 def write_ckd(path, cylinders, labels, vtoc=1):
     """A volume whose VTOC fills tracks vtoc to the last that the labels need; the Format 4 comes by
-    itself. Tracks that nobody writes are holes."""
+    itself. Tracks that are not written are holes."""
     tracks = -(-(len(labels) + 1) // PER_TRACK)
     labels = [format4(cylinders, (vtoc, vtoc + tracks - 1)), *labels]
     labels += [bytes(LABEL)] * (tracks * PER_TRACK - len(labels))

@@ -243,7 +243,7 @@ static void tracks_are_free_but_for_their_begins(void **state)
     claims_free(&claims);
 }
 
-/* Nobody has so many pieces of tracks; those that are not remembered are allocated. */
+/* More pieces of tracks than any volume has; those that are not remembered are allocated. */
 static void too_many_pieces_of_tracks_are_allocated(void **state)
 {
     struct claims claims;

@@ -97,7 +97,7 @@ class Tgtd:
         self._admin("update", "logicalunit", "--lun", "1", "--params", params)
 
     def remove(self):
-        """Takes the LUN away as soon as nobody uses it, if there is one."""
+        """Takes the LUN away as soon as it is free, if there is one."""
         if self.served:
             wait_for("the LUN is free", lambda: self._try(
                 "delete", "logicalunit", "--lun", "1").returncode == 0)

@@ -64,8 +64,8 @@ static void drop(enum log_level level, const char *message)
     (void)message;
 }
 
-/* A target that says anything at all of its reservations: nobody else's key is ended, and it counts
- * as reserved only when it is. Input: what happens, then the replies. */
+/* A target that says anything at all of its reservations: no other initiator's key is ended, and it
+ * counts as reserved only when it is. Input: what happens, then the replies. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fake_unit *unit = fake_unit_new();

@@ -284,7 +284,7 @@ static void check_service_action_in(const struct lun_model *model,
         check_lba_status(model, exchange);
         break;
     default:
-        FUZZ_CHECK(exchange->status != SCSI_STATUS_GOOD); /* nobody knows it */
+        FUZZ_CHECK(exchange->status != SCSI_STATUS_GOOD); /* it is unknown */
     }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What a run is exposed to by those who start it: signals, files that are not what they should be,
-nobody who reads what it says."""
+output that is not read."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Signals(rig.Case):
         self.interrupt(signal.SIGINT)
 
     def test_a_map_stops_as_well(self):
-        # More than a pipe holds, and nobody reads it.
+        # More than a pipe holds, and it is not read.
         pieces = [(2 * i * rig.GRAIN, rig.GRAIN) for i in range(2000)]
         primary = self.file("a", 16 * MIB, pieces)
         with self.start("map", "--json", primary) as run:
@@ -120,7 +120,7 @@ class RateFile(rig.Case):
                 rate.write_text(text)
                 time.sleep(0.6)
             rate.unlink()
-            os.mkfifo(rate)  # that nobody writes to
+            os.mkfifo(rate)  # without a writer
             time.sleep(0.7)
             self.assertIsNone(run.poll(), "it took something else for a rate")
             run.send_signal(signal.SIGINT)

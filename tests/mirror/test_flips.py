@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A line that changes what it carries: TCP's checksum is right and nobody reports an error, so only
+"""A line that changes what it carries: TCP's checksum is right and no error is reported, so only
 reading back finds it."""
 
 

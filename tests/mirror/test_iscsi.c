@@ -519,7 +519,7 @@ static void a_silent_target_is_given_up(void **state)
     tgtd_signal(&victim, SIGSTOP);
     assert_int_equal(transport_run(transport, &request), -ETIMEDOUT);
     tgtd_signal(&victim, SIGCONT);
-    /* A late answer finds nobody. */
+    /* A late answer is dropped. */
     assert_int_equal(transport_run(transport, &request), -ETIMEDOUT);
     transport_close(transport);
     endpoint_close(endpoint);

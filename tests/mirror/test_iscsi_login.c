@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Getting a session back while nobody waits for it: what takes the connection and says nothing, and
- * a name that is looked up for ever. */
+/* Getting a session back while no caller waits for it: what takes the connection and says nothing,
+ * and a name that is looked up for ever. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -280,7 +280,7 @@ static void a_login_is_told_of_when_it_has_ended(void **state)
     assert_true(iscsi_is_logged_in(session.context));
     session_logout(session.context);
     iscsi_destroy_context(session.context);
-    /* Nobody takes it. */
+    /* It is not taken. */
     begin_login(url, NULL, &login);
     wait_for_end(login);
     iscsi_login_cancel(login);

@@ -367,7 +367,7 @@ static void what_lies_on_itself_has_an_end(void **state)
     expect_below(makedev(253, 8), "sdc");
 }
 
-/* Bytes that make no sense name nobody. */
+/* Bytes that make no sense name no user. */
 static void a_damaged_page_is_no_name(void **state)
 {
     const uint8_t wild[] = {0, 0x83, 0xFF, 0xFF, 1, 3, 0, 0xFF, 0x60};

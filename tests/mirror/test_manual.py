@@ -174,7 +174,7 @@ class Manual(rig.Case):
             try:
                 while os.read(master, 65536):
                     pass
-            except OSError:  # how a terminal that nobody writes to any more ends
+            except OSError:  # how a terminal without a writer ends
                 pass
             run.wait(timeout=20)
         os.close(master)

@@ -182,7 +182,7 @@ class Longer(Terminal):
             try:
                 while piece := os.read(master, 65536):
                     shown += piece
-            except OSError:  # how a terminal that nobody writes to any more ends
+            except OSError:  # how a terminal without a writer ends
                 pass
         os.close(master)
         return shown.decode().replace("\r\n", "\n").split("\n")

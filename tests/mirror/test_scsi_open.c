@@ -419,7 +419,7 @@ static void twins_of_two_targets_are_told_apart_by_the_target(void **state)
     assert_false(distinct(a, c));
     assert_false(distinct(c, b));
     assert_false(distinct(c, c));
-    /* Nobody's company identifier makes no name, whoever uses it. */
+    /* A company identifier of zeros makes no name. */
     identity_of("ACME", tgt, "", c);
     assert_non_null(strstr(c, "@?"));
     /* A world-wide name needs no help, and is the same by every way. */

@@ -285,7 +285,7 @@ static void a_new_session_registers_again(void **state)
     assert_int_equal(write_block(fixture), 0);
     did(fixture, "W 8+1 RC16 VPD83 HOLDER anyREG PRE KEYS HOLDER W 8+1");
     assert_true(fixture->target->holder == fixture->target->own);
-    /* As tgt keeps it: the key is nobody's. */
+    /* As tgt keeps it: the key has no holder. */
     fixture->target->own = 0;
     lose_session(fixture);
     assert_int_equal(write_block(fixture), 0);

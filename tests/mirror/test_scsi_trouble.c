@@ -312,7 +312,7 @@ static int ask_for_the_map(struct fixture *fixture)
     return r;
 }
 
-/* It is told once, by whatever command comes next, and nobody knows which write it was. */
+/* It is told once, by the next command, and it is not known which write it was. */
 static void a_write_that_fails_afterwards_is_never_flushed(void **state)
 {
     struct fixture *fixture = *state;

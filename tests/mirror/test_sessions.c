@@ -178,7 +178,7 @@ static void a_flush_tells_the_worst_of_what_was_answered(void **state)
     expect_flush(-EIO, -ESTALE, -EIO);
 }
 
-/* What done() sends while it is closed would have nobody to answer it. */
+/* What done() sends while it is closed would never be answered. */
 static void send_again(struct endpoint_request *request)
 {
     struct endpoint *endpoint = request->opaque;

@@ -197,7 +197,7 @@ class Gone(Targets):
             self.addCleanup(line.close)
         names[victim] = names[victim].replace(f"127.0.0.1:{self.tgtd[victim].port}", ",".join(
             f"127.0.0.1:{line.port}" for line in lines))
-        # Nobody but the second portal brings the copy to its end.
+        # Only the second portal brings the copy to its end.
         self.environment["THINMIRROR_RECONNECT_SECONDS"] = "5"
         with self.start("sync", "--json", "--verify", "--rate=16M", *more, *names) as run:
             while not rig.data_grains(path):
@@ -280,7 +280,7 @@ class Gone(Targets):
             line = AskingLine(self.tgtd[1].port, number)
             self.addCleanup(line.close)
             result = self.run_mirror("sync", self.tgtd[0].url, line.url(self.tgtd[1]))
-            self.assertLess(line.left, 0, "nobody was asked")
+            self.assertLess(line.left, 0, "the target was not asked")
             if number > 3:  # while it is being opened it ends with that
                 self.assertEqual(result.status, DONE, str(result))
                 self.assertEqual(rig.digest(source), rig.digest(path))

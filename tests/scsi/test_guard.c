@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Reservations and read-only mappings, for the commands that the target in front of the logical
- * unit lets through whoever sends them: those that carry no Data-Out. */
+ * unit lets through from every initiator: those that carry no Data-Out. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -406,7 +406,7 @@ static void an_identifier_whose_token_waits_is_taken(void **state)
     assert_good(write_token(rig, 50, token, 0, 200, 8));
     rig_assert_blocks(rig, 200, 8, 0x11);
     assert_good(populate(rig, 50, 100, 8));
-    rig_fill(rig, 100, 1, 0x22); /* a token that is worth nothing keeps nobody out */
+    rig_fill(rig, 100, 1, 0x22); /* an invalid token keeps no other token out */
     assert_good(populate(rig, 50, 100, 8));
     fetch_token(rig, 50, token);
 }

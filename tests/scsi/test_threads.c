@@ -222,7 +222,8 @@ static uint8_t compare_and_write(struct lun *lun, uint8_t *both)
     return execute(lun, cdb, both, NULL, 2 * COUNTER_BYTES);
 }
 
-/* Reads the counters and writes them with one more, until nobody came between; COUNTS times. */
+/* Reads the counters and writes them with one more, until no other write came between; COUNTS
+ * times. */
 static void *count(void *argument)
 {
     struct counter *counter = argument;

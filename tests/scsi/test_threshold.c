@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Thresholds on the space that is left: when whoever sends the next command is told, and how
+/* Thresholds on the space that is left: when the sender of the next command is told, and how
  * often. */
 
 #include <setjmp.h>

@@ -67,7 +67,7 @@ struct fake_unit {
     /* What PERSISTENT RESERVE IN tells of it instead of the truth; or NULL. Fills reply, returns
      * its length. */
     size_t (*lie_of_reservation)(struct fake_unit *unit, uint8_t *reply, size_t size);
-    void *lie_opaque; /* of whoever lies */
+    void *lie_opaque; /* of the function that lies */
     uint8_t *data;
     bool *mapped;
     char log[FAKE_LOG_BYTES];

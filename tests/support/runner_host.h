@@ -63,7 +63,7 @@ void host_wait(struct host_device *device, struct host_command *command);
  * done. */
 unsigned host_wake_ups(struct host_device *device);
 
-/* Runs a command, which nobody submitted, on the caller's own thread; the status. */
+/* Runs a command, which was not submitted, on the caller's own thread; the status. */
 int host_call(struct host_device *device, struct host_command *command);
 
 /* Submits a command with one buffer (may be NULL) and waits; the status. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # TAP lines in which every skip has its reason behind it: "ok NUMBER - NAME # SKIP REASON". cmocka's own
-# come without; the test has told it in a comment before (skip.h). A skip that nobody gives a reason for
+# come without; the test has told it in a comment before (skip.h). A skip without a reason
 # is a failure, and is made one. Lines of several tests at once have the numbers that ctest -V puts before.
 
 # The prefix "12: ", or nothing; the rest goes to text.

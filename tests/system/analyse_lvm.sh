@@ -10,7 +10,7 @@
 . "$LAB_REPO/tests/system/analyse_parts.sh"
 
 readonly lun_bytes=$((160 << 20))
-# There is no udev here, and nobody who would watch over a pool.
+# There is no udev here, and no daemon that watches over a pool.
 readonly config='activation{udev_sync=0 udev_rules=0 monitoring=0}
   global{use_lvmpolld=0 event_activation=0 thin_check_executable=""} backup{backup=0 archive=0}'
 readonly devices='scan_lvs=0 use_devicesfile=0 obtain_device_list_from_udev=0'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # In the lab: LUNs that are named iscsi:// and are disks of this machine at the same time, by
-# open-iscsi. Whoever uses such a disk is seen, and so is the other side of the copy, whatever lies
+# open-iscsi. A user of such a disk is seen, and so is the other side of the copy, whatever lies
 # on the disk. Each attempt ends with exit status 3, and nothing has been written.
 # shellcheck source=tools/lab/guest/lib.sh
 . "$LAB_REPO/tools/lab/guest/lib.sh"
@@ -79,7 +79,7 @@ primary=$(session_disk "$base:primary") secondary=$(session_disk "$base:secondar
 generic=/dev/$(ls "/sys/block/${secondary#/dev/}/device/scsi_generic")
 dd if=/dev/urandom of="$primary" bs=1M count=2 oflag=direct status=none
 
-section "a disk that nobody uses"
+section "a disk that is not in use"
 check "is no obstacle" thinmirror sync --overwrite "$(url primary)" "$(url secondary)"
 check "and the copy is exact" cmp /mnt/tmpfs/{primary,secondary}
 

@@ -78,7 +78,7 @@ check "a target" target_create "$iqn" served
 check_fails "thinmirror: no such target" 1 "$iqn-nope" thinmirror probe "iscsi://127.0.0.1/$iqn-nope/0"
 check_fails "thinmirror: no such LUN" 1 "lun|logical unit" thinmirror probe "iscsi://127.0.0.1/$iqn/7"
 check_fails "thinmirror: an URL that is none" 2 "iscsi://" thinmirror probe "iscsi://127.0.0.1"
-check_fails "thinmirror: nobody listens" 1 "127.0.0.1:3261" thinmirror probe "iscsi://127.0.0.1:3261/$iqn/0"
+check_fails "thinmirror: nothing listens" 1 "127.0.0.1:3261" thinmirror probe "iscsi://127.0.0.1:3261/$iqn/0"
 check "thinmirror: and the right one" thinmirror probe "iscsi://127.0.0.1/$iqn/0"
 check "tcmu-runner took no harm" runner_answers
 finish_checks

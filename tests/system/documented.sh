@@ -54,7 +54,7 @@ check "vol1-copy" target_create "$iqn:vol1-copy" vol1-copy
 mkfs.ext4 -q -F -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 /dev/sdb
 dd if=/dev/urandom of=/dev/sdb bs=1M count=4 seek=50 oflag=direct status=none
 sync /dev/sdb
-check "a volume that nobody serves" thinvol create /srv/vol1 "$lun_bytes"
+check "a volume that is not served" thinvol create /srv/vol1 "$lun_bytes"
 dd if=/dev/urandom of=/srv/vol1 bs=1M count=3 seek=7 conv=notrunc status=none
 check "and its copy" cp --sparse=always /srv/vol1 /mnt/vol1.img
 

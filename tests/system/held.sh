@@ -106,7 +106,7 @@ check "an array of the disk" mdadm --create /dev/md9 --run --level=1 --force --r
 check_refused "a disk that is a member" "is held by md9;"
 mdadm --quiet --stop /dev/md9
 
-section "loop devices, which shut nobody out"
+section "loop devices, which exclude no one"
 check "a partition" partition
 loop=$(losetup --find --show "${disk}1")
 check_refused "a partition under a loop device" "is in use as $loop;" "${disk}1"
@@ -123,7 +123,7 @@ check "it serves the disk" tee "$target/core/iblock_0/served/enable" <<<1
 check_refused "a disk that is served" "is served by the kernel's target \\(iblock_0/served\\)"
 rmdir "$target/core/iblock_0/served"
 
-section "nobody any more"
+section "not in use any more"
 wipefs -q -a "$disk"
 check "then it can be had" thinmirror sync --overwrite "$primary" "$disk"
 check "and is the same" cmp "$primary" "$disk"

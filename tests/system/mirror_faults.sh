@@ -144,7 +144,7 @@ check "the copy is exact" same "$primary" "$copy"
 dd if=/dev/urandom of="$copy" bs=1M count=12 conv=notrunc status=none
 interrupted_sync "the secondary" "$copy" "$disk"
 check "the disk is exact" same "$copy" "$volume"
-# Slowly: the connection is most probably cut while nothing is in flight, as nobody waits for what is
+# Slowly: the connection is most probably cut while nothing is in flight, as nothing waits for what is
 # lost then.
 dd if=/dev/urandom of="$copy" bs=1M count=12 conv=notrunc status=none
 begin_sync --rate=1M --overwrite "$copy" "$disk"

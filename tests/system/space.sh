@@ -75,9 +75,9 @@ fill_and_free() { # NAME VOLUME BELOW MORE ALL
   dmesg -C
   check "$name: writes below the threshold" write_mib "$disk" 0 "$3"
   check_log_page "$name" "$disk" "$volume"
-  check_equal "$name: nobody is warned yet" 0 "$(dmesg | grep -c 'soft threshold')"
+  check_equal "$name: no warning yet" 0 "$(dmesg | grep -c 'soft threshold')"
   check "$name: and beyond it" write_mib "$disk" "$3" "$4"
-  # The handler looks once a second, after a write; whoever comes next is told.
+  # The handler looks once a second, after a write; the next command is told.
   sleep 1.2
   check "$name: another write" write_mib "$disk" 0 1
   check "$name: and the next, which is told and repeated" write_mib "$disk" 0 1

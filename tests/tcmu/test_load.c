@@ -79,7 +79,7 @@ static void many_threads_at_once_keep_their_data(void **state)
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int hold_until; /* so many are inside at once; 0: none is held */
+    int hold_until; /* that number are inside at once; 0: none is held */
     int inside;
     int most;
 } reads = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};

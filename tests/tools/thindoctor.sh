@@ -62,7 +62,7 @@ check "--json says what the machine can do" \
 full_out() {
   ! "$thindoctor" --help >/dev/full 2>"$scratch/err" && grep -q "cannot write" "$scratch/err"
 }
-check "an answer that nobody gets is no answer" full_out
+check "an answer that cannot be printed is no answer" full_out
 check "--help exits 0" test "$(status_of "$thindoctor" --help)" = 0
 check "--help explains PATH" grep -q PATH "$scratch/out"
 check "an unknown option exits 2" test "$(status_of "$thindoctor" --jsson)" = 2

@@ -196,7 +196,7 @@ static void a_read_only_mapping_is_seen(void **state)
     assert_false(look().read_only_for_some);
     put(ISCSI "/attrib", "demo_mode_write_protect", "1\n");
     assert_true(look().read_only_for_some);
-    put(ISCSI "/attrib", "generate_node_acls", "0\n"); /* nobody comes in that way */
+    put(ISCSI "/attrib", "generate_node_acls", "0\n"); /* no initiator comes in that way */
     assert_false(look().read_only_for_some);
     put_acl("lun_7", "lun_0", "0\n");
     put_acl("lun_8", "lun_1", "1\n"); /* another LUN of the portal group */

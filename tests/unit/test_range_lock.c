@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Which bytes exclude each other, and that nobody waits for ever. */
+/* Which bytes exclude each other, and that no waiter starves. */
 
 #include <pthread.h>
 #include <setjmp.h>

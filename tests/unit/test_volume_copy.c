@@ -303,7 +303,7 @@ static int stay_inside(uint8_t *bytes, size_t length, void *context)
 {
     (void)length;
     (void)context;
-    bytes[0] ^= 0xFF; /* what nobody may see before this has ended */
+    bytes[0] ^= 0xFF; /* must not be seen before this has ended */
     pthread_mutex_lock(&gate.lock);
     gate.inside = true;
     pthread_cond_broadcast(&gate.changed);

@@ -157,7 +157,7 @@ int main(int argc, char **argv)
     int status;
 
     if (standard_files_reserve() < 0)
-        return EXIT_MISSING; /* nobody to tell */
+        return EXIT_MISSING; /* there is nowhere to print it */
     status = run(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;

@@ -328,7 +328,7 @@ int main(int argc, char **argv)
     int status;
 
     if (standard_files_reserve() < 0)
-        return EXIT_ERROR;    /* nobody to tell */
+        return EXIT_ERROR;    /* there is nowhere to print it */
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error to report, not a reason to die */
     status = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && status == EXIT_DONE) {

@@ -195,7 +195,7 @@ int scsi_command_start(struct scsi_command *command)
 }
 
 /* A CDB that was not taken goes to the waiting list all the same: there it is sent again, or failed
- * with the endpoint, but never from within endpoint_submit, where nobody expects done(). */
+ * with the endpoint, but never from within endpoint_submit, where done() is not expected. */
 static void not_sent(struct scsi_command *command, int error)
 {
     struct scsi_endpoint *endpoint = command->endpoint;
@@ -316,8 +316,8 @@ static void send_on_new_session(struct scsi_command *command)
     wait_until(command, monotonic_ms());
 }
 
-/* A write has failed after its end was called good, nobody knows which one. That is told once, by
- * whatever comes next, and a flush after it may go well: so nothing counts any more. */
+/* A write has failed after its end was called good, it is not known which one. That is told once,
+ * by whatever comes next, and a flush after it may go well: so nothing counts any more. */
 static void note_deferred(struct scsi_command *command, const struct outcome *outcome)
 {
     struct scsi_endpoint *endpoint = command->endpoint;

@@ -12,12 +12,12 @@
  *   close                     release, end the registration
  *
  * What a session that is gone has registered is the next one's for a target that goes by the ISID,
- * as LIO does, and nobody's for one that counts sessions, as tgt does. PREEMPT moves what it has to
- * the new one without a gap; that the old key is not there any more is a RESERVATION CONFLICT,
- * which is fine. LIO, for its part, refuses everything but registering to a session that has the
- * name of the holder and another ISID, PREEMPT and a registrant's WRITE included (target_core_pr.c,
- * isid_mismatch). So the ISID is made of the owner, that a later process can have it again, and
- * several sessions cannot share a reservation. */
+ * as LIO does, and has no holder for one that counts sessions, as tgt does. PREEMPT moves what it
+ * has to the new one without a gap; that the old key is not there any more is a RESERVATION
+ * CONFLICT, which is fine. LIO, for its part, refuses everything but registering to a session that
+ * has the name of the holder and another ISID, PREEMPT and a registrant's WRITE included
+ * (target_core_pr.c, isid_mismatch). So the ISID is made of the owner, that a later process can
+ * have it again, and several sessions cannot share a reservation. */
 
 #include <errno.h>
 #include <inttypes.h>

@@ -125,7 +125,7 @@ static void unmapped(struct scsi_command *leader, const struct outcome *outcome)
     }
 }
 
-/* The leader with whoever follows it. */
+/* The leader with those that follow it. */
 static void send_unmap(struct scsi_command *leader)
 {
     struct unmap_descriptor ranges[SCSI_UNMAP_DESCRIPTORS];

@@ -2,7 +2,7 @@
 #ifndef THINMIRROR_SCSI_OUTCOME_H
 #define THINMIRROR_SCSI_OUTCOME_H
 
-/* What the end of a command means for whoever sent it. Pure. */
+/* What the end of a command means for its sender. Pure. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -49,7 +49,7 @@ static void free_login(struct iscsi_login *login)
     free(login);
 }
 
-/* With the session that nobody wants. */
+/* With the session that is no longer wanted. */
 static void drop_login(struct iscsi_login *login)
 {
     if (login->result == 0)
@@ -57,12 +57,12 @@ static void drop_login(struct iscsi_login *login)
     free_login(login);
 }
 
-/* Whether nobody waits for it any more. */
+/* Whether it is no longer waited for. */
 static bool end(struct iscsi_login *login)
 {
     SCOPED_LOCK(&login->lock);
     login->ended = true;
-    /* Within the lock: whoever has seen the end may free the event. */
+    /* Within the lock: a waiter that has seen the end may free the event. */
     event_raise(login->event);
     return login->abandoned;
 }

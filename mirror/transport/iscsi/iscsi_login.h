@@ -3,7 +3,7 @@
 #define THINMIRROR_ISCSI_LOGIN_H
 
 /* A login on a thread of its own, as it may take its time: a name is looked up, portals take the
- * connection and say nothing. Whoever begins it waits for nothing, and is told by an event. */
+ * connection and say nothing. The caller does not wait, and is told by an event. */
 
 #include <stdbool.h>
 

@@ -36,7 +36,7 @@ struct login {
     const struct target_url *url;
     const struct iscsi_credentials *credentials;
     unsigned number;
-    const atomic_bool *stop; /* NULL: nobody wants it to end early */
+    const atomic_bool *stop; /* NULL: it never ends early */
 };
 
 /* One attempt: a context, and what has come of the step that is waited for. */

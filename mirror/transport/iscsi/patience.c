@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #define RECONNECT_SECONDS 60
-/* A wrong port or a wrong name of a target looks the same: nobody wants to wait a minute for it. */
+/* A wrong port or a wrong name of a target looks the same, and must not take a minute to be told.
+ */
 #define OPEN_SECONDS 10
 
 /* Of the environment, or the usual; false: it makes no sense. */

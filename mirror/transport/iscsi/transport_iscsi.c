@@ -302,7 +302,8 @@ static void use_session(struct iscsi_transport *transport, const struct iscsi_se
 }
 
 /* Ends a session that libiscsi broke; a login in its place is due at once. Every request that was
- * in flight is held. When nobody lets us in the connection is down, like one that was lost. */
+ * in flight is held. When no portal accepts the login the connection is down, like one that was
+ * lost. */
 static void replace_session(struct iscsi_transport *transport)
 {
     log_info("%s: libiscsi broke the session (%s); logging in again", transport->text,

@@ -4,7 +4,7 @@
 
 /* The kernel's counts of commands to a SCSI device that did not end with GOOD, or not in time
  * (ioerr_cnt and iotmo_cnt in sysfs). The kernel deals with many of them by itself, unit attentions
- * before all, and whoever reads and writes blocks is never told: these counts tell that there was
+ * before all, and readers and writers of blocks are never told: these counts tell that there was
  * something. They are raised before the kernel tries again, so they are up to date when the blocks
  * have been moved. */
 
@@ -16,8 +16,8 @@ struct error_count {
     uint32_t known;             /* the sum */
 };
 
-/* block_fd: the disk, not a partition of it; sysfs: "/sys". -errno when nobody counts errors; older
- * kernels do not count timeouts. */
+/* block_fd: the disk, not a partition of it; sysfs: "/sys". -errno when errors are not counted;
+ * older kernels do not count timeouts. */
 int error_count_open(struct error_count *count, const char *sysfs, int block_fd);
 /* Also with both -1. */
 void error_count_close(struct error_count *count);

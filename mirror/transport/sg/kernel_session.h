@@ -3,9 +3,9 @@
 #define THINMIRROR_KERNEL_SESSION_H
 
 /* The connection of open-iscsi's session that a SCSI device node came by. The kernel replaces a
- * lost one by another under the same node, and when nothing was in flight nobody is told: not every
- * target raises a unit attention then, and not every unit attention reaches us. Each connection has
- * a port of its own on this machine, which sysfs shows. */
+ * lost one by another under the same node, and when nothing was in flight this is not reported: not
+ * every target raises a unit attention then, and not every unit attention reaches us. Each
+ * connection has a port of its own on this machine, which sysfs shows. */
 
 #include <stdbool.h>
 #include <sys/stat.h>

@@ -195,7 +195,7 @@ static void leave_ring(struct sg_transport *transport, const char *why)
     transport->ring_ends = true;
 }
 
-/* Whether there was an error that nobody was told of. */
+/* Whether there was an error that was not reported. */
 static bool has_hidden_error(struct sg_transport *transport)
 {
     if (!transport->counts || !error_count_moved(&transport->errors))

@@ -36,7 +36,7 @@ skip() { # NAME REASON
   echo "ok $checks - $1 # SKIP $2"
 }
 
-# A program that nobody installed is a failure, also where a script doesn't look at what it says.
+# A program that is not installed is a failure, also where a script doesn't look at what it says.
 # bash calls this in a subshell, so the failure is remembered in a file.
 readonly missing_commands=/run/lab-missing-commands
 command_not_found_handle() {
