@@ -14,6 +14,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "ext_io.h"
+#include "ext_reserved.h"
 #include "format_registry.h"
 
 #define SUPER_OFFSET 1024
@@ -41,6 +42,8 @@ struct ext {
     uint64_t free_clusters;    /* of all groups so far */
     struct byte_ranges tables; /* blocks of the file system itself; in order once all are there */
     size_t table;              /* the first of them that does not lie before the group */
+    struct byte_ranges owned;  /* blocks that every bitmap must call allocated; in order */
+    size_t own;                /* as table */
 };
 
 static int probe(struct region *region)
@@ -129,6 +132,26 @@ static int keep_copies(struct ext *ext, dgrp_t group)
     return r;
 }
 
+/* What belongs to no file but to the file system: the kernel wants its bitmaps and tables of inodes
+ * to be marked in the block bitmaps, too, and e2fsck the blocks of the reserved inodes. */
+static int list_owned(struct ext *ext)
+{
+    int r = ext_reserved_blocks(ext->region, ext->fs, &ext->owned);
+
+    for (size_t i = 0; r == 0 && i < ext->owned.count; i++)
+        r = keep_blocks(ext, ext->owned.items[i].start, ext->owned.items[i].length);
+    for (dgrp_t group = 0; r == 0 && group < ext->fs->group_desc_count; group++) {
+        r = byte_ranges_add(&ext->owned, ext2fs_block_bitmap_loc(ext->fs, group), 1);
+        if (r == 0)
+            r = byte_ranges_add(&ext->owned, ext2fs_inode_bitmap_loc(ext->fs, group), 1);
+        if (r == 0)
+            r = byte_ranges_add(&ext->owned, ext2fs_inode_table_loc(ext->fs, group),
+                                ext->fs->inode_blocks_per_group);
+    }
+    byte_ranges_normalise(&ext->owned);
+    return r;
+}
+
 /* The tables of the file system itself. A bitmap that was never written (BLOCK_UNINIT) does not
  * name them. One kind after the other, since they lie side by side. */
 static int keep_tables(struct ext *ext)
@@ -146,6 +169,8 @@ static int keep_tables(struct ext *ext)
     for (dgrp_t group = 0; r == 0 && group < groups; group++)
         r = keep_blocks(ext, ext2fs_inode_table_loc(ext->fs, group),
                         ext->fs->inode_blocks_per_group);
+    if (r == 0)
+        r = list_owned(ext);
     byte_ranges_normalise(&ext->tables);
     for (size_t i = 0; r == 0 && i < ext->tables.count; i++)
         r = region_keep(ext->region, ext->tables.items[i].start * ext->block_bytes,
@@ -194,6 +219,28 @@ static int take_unwritten(struct ext *ext, dgrp_t group, uint64_t first, uint64_
                              (end - first) * ext->block_bytes);
 }
 
+/* Whether the bitmap of [first, end), a whole group, marks the blocks in it that have an owner. */
+static bool marks_owned(struct ext *ext, uint64_t first, uint64_t end)
+{
+    uint64_t cluster = EXT2FS_CLUSTER_RATIO(ext->fs);
+
+    for (; ext->own < ext->owned.count; ext->own++) {
+        const struct byte_range *owned = &ext->owned.items[ext->own];
+        uint64_t from = max_u64(owned->start, first);
+        uint64_t to = min_u64(owned->start + owned->length, end);
+
+        if (owned->start >= end)
+            break;
+        for (uint64_t bit = (from - first) / cluster;
+             from < to && bit <= (to - 1 - first) / cluster; bit++)
+            if (!(ext->bitmap[bit / 8] & 1U << bit % 8))
+                return false;
+        if (owned->start + owned->length > end)
+            break;
+    }
+    return true;
+}
+
 static int take_bitmap(struct ext *ext, dgrp_t group, uint64_t first, uint64_t end)
 {
     uint64_t cluster = EXT2FS_CLUSTER_RATIO(ext->fs);
@@ -209,6 +256,8 @@ static int take_bitmap(struct ext *ext, dgrp_t group, uint64_t first, uint64_t e
         return r;
     if (!ext2fs_block_bitmap_csum_verify(ext->fs, group, (char *)ext->bitmap, bytes))
         return region_refuse(ext->region, "the checksum of a block bitmap is wrong");
+    if (!marks_owned(ext, first, end))
+        return region_refuse(ext->region, "a block bitmap calls blocks free that it needs itself");
     for (struct bit_run run; bitmap_scan_clear(ext->bitmap, clusters, at, &run);
          at = run.from + run.count) {
         uint64_t from = first + run.from * cluster;
@@ -283,6 +332,7 @@ static int analyse(struct region *region)
     r = take_groups(&ext);
     free(ext.bitmap);
     byte_ranges_free(&ext.tables);
+    byte_ranges_free(&ext.owned);
     ext2fs_close_free(&ext.fs);
     return r;
 }

@@ -129,7 +129,7 @@ class Ext(analyse_rig.Case):
                 file = self.file("large", 60 * MIB, [(0, 60 * MIB)])
                 run("debugfs", "-w", "-R", f"write {file} large", image)
                 text = run("dumpe2fs", image)
-                group = re.search(r"Group (\d+): .*\n(?:  .*\n)*?  0 free ", text).group(1)
+                group = re.findall(r"Group (\d+): .*\n(?:  .*\n)*?  0 free ", text)[-1]
                 run("debugfs", "-w", "-f", "-", image,
                     input=f"set_bg {group} flags 0x3\nset_bg {group} checksum calc\n")
                 self.assertIn("BLOCK_UNINIT", re.search(rf"Group {group}: .*", run("dumpe2fs", image)).group())
@@ -142,6 +142,60 @@ class Ext(analyse_rig.Case):
             place = int(re.search(r"Block bitmap at (\d+)", text).group(1)) * 4096
             poke(image, place + 4000, bytes([peek(image, place + 4000, 1)[0] ^ 1]))
             self.check_all_allocated(image, says)
+
+    def free_block(self, image, block):
+        """Marks it free in the bitmap, and makes all counts and checksums fit."""
+        text = run("dumpe2fs", image)
+        blocks = int(re.search(r"^Blocks per group: *(\d+)", text, re.M).group(1))
+        first = int(re.search(r"^First block: *(\d+)", text, re.M).group(1))
+        group = (block - first) // blocks
+        count = int(re.search(r"^Free blocks: *(\d+)", text, re.M).group(1)) + 1
+        of_group = int(re.search(rf"Group {group}: .*\n(?:  .*\n)*?  (\d+) free ", text).group(1)) + 1
+        run("debugfs", "-w", "-f", "-", image,
+            input=f"freeb {block}\nssv free_blocks_count {count}\n"
+                  f"set_bg {group} free_blocks_count {of_group}\nset_bg {group} checksum calc\n")
+        self.assertEqual(run("debugfs", "-R", f"testb {block}", image), f"Block {block} not in use\n")
+
+    def test_a_bitmap_that_frees_what_the_file_system_needs_itself_is_allocated_whole(self):
+        for options in [], ["-O", "^extent,^64bit,^metadata_csum"], ["-O", "^flex_bg"]:
+            image = self.make("-b", "1024", *options)
+            text = run("dumpe2fs", image)
+            sound = image.read_bytes()
+            of_inode = {number: int(run("debugfs", "-R", f"bmap <{number}> {at}", image))
+                        for number, at in ((2, 0), (8, 100))}
+            places = {
+                "root": of_inode[2], "journal": of_inode[8],
+                "bitmap": int(re.findall(r"Block bitmap at (\d+)", text)[1]),
+                "inode bitmap": int(re.findall(r"Inode bitmap at (\d+)", text)[1]),
+                "inodes": int(re.findall(r"Inode table at (\d+)", text)[0]) + 3,
+            }
+            for name, block in places.items():
+                with self.subTest(options=options, name=name):
+                    self.free_block(image, block)
+                    self.check_all_allocated(image, "calls blocks free that it needs itself")
+                    image.write_bytes(sound)
+
+    def test_bad_blocks_are_allocated_or_all_of_it_is(self):
+        bad = self.folder / "bad"
+        bad.write_text("40000\n40001\n", encoding="utf-8")
+        image = self.make("-b", "1024", "-l", bad)
+        self.assertIn("40000", run("dumpe2fs", "-b", image))
+        self.check(image, self.free_of(image).inverse(128 * MIB))
+        self.free_block(image, 40001)
+        self.check_all_allocated(image, "calls blocks free that it needs itself")
+
+    def test_a_reserved_inode_that_its_bitmap_frees_is_allocated_whole(self):
+        for number in 2, 7, 8, 10:
+            image = self.make("-b", "1024", "-O", "^metadata_csum")
+            run("debugfs", "-w", "-R", f"freei <{number}>", image)
+            self.check_all_allocated(image, "calls a reserved inode free")
+
+    def test_reserved_inodes_that_make_no_sense_are_allocated_whole(self):
+        for number, field in ((8, "block[IND]"), (8, "block[0]"), (2, "block[0]"), (1, "block[0]")):
+            with self.subTest(number=number, field=field):
+                image = self.make("-b", "1024", "-O", "^metadata_csum,^64bit,^extent")
+                run("debugfs", "-w", "-R", f"sif <{number}> {field} 2000000000", image)
+                self.check_all_allocated(image, f"reserved inode {number} makes no sense")
 
     def test_a_file_system_that_was_cut_off_is_allocated_whole(self):
         image = self.make("-b", "4096")
