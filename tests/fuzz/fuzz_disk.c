@@ -1,55 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Analyses a disk that the input describes: its sectors (4 bytes), then pieces that are not zeros,
- * each a sector (4 bytes), a length in bytes (2 bytes) and so many bytes; big-endian. Whatever is
- * on it, the result must cover the disk in order. What is searched for is in the seeds. */
+/* Analyses the disk that the input describes (disk_pieces.h). Whatever is on it, the result must
+ * cover the disk in order. What is searched for is in the seeds, and so is the answer, as another
+ * program than ours gave it: behind the pieces of the disk one at sector DISK_ANSWER with the hash
+ * of all before it (8 bytes; another one, or none: nothing is known of this disk), options (1 byte:
+ * bit 0 skip_gaps, bit 1 vtoc_lstar), how many sectors more than needed may be allocated (4), and
+ * the needed ranges, each a sector and a count (4 and 4). */
 
 #include "analyse.h"
 #include "byteorder.h"
 #include "checked.h"
+#include "disk_pieces.h"
 #include "fuzz.h"
 
-#define SECTOR      512
-#define PIECE_BYTES 6
-#define SECTORS_MAX (1U << 21) /* 1 GiB: large enough for every format */
+#define ANSWER_HEAD 13
 
 /* An endpoint that reads from the input and answers at once. */
 struct disk {
     struct endpoint endpoint;
-    const uint8_t *pieces;
-    size_t bytes;
+    const uint8_t *input;
+    size_t size;
 };
 
-/* Copies what a piece has of [offset, offset + length). */
-static void overlay(const uint8_t *piece, uint64_t start, uint64_t bytes, uint64_t offset,
-                    uint8_t *to, uint64_t length)
-{
-    uint64_t from = max_u64(start, offset), end = min_u64(start + bytes, offset + length);
-
-    if (from < end)
-        memcpy(to + (from - offset), piece + (from - start), end - from);
-}
-
-static void read_disk(const struct disk *disk, uint64_t offset, uint8_t *to, uint64_t length)
-{
-    memset(to, 0, length);
-    for (size_t at = 0; at + PIECE_BYTES <= disk->bytes;) {
-        uint64_t start = (uint64_t)get_be32(disk->pieces + at) * SECTOR;
-        uint64_t bytes = min_u64(get_be16(disk->pieces + at + 4), disk->bytes - at - PIECE_BYTES);
-
-        overlay(disk->pieces + at + PIECE_BYTES, start, bytes, offset, to, length);
-        at += PIECE_BYTES + bytes;
-    }
-}
+struct answer {
+    bool known;
+    uint8_t options;
+    uint64_t slack;
+    const uint8_t *ranges;
+    size_t count;
+};
 
 static int disk_submit(struct endpoint *endpoint, struct endpoint_request *request)
 {
     const struct disk *disk = (const struct disk *)endpoint;
-    uint64_t offset = request->lba * SECTOR;
+    uint64_t offset = request->lba * DISK_SECTOR;
 
     FUZZ_CHECK(request->op == ENDPOINT_READ);
     for (int i = 0; i < request->iov_count; i++) {
-        read_disk(disk, offset, request->iov[i].iov_base, request->iov[i].iov_len);
+        disk_read(disk->input, disk->size, offset, request->iov[i].iov_base,
+                  request->iov[i].iov_len);
         offset += request->iov[i].iov_len;
     }
     request->done(request);
@@ -94,36 +83,98 @@ static void check_heads(const struct analysis *analysis, uint64_t blocks)
     }
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* FNV-1a. */
+static uint64_t hash_of(const uint8_t *bytes, size_t length)
 {
-    const struct analyse_params params = {.skip_gaps = size % 2, .vtoc_lstar = size / 2 % 2};
-    struct disk disk = {.endpoint = {.ops = &disk_ops}};
-    struct analysis analysis;
-    struct errmsg err = {""};
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001B3);
+    return hash;
+}
+
+static struct answer find_answer(const uint8_t *data, size_t size)
+{
+    struct answer answer = {.options = (uint8_t)(size % 4)};
+    struct disk_piece piece;
+    size_t begin = DISK_HEAD_BYTES;
+
+    for (size_t at = begin; disk_next_piece(data, size, &at, &piece); begin = at)
+        if (piece.sector == DISK_ANSWER && piece.bytes >= ANSWER_HEAD &&
+            get_be64(data + piece.at) == hash_of(data, begin))
+            return (struct answer){.known = true,
+                                   .options = data[piece.at + 8],
+                                   .slack = get_be32(data + piece.at + 9),
+                                   .ranges = data + piece.at + ANSWER_HEAD,
+                                   .count = (piece.bytes - ANSWER_HEAD) / 8};
+    return answer;
+}
+
+/* Nothing that the other program needs is left out, and not much more is taken. */
+static void check_answer(const struct analysis *analysis, const struct answer *answer,
+                         uint64_t blocks)
+{
+    const struct block_set *set = &analysis->allocation.allocated;
+    uint64_t needed = 0, allocated = 0;
+
+    FUZZ_CHECK(analysis->understood);
+    for (size_t i = 0; i < answer->count; i++) {
+        uint64_t start = get_be32(answer->ranges + 8 * i);
+        uint64_t end = start + get_be32(answer->ranges + 8 * i + 4);
+        bool is_needed;
+
+        FUZZ_CHECK(start < end && end <= blocks);
+        FUZZ_CHECK(block_set_find(set, start, end, &is_needed) == end && is_needed);
+        needed += end - start;
+    }
+    for (uint64_t at = 0; at < blocks;) {
+        bool is_allocated;
+        uint64_t end = block_set_find(set, at, blocks, &is_allocated);
+
+        allocated += is_allocated ? end - at : 0;
+        at = end;
+    }
+    FUZZ_CHECK(allocated <= needed + answer->slack);
+}
+
+static void check_cover(const struct analysis *analysis, uint64_t blocks)
+{
     uint64_t covered = 0;
 
-    if (size < 4)
-        return 0;
-    disk.pieces = data + 4;
-    disk.bytes = size - 4;
-    disk.endpoint.info = (struct endpoint_info){.name = "disk",
-                                                .kind = "fuzz",
-                                                .blocks = get_be32(data) % SECTORS_MAX + 1,
-                                                .block_size = SECTOR,
-                                                .max_transfer_blocks = 1024};
-    FUZZ_CHECK(analyse_run(&disk.endpoint, &params, &analysis, &err) == 0);
-    while (covered < disk.endpoint.info.blocks) {
+    while (covered < blocks) {
         uint64_t end;
         bool allocated;
 
-        FUZZ_CHECK(allocation_why(&analysis.allocation, covered, &end));
-        FUZZ_CHECK(end > covered && end <= disk.endpoint.info.blocks);
-        end = block_set_find(&analysis.allocation.allocated, covered, end, &allocated);
+        FUZZ_CHECK(allocation_why(&analysis->allocation, covered, &end));
+        FUZZ_CHECK(end > covered && end <= blocks);
+        end = block_set_find(&analysis->allocation.allocated, covered, end, &allocated);
         FUZZ_CHECK(end > covered);
         covered = end;
     }
-    FUZZ_CHECK(covered == disk.endpoint.info.blocks);
-    check_heads(&analysis, disk.endpoint.info.blocks);
+    FUZZ_CHECK(covered == blocks);
+    check_heads(analysis, blocks);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct disk disk = {.endpoint = {.ops = &disk_ops}, .input = data, .size = size};
+    const struct answer answer = find_answer(data, size);
+    const struct analyse_params params = {.skip_gaps = answer.options & 1,
+                                          .vtoc_lstar = answer.options & 2};
+    struct analysis analysis;
+    struct errmsg err = {""};
+
+    if (size < DISK_HEAD_BYTES)
+        return 0;
+    disk.endpoint.info = (struct endpoint_info){.name = "disk",
+                                                .kind = "fuzz",
+                                                .blocks = disk_sectors(data, size),
+                                                .block_size = DISK_SECTOR,
+                                                .max_transfer_blocks = 1024};
+    FUZZ_CHECK(analyse_run(&disk.endpoint, &params, &analysis, &err) == 0);
+    check_cover(&analysis, disk.endpoint.info.blocks);
+    if (answer.known)
+        check_answer(&analysis, &answer, disk.endpoint.info.blocks);
     analysis_free(&analysis);
     return 0;
 }

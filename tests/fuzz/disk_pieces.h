@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_DISK_PIECES_H
+#define THINMIRROR_DISK_PIECES_H
+
+/* The disk that an input of the targets disk_* describes: its sectors (4 bytes), then pieces that
+ * are not zeros, each a sector (4 bytes), a length in bytes (2 bytes) and so many bytes;
+ * big-endian. A piece at sector DISK_ANSWER is none of the disk: it is the answer (see
+ * fuzz_disk.c). */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DISK_SECTOR      512
+#define DISK_HEAD_BYTES  4
+#define DISK_PIECE_BYTES 6
+#define DISK_ANSWER      UINT32_MAX
+#define DISK_SECTORS_MAX (1U << 21) /* 1 GiB: large enough for every format */
+
+struct disk_piece {
+    uint32_t sector;
+    size_t at, bytes; /* of its contents in the input */
+};
+
+/* The piece whose head is at *at, behind which *at is moved; false behind the last one. */
+bool disk_next_piece(const uint8_t *input, size_t size, size_t *at, struct disk_piece *ret);
+
+uint64_t disk_sectors(const uint8_t *input, size_t size);
+
+/* length bytes of the disk from offset on; zeros where there is no piece. */
+void disk_read(const uint8_t *input, size_t size, uint64_t offset, void *to, size_t length);
+/* Changes them, where there are pieces. */
+void disk_write(uint8_t *input, size_t size, uint64_t offset, const void *from, size_t length);
+
+/* Makes the checksums of btrfs, XFS, LVM2, GPT, exFAT and md fit what they are of, and the fixups
+ * of NTFS, wherever their marks are. Sound ones stay as they are. */
+void disk_mend(uint8_t *input, size_t size);
+
+#endif
