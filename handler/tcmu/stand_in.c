@@ -199,7 +199,8 @@ static bool take_out(struct stand_in *stand_in, pthread_t *ret_thread)
     }
     if (watch.first || !watch.joinable)
         return false;
-    watch.joinable = watch.runs = false;
+    watch.runs = false;
+    watch.joinable = false;
     *ret_thread = watch.thread;
     pthread_cond_broadcast(&watch.changed);
     return true;
