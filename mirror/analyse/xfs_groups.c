@@ -41,7 +41,7 @@ struct node {
 struct group {
     uint32_t blocks; /* the last group may be smaller */
     uint32_t free;   /* free blocks by its header */
-    struct node size_root;
+    struct node root, size_root;
     /* Of the extents of the tree by block and of that by size, in this order. */
     struct sum {
         uint64_t last;   /* how the last extent is sorted, or where it ends */
@@ -101,8 +101,9 @@ static int check_header(struct walk *walk, uint32_t index, uint8_t *agf)
     if (xfs->checksums && (!xfs_checksum_ok(agf, xfs->sector_bytes, AGF_CRC) ||
                            memcmp(agf + 64, xfs->meta_uuid, sizeof(xfs->meta_uuid)) != 0))
         return region_refuse(xfs->region, "the checksum of group %u is wrong", index);
+    group->root = (struct node){index, get_be32(agf + 16), levels - 1};
     group->size_root = (struct node){index, get_be32(agf + 20), size_levels - 1};
-    return add_node(&walk->now, (struct node){index, get_be32(agf + 16), levels - 1});
+    return add_node(&walk->now, group->root);
 }
 
 /* The headers of all groups, which lie far from each other, and the roots they name. */
@@ -178,6 +179,26 @@ static bool add_extent(const struct walk *walk, struct group *group, uint32_t st
     return true;
 }
 
+static bool overlaps(uint64_t start, uint64_t length, uint64_t other, uint64_t other_length)
+{
+    return start < other + other_length && other < start + length;
+}
+
+/* Whether the extent has blocks that belong to no file and are never free: the group's headers, the
+ * roots of its trees, the log. */
+static bool frees_owned(const struct xfs *xfs, const struct node *node, const struct group *group,
+                        uint32_t start, uint32_t length)
+{
+    uint64_t headers = align_up((uint64_t)GROUP_HEADERS * xfs->sector_bytes, xfs->block_bytes);
+
+    return overlaps(start, length, 0, headers / xfs->block_bytes) ||
+           overlaps(start, length, group->root.block, 1) ||
+           overlaps(start, length, group->size_root.block, 1) ||
+           overlaps(start, length, node->block, 1) ||
+           overlaps(place(xfs, node->group, start), (uint64_t)length * xfs->block_bytes,
+                    xfs->log_start, xfs->log_bytes);
+}
+
 static int take_leaf(struct walk *walk, const struct node *node, const uint8_t *records,
                      unsigned count)
 {
@@ -191,6 +212,11 @@ static int take_leaf(struct walk *walk, const struct node *node, const uint8_t *
         if (!add_extent(walk, &walk->groups[node->group], start, length))
             return region_refuse(xfs->region, "the free-space tree of group %u contradicts itself",
                                  node->group);
+        if (frees_owned(xfs, node, &walk->groups[node->group], start, length))
+            return region_refuse(
+                xfs->region,
+                "the free-space tree of group %u calls blocks free that it needs itself",
+                node->group);
         if (walk->by_size)
             continue;
         r = region_claim_free(xfs->region, place(xfs, node->group, start),

@@ -51,6 +51,37 @@ class Xfs(analyse_rig.Case):
         self.check(image, free.inverse(size), ratio=1, slack=NO_LIST)
         return free
 
+    def enlarge_free(self, image, group, record, start, count):
+        """Has the trees and the counts of a group call more free, as one."""
+        before = {name: int(re.search(rf"{name} = (\d+)", run("xfs_db", "-r", "-c", f"agf {group}", "-c", "p",
+                                                               image)).group(1)) for name in ("freeblks", "longest")}
+        tree = run("xfs_db", "-r", "-c", f"agf {group}", "-c", "addr bnoroot", "-c", "p recs", image)
+        old = int(re.search(rf"{record}:\[\d+,(\d+)\]", tree).group(1))
+        words = [f"agf {group}", f"write freeblks {before['freeblks'] + count - old}",
+                 f"write longest {max(before['longest'], count)}"]
+        for root in "bnoroot", "cntroot":
+            words += [f"agf {group}", f"addr {root}", f"write recs[{record}].startblock {start}",
+                      f"write recs[{record}].blockcount {count}"]
+        run("xfs_db", "-x", *(part for word in words for part in ("-c", word)), image)
+
+    def test_trees_that_free_what_the_file_system_needs_itself_are_allocated_whole(self):
+        """The log, a group's headers and the roots of its trees: all counts and checksums fit."""
+        for version in 1, 0:
+            image = self.image("image", 320 * MIB)
+            run("mkfs.xfs", "-q", "-f", "-m", f"crc={version}", image)
+            sound = image.read_bytes()
+            fields = dict(re.findall(r"(?m)^(\w+) = (\d+)", run("xfs_db", "-r", "-c", "sb 0", "-c", "p", image)))
+            of_log = int(fields["logstart"]) >> int(fields["agblklog"])
+            for group, what in ((of_log, "log"), (1, "headers"), (1, "roots")):
+                image.write_bytes(sound)
+                with self.subTest(version=version, what=what):
+                    tree = run("xfs_db", "-r", "-c", f"agf {group}", "-c", "addr bnoroot", "-c", "p recs", image)
+                    start, count = map(int, re.search(r"1:\[(\d+),(\d+)\]", tree).groups())
+                    self.assertEqual(tree.count(":["), 1)
+                    begin = {"log": start - 100, "headers": 0, "roots": 1}[what]
+                    self.enlarge_free(image, group, 1, begin, count + start - begin)
+                    self.check_all_allocated(image, "calls blocks free that it needs itself")
+
     def test_every_variant_is_what_xfs_db_says_it_is(self):
         for options in ([], ["-m", "crc=0"], ["-b", "size=1024"], ["-d", "agcount=2"],
                         ["-m", "rmapbt=1,reflink=1"], ["-s", "size=4096"], ["-l", "su=65536"],
