@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "log.h"
+#include "mover.h"
 #include "safety.h"
 #include "sync_fixture.h"
 
@@ -176,6 +177,22 @@ static void a_secondary_that_goes_while_it_is_looked_at_says_what_it_was_asked(v
     assert_non_null(strstr(fixture->error.text, "secondary: op 3 at 0 failed"));
 }
 
+static void one_queue_that_is_full_is_enough(void **state)
+{
+    struct mover mover = {0};
+
+    (void)state;
+    assert_true(mover_hungry(&mover));
+    mover.copies.count = JOB_QUEUE_ENOUGH;
+    assert_false(mover_hungry(&mover));
+    mover.copies.count--;
+    assert_true(mover_hungry(&mover));
+    mover.zeros.count = JOB_QUEUE_ENOUGH;
+    assert_false(mover_hungry(&mover));
+    mover.copies.count = 0;
+    assert_false(mover_hungry(&mover));
+}
+
 #undef TEST
 #define TEST(function) cmocka_unit_test_setup_teardown(function, quiet_setup, quiet_teardown)
 
@@ -188,6 +205,7 @@ int main(void)
         TEST(what_is_not_taken_at_all_is_an_error_with_a_sentence),
         TEST(what_cannot_be_dropped_from_the_cache_is_not_read_back),
         TEST(the_time_of_all_attempts_is_told),
+        TEST(one_queue_that_is_full_is_enough),
         TEST(a_secondary_that_goes_while_it_is_looked_at_says_what_it_was_asked),
     };
 

@@ -245,6 +245,8 @@ static void a_map_with_a_hole_in_it_is_no_map(void **state)
     assert_int_equal(try_plan("mmm", "dddd", 0, 4), -EINVAL);
     assert_int_equal(try_plan("mmmm", "ddd", 0, 4), -EINVAL);
     assert_int_equal(try_plan("mmmm", "dddd", 3, 2), -EINVAL);
+    assert_int_equal(try_plan("mmmm", "dddd", 4, 4), 0); /* nothing is left to plan */
+    assert_int_equal(try_plan("", "", 0, 0), 0);
     assert_int_equal(try_plan("", "", 0, 1), -EINVAL);
 }
 
