@@ -105,5 +105,40 @@ class Formats(rig.Case):
                 self.expect(DONE, "probe", path)
                 self.expect(DONE, "sync", "--overwrite", path, self.file("copy", 4 * MIB))
 
+    def test_a_raw_disk_that_has_all_of_an_image_but_one_field(self):
+        """Each is an image with the values that its format allows, see the end."""
+        def qcow2(mark=b"QFI\xfb", version=3, bits=16, table=65536):
+            return struct.pack(">4sI12xI16xQ", mark, version, bits, table)
+
+        def vmdk(mark=b"KDMV", version=1, grain=128):
+            return struct.pack("<4sI12xQ", mark, version, grain)
+
+        def qed(mark=b"QED\0", cluster=65536):
+            return struct.pack("<4sI", mark, cluster)
+
+        def vdi(mark=0xBEDA107F, version=0x00010001):
+            return bytes(64) + struct.pack("<II", mark, version)
+
+        def parallels(version=2):
+            return struct.pack("<16sI", b"WithouFreSpacExt", version)
+
+        for head in (qcow2(mark=b"QFI\0"), qcow2(version=4), qcow2(version=0), qcow2(bits=8),
+                     qcow2(bits=22, table=1 << 22), qcow2(table=65536 + 512), vmdk(version=0),
+                     vmdk(version=4), vmdk(grain=0), vmdk(grain=96), vmdk(mark=b"KDMW"),
+                     vmdk(mark=b"COWD", version=2), vmdk(mark=b"COWE"), qed(cluster=2048),
+                     qed(cluster=65537), qed(mark=b"QEE\0"), vdi(mark=0), vdi(version=0x00010002),
+                     parallels(version=3)):
+            with self.subTest(head=head):
+                path = self.folder / "raw"
+                path.write_bytes(head.ljust(MIB, b"\0"))
+                self.expect(DONE, "probe", path)
+        for head in (qcow2(), qcow2(bits=9, table=512), qcow2(version=2, bits=21, table=1 << 21),
+                     vmdk(), vmdk(version=3, grain=1), vmdk(mark=b"COWD"), qed(cluster=4096), vdi(),
+                     parallels()):
+            with self.subTest(head=head):
+                path = self.folder / "image"
+                path.write_bytes(head.ljust(MIB, b"\0"))
+                self.expect(REFUSED, "probe", path)
+
 
 rig.main()
