@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include "store.h"
 #include "store_mem.h"
 #include "volume.h"
+#include "volume_sanitize.h"
 
 #define MIB (1 << 20)
 
@@ -525,6 +527,37 @@ static void an_update_that_is_not_wanted_changes_nothing(void **state)
     assert_int_equal(volume_close(volume), 0);
 }
 
+/* Where a description cannot be written for a while. */
+static void a_seal_that_cannot_be_written_down_is_not_there(void **state)
+{
+    char folder[256], aside[256], path[300];
+    struct volume *volume;
+    struct errmsg err;
+    uint8_t byte;
+    struct iovec iov = {.iov_base = &byte, .iov_len = 1};
+
+    snprintf(folder, sizeof(folder), "%s", scratch_path(*state, "folder"));
+    snprintf(aside, sizeof(aside), "%s", scratch_path(*state, "aside"));
+    snprintf(path, sizeof(path), "%s/v", folder);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_int_equal(volume_create(path, 512, MIB, &volume, &err), 0);
+    assert_int_equal(rename(folder, aside), 0);
+    assert_int_equal(volume_seal(volume, VOLUME_SEALED_RESTRICTED, &err), -ENOENT);
+    assert_int_equal(volume_read(volume, &iov, 1, 0), 0);
+    assert_int_equal(rename(aside, folder), 0);
+    assert_int_equal(volume_seal(volume, VOLUME_SEALED_RESTRICTED, &err), 0);
+    assert_int_equal(rename(folder, aside), 0);
+    assert_int_equal(volume_unseal(volume, &err), -ENOENT);
+    assert_int_equal(volume_read(volume, &iov, 1, 0), -ESHUTDOWN);
+    assert_int_equal(rename(aside, folder), 0);
+    assert_int_equal(volume_close(volume), 0);
+    assert_int_equal(volume_open(path, false, &volume, &err), 0);
+    assert_int_equal(volume_get_meta(volume)->seal, VOLUME_SEALED_RESTRICTED);
+    assert_int_equal(volume_close(volume), 0);
+    snprintf(aside, sizeof(aside), "%s.thin", path);
+    assert_int_equal(unlink(aside) | unlink(path) | rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,6 +578,7 @@ int main(void)
         IN_SCRATCH(an_update_is_one_step_for_everybody),
         IN_SCRATCH(who_will_not_wait_for_an_update_is_told),
         IN_SCRATCH(an_update_that_is_not_wanted_changes_nothing),
+        IN_SCRATCH(a_seal_that_cannot_be_written_down_is_not_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
