@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* LOG SENSE, SPC-4 6.9, and the Logical Block Provisioning log page, SBC-4 6.4.5, whose numbers are
- * those of the file system at this moment. */
+/* LOG SENSE, SPC-4 6.9; the Logical Block Provisioning log page, SBC-4 6.4.5, whose numbers are
+ * those of the file system at this moment; and the Informational Exceptions log page, SPC-4 7.3.9.
+ */
 
 #include "byteorder.h"
 #include "checked.h"
@@ -13,6 +14,7 @@
 
 #define PAGE_SUPPORTED    0x00
 #define PAGE_PROVISIONING 0x0C
+#define PAGE_EXCEPTIONS   0x2F
 #define NO_SUBPAGE        0x00
 #define ALL_SUBPAGES      0xFF
 
@@ -30,10 +32,15 @@
 #define POOL_AVAILABLE    0xFFF1
 #define POOL_USED         0xFFF2
 
-#define SCOPE_DEDICATED   0x01
-#define SCOPE_SHARED      0x02
+/* The one parameter of the exceptions' page, of which nothing knows a temperature. */
+#define EXCEPTIONS_GENERAL 0x0000
+#define EXCEPTIONS_BYTES   8
+#define NO_TEMPERATURE     0xFF
 
-#define PAGE_MAX_BYTES    (HEADER_BYTES + 5 * PARAMETER_BYTES)
+#define SCOPE_DEDICATED    0x01
+#define SCOPE_SHARED       0x02
+
+#define PAGE_MAX_BYTES     (HEADER_BYTES + 5 * PARAMETER_BYTES)
 
 struct log_page {
     uint8_t bytes[PAGE_MAX_BYTES];
@@ -45,10 +52,9 @@ static const struct {
     uint8_t code;
     uint8_t subpage;
 } supported[] = {
-    {PAGE_SUPPORTED, NO_SUBPAGE},
-    {PAGE_SUPPORTED, ALL_SUBPAGES},
-    {PAGE_PROVISIONING, NO_SUBPAGE},
-    {PAGE_PROVISIONING, ALL_SUBPAGES},
+    {PAGE_SUPPORTED, NO_SUBPAGE},    {PAGE_SUPPORTED, ALL_SUBPAGES},
+    {PAGE_PROVISIONING, NO_SUBPAGE}, {PAGE_PROVISIONING, ALL_SUBPAGES},
+    {PAGE_EXCEPTIONS, NO_SUBPAGE},   {PAGE_EXCEPTIONS, ALL_SUBPAGES},
 };
 
 #define SUPPORTED (sizeof(supported) / sizeof(supported[0]))
@@ -137,6 +143,22 @@ static int provisioning_page(struct exec *exec, uint16_t from, struct log_page *
     return 0;
 }
 
+/* What REQUEST SENSE tells of it. */
+static void exceptions_page(struct exec *exec, struct log_page *page)
+{
+    uint8_t *to;
+
+    start_page(page, PAGE_EXCEPTIONS, NO_SUBPAGE, HEADER_DS);
+    to = page->bytes + page->length;
+    put_be16(to, EXCEPTIONS_GENERAL);
+    to[2] = BINARY_LIST;
+    to[3] = EXCEPTIONS_BYTES - 4;
+    put_be16(to + 4, lun_exception(exec->lun));
+    to[6] = NO_TEMPERATURE; /* the most recent one */
+    to[7] = NO_TEMPERATURE; /* the one that would be an exception */
+    page->length += EXCEPTIONS_BYTES;
+}
+
 static bool is_supported(uint8_t code, uint8_t subpage)
 {
     for (size_t i = 0; i < SUPPORTED; i++)
@@ -157,10 +179,13 @@ uint8_t op_log_sense(struct exec *exec)
         return exec_fail_field(exec);
     if (is_list && from != 0) /* there are no parameters in it */
         return exec_fail_field(exec);
-    if (!is_list && (cdb[2] >> 6 != PC_CUMULATIVE || from > POOL_USED))
+    if (!is_list && (cdb[2] >> 6 != PC_CUMULATIVE ||
+                     from > (code == PAGE_PROVISIONING ? POOL_USED : EXCEPTIONS_GENERAL)))
         return exec_fail_field(exec);
     if (is_list) {
         list_pages(&page, code, subpage);
+    } else if (code == PAGE_EXCEPTIONS) {
+        exceptions_page(exec, &page);
     } else {
         int error = provisioning_page(exec, from, &page);
 

@@ -193,6 +193,10 @@ bool lun_is_sealed(const struct lun *lun);
 /* True with what there is to tell while SANITIZE runs (2/04/1B with its progress) or after it has
  * failed (3/31/03). */
 bool sanitize_sense(struct lun *lun, struct sense *ret);
+
+/* The informational exception that there is, ASC and ASCQ; 0: none. It is only ever the false one
+ * that TEST asks for (SPC-4 7.5.11). */
+uint16_t lun_exception(struct lun *lun);
 /* The same, and while neither is so any more, that it runs. */
 struct sense lun_sealed_sense(struct lun *lun);
 /* CHECK CONDITION with that. */

@@ -50,9 +50,14 @@ uint8_t op_send_diagnostic(struct exec *exec)
 
 #define REQUEST_SENSE_DESC 0x01
 
+uint16_t lun_exception(struct lun *lun)
+{
+    return atomic_load(&lun->mode.false_exception) ? ASC_FAILURE_PREDICTION_FALSE : ASC_NONE;
+}
+
 /* SPC-4 6.39. A pending unit attention is what there is to tell, and is told once (SAM-5 5.14);
- * after it how far SANITIZE is (SBC-4 4.11.2), and then an informational exception, of which there
- * is only the false one that TEST asks for (SPC-4 7.5.11). The format is the one asked for,
+ * after it how far SANITIZE is (SBC-4 4.11.2), and then an informational exception. The format is
+ * the one asked for,
  * whatever D_SENSE says. */
 uint8_t op_request_sense(struct exec *exec)
 {
@@ -60,9 +65,8 @@ uint8_t op_request_sense(struct exec *exec)
     struct sense sense = {.key = SENSE_NO_SENSE};
     size_t length = SENSE_FIXED_BYTES;
 
-    if (!lun_take_attention(exec->lun, &sense) && !sanitize_sense(exec->lun, &sense) &&
-        atomic_load(&exec->lun->mode.false_exception))
-        sense.asc_ascq = ASC_FAILURE_PREDICTION_FALSE;
+    if (!lun_take_attention(exec->lun, &sense) && !sanitize_sense(exec->lun, &sense))
+        sense.asc_ascq = lun_exception(exec->lun);
     if (exec->cdb[1] & REQUEST_SENSE_DESC)
         length = sense_encode_descriptor(&sense, bytes);
     else

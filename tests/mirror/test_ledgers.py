@@ -361,6 +361,23 @@ class Pairs(Ledgers):
         self.expect(DONE, "sync", "--pair=db1", tuesday, self.secondary)
         self.same()
 
+    def test_a_pair_of_which_each_side_grows_between_two_snapshots(self):
+        self.expect(DONE, "sync", "--pair=db1", self.snapshot("monday"), self.secondary)
+        self.grow(self.secondary, 3 * SIZE)
+        self.expect(DONE, "sync", "--pair=db1", self.snapshot("tuesday"), self.secondary)
+        self.grow(self.primary, 2 * SIZE)
+        self.change(self.primary, SIZE + MIB)
+        self.expect(DONE, "sync", "--pair=db1", "--verify", self.snapshot("wednesday"),
+                    self.secondary)
+        self.assertEqual(self.primary.read_bytes(), self.secondary.read_bytes()[:2 * SIZE])
+        # What was written to is no less refused for its name.
+        self.change(self.secondary, MIB)
+        self.expect(REFUSED, "sync", "--pair=db1", self.snapshot("thursday"), self.secondary,
+                    says=["has been written to"])
+        self.grow(self.primary, SIZE)
+        self.expect(REFUSED, "sync", "--pair=db1", self.snapshot("friday"), self.secondary,
+                    says=["has become smaller"])
+
     def test_what_was_done_of_another_snapshot_is_not_done(self):
         primary, self.primary = self.primary, self.snapshot("monday")
         self.interrupt("--pair=db1")

@@ -15,6 +15,7 @@
 #include "store_mem.h"
 
 #define PROVISIONING 0x0C
+#define EXCEPTIONS   0x2F
 #define CUMULATIVE   0x40
 #define PARAMETER    12
 
@@ -30,9 +31,10 @@ static struct answer log_sense(struct rig *rig, uint8_t page, uint8_t subpage, u
 
 static void the_pages_are_listed(void **state)
 {
-    const uint8_t pages[] = {0x00, 0, 0, 2, 0x00, PROVISIONING};
-    const uint8_t subpages[] = {0x40, 0xFF,         0,   8, 0, 0, 0, 0xFF, PROVISIONING,
-                                0,    PROVISIONING, 0xFF};
+    const uint8_t pages[] = {0x00, 0, 0, 3, 0x00, PROVISIONING, EXCEPTIONS};
+    const uint8_t subpages[] = {0x40,       0xFF,         0, 12,           0,    0,          0,
+                                0xFF,       PROVISIONING, 0, PROVISIONING, 0xFF, EXCEPTIONS, 0,
+                                EXCEPTIONS, 0xFF};
     const uint8_t of_one[] = {0x40 | PROVISIONING, 0xFF, 0, 4, PROVISIONING, 0, PROVISIONING, 0xFF};
     struct rig *rig = *state;
     uint8_t reply[64];

@@ -415,15 +415,21 @@ static void a_read_only_lun_takes_current_values_and_saves_none(void **state)
     rig_close(&rig);
 }
 
-/* SPC-4 7.5.11: TEST makes REQUEST SENSE tell of a false one (5Dh/FFh), which is no error. */
+/* SPC-4 7.5.11: TEST makes REQUEST SENSE tell of a false one (5Dh/FFh), which is no error; so does
+ * the log page (7.3.9), of which sg_logs reads the same (test_sg_utils.py). */
 static void a_false_exception_is_told_on_request(void **state)
 {
     const uint8_t cdb[SCSI_CDB_MAX_BYTES] = {SCSI_REQUEST_SENSE, 0, 0, 0, 18};
     struct rig *rig = *state;
-    uint8_t bytes[18];
+    const uint8_t log_cdb[SCSI_CDB_MAX_BYTES] = {SCSI_LOG_SENSE, 0, 0x6F, 0, 0, 0, 0, 0, 64};
+    uint8_t page[] = {0xAF, 0, 0, 8, 0, 0, 0x03, 4, 0x5D, 0xFF, 0xFF, 0xFF};
+    uint8_t bytes[18], log[64];
 
     for (int on = 1; on >= 0; on--) {
         change(rig, AT_EXCEPTION + 2, 0x04, on);
+        put_be16(page + 8, on ? 0x5DFF : 0);
+        assert_length(rig_command_in(rig, log_cdb, log, sizeof(log)), sizeof(page));
+        assert_memory_equal(log, page, sizeof(page));
         for (int i = 0; i < 2; i++) {
             assert_good(rig_command_in(rig, cdb, bytes, sizeof(bytes)));
             assert_int_equal(bytes[2], 0); /* NO SENSE */

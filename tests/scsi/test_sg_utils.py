@@ -244,9 +244,17 @@ class Logs(Case):
             self.assertEqual(found["Available", "count"], size // MIB - 8)
             self.assertEqual(found["Used", "count"], 8)
 
+    def test_the_informational_exceptions(self):
+        self.make()
+        text = self.sg("sg_logs", "--page=0x2f")
+        self.assertRegex(text, r"Informational [Ee]xceptions (log )?page")
+        self.assertIn("IE asc = 0x0, ascq = 0x0", text)
+        self.assertNotRegex(text, r"[Tt]emperature = (?!255|<)")
+
     def test_the_lists_of_pages(self):
         self.make()
         text = self.sg("sg_logs", "--list")
+        self.assertIn("Informational exceptions [ie]", text)
         self.assertIn("Supported log pages [sp]", text)
         self.assertIn("Logical block provisioning [lbp]", text)
         self.assertIn("Supported log pages and subpages [ssp]", self.sg("sg_logs", "--page=0,0xff"))

@@ -60,10 +60,22 @@ check_match "whose the page is asked through cannot be told" '^0$' \
 mkdir "$target/core/user_0/paths/alua/other"
 echo 7 >"$target/core/user_0/paths/alua/other/tg_pt_gp_id"
 echo other >"$target/loopback/naa.5001405000000001/tpgt_1/lun/lun_0/alua_tg_pt_gp"
+check_match "thindoctor names the LUN and its groups" \
+  '^false the ports of paths are in several groups \((default_tg_pt_gp, other|other, default_tg_pt_gp)\)' \
+  "$(thindoctor --json | jq -r '.checks[] | select(.name == "LUNs: port groups") | "\(.ok) \(.state)"')"
 check_equal "with two groups nothing is told" "0 0" "$(tpgs "$disk") $(tpgs "$second")"
 check_fails "nor reported" 5 . sg_rtpg "$disk"
 loop_remove 5001405000000001
 check_equal "with one again it is" 1 "$(tpgs "$disk")"
+check_equal "thindoctor is content" "true the ports of each LUN (1) are in one group" \
+  "$(thindoctor --json | jq -r '.checks[] | select(.name == "LUNs: port groups") | "\(.ok) \(.state)"')"
+
+section "informational exceptions"
+check_match "sg_logs reads that there are none" 'IE asc = 0x0, ascq = 0x0' "$(sg_logs --page=0x2f "$disk")"
+check "TEST asks for a false one" sg_wr_mode --page=0x1c --contents=9c,a,4,6,0,0,0,0,0,0,0,0 --mask=0,0,4 "$disk"
+check_match "and sg_logs reads that" 'IE asc = 0x5d, ascq = 0xff' "$(sg_logs --page=0x2f "$disk")"
+check "and no longer" sg_wr_mode --page=0x1c --contents=9c,a,0,6,0,0,0,0,0,0,0,0 --mask=0,0,4 "$disk"
+check_match "then there is none again" 'IE asc = 0x0, ascq = 0x0' "$(sg_logs --page=0x2f "$disk")"
 
 section "what the kernel serves"
 codes=$(sg_opcodes "$disk")

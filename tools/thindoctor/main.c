@@ -10,6 +10,7 @@
 
 #include "findings.h"
 #include "json_out.h"
+#include "port_groups_check.h"
 #include "standard_files.h"
 
 enum { EXIT_ALL_THERE = 0, EXIT_MISSING = 1, EXIT_USAGE = 2 };
@@ -110,6 +111,7 @@ static int examine(const char *path, bool json)
     check_programs(&findings);
     check_room(&findings);
     check_target(&findings);
+    check_port_groups(&findings, "/sys/kernel/config/target/core");
     if (path)
         check_path(&findings, path);
     status = findings_allow(&findings, NEED_SERVE) && findings_allow(&findings, NEED_MIRROR)
