@@ -17,6 +17,7 @@ struct iov_cursor {
 /* The summed length of all elements; saturates at SIZE_MAX. */
 size_t iov_total(const struct iovec *iov, int count);
 
+/* The list's first byte; iov must outlive the cursor. */
 struct iov_cursor iov_cursor_at_start(const struct iovec *iov, int count);
 
 /* Each moves the position on by up to length bytes and returns how many there were. */

@@ -35,12 +35,16 @@ struct cdb_block_fields {
 /* 0, or -EINVAL when the operation code is none of those. */
 int cdb_decode_block_fields(const uint8_t *cdb, struct cdb_block_fields *ret);
 
+/* Commands of SPC-4: TEST UNIT READY, INQUIRY (with a page: EVPD=1), MODE SENSE(6) (current values,
+ * with block descriptors). Allocation lengths are in bytes. */
 size_t cdb_test_unit_ready(uint8_t cdb[static SCSI_CDB_MAX_BYTES]);
 size_t cdb_inquiry(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint16_t allocation_length);
 size_t cdb_inquiry_vpd(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint8_t page,
                        uint16_t allocation_length);
 size_t cdb_mode_sense_6(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint8_t page,
                         uint8_t allocation_length);
+/* Commands of SBC-4: READ CAPACITY (5.20, 5.21), GET LBA STATUS(16) (5.9); READ(16) and WRITE(16)
+ * of blocks from lba on. */
 size_t cdb_read_capacity_10(uint8_t cdb[static SCSI_CDB_MAX_BYTES]);
 size_t cdb_read_capacity_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint32_t allocation_length);
 size_t cdb_get_lba_status_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba,
@@ -55,8 +59,10 @@ size_t cdb_write_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba, uint32
 /* unmap: the UNMAP bit. One block of Data-Out follows. */
 size_t cdb_write_same_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint64_t lba, uint32_t blocks,
                          bool unmap);
+/* SBC-4 5.33: of all blocks, IMMED=0. */
 size_t cdb_synchronize_cache_10(uint8_t cdb[static SCSI_CDB_MAX_BYTES]);
 size_t cdb_synchronize_cache_16(uint8_t cdb[static SCSI_CDB_MAX_BYTES]);
+/* SBC-4 5.35, ANCHOR=0. The list (unmap_list.h) follows as Data-Out; its length is in bytes. */
 size_t cdb_unmap(uint8_t cdb[static SCSI_CDB_MAX_BYTES], uint16_t parameter_list_length);
 
 /* A name for messages: "READ(16)", "GET LBA STATUS(16)"; "opcode 5Fh" style text for unknown ones

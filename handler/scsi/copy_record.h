@@ -40,8 +40,9 @@ void copy_records_destroy(struct copy_records *records);
 /* A record that runs; its finished predecessor of the same identifier is forgotten. NULL: as many
  * copies run as can. The record is the caller's until copy_record_finish. */
 struct copy_record *copy_record_start(struct copy_records *records, uint8_t list_id);
-/* Progress, and the end. */
+/* bytes more are copied. */
 void copy_record_advance(struct copy_records *records, struct copy_record *record, uint64_t bytes);
+/* status and sense, as the command would have ended with in the foreground. */
 void copy_record_finish(struct copy_records *records, struct copy_record *record, uint8_t status,
                         const uint8_t sense[static LUN_SENSE_BYTES]);
 

@@ -42,10 +42,12 @@ int rod_token_create(struct lun *lun, const struct volume_range *ranges, size_t 
  * *ret_asc_ascq is what is wrong with it. */
 struct rod_token *rod_token_use(const uint8_t bytes[static ROD_TOKEN_BYTES],
                                 uint16_t *ret_asc_ascq);
+/* Ends what rod_token_use began; the token stays valid. */
 void rod_token_release(struct rod_token *token);
 /* It is refused from then on. */
 void rod_token_delete(struct rod_token *token);
 
+/* The LUN it was made at, and how much data it stands for; between use and release. */
 struct lun *rod_token_source(const struct rod_token *token);
 uint64_t rod_token_data_bytes(const struct rod_token *token);
 /* Whether the data have begun to change since. */

@@ -58,6 +58,8 @@ void completions_tell(struct completions *completions);
  * 0: all of it. */
 void completions_here(struct completions *completions, struct tcmulib_cmd *cmd, int status,
                       size_t reply_bytes);
+/* The same of a command that was answered by another thread than the one that took it: the kernel
+ * is woken at once. */
 void completions_held(struct completions *completions, struct tcmulib_cmd *cmd, int status,
                       size_t reply_bytes);
 

@@ -45,14 +45,18 @@ int volume_over_store(struct store *store, const struct volume_meta *meta, bool 
 /* Flushes and closes; takes NULL. The flush's result. */
 int volume_close(struct volume *volume);
 
+/* What was known at open; the size also changes by volume_resize. */
 uint32_t volume_block_size(const struct volume *volume);
 uint64_t volume_bytes(const struct volume *volume);
 uint64_t volume_blocks(const struct volume *volume);
 /* The unit in which storage is given back, in bytes; a multiple of the block size. */
 uint32_t volume_granularity(const struct volume *volume);
+/* Opened so, or by volume_look. */
 bool volume_read_only(const struct volume *volume);
+/* The description. The volume's, valid until it is closed. */
 const struct volume_meta *volume_get_meta(const struct volume *volume);
 
+/* Deallocated and anchored blocks read as zeros. The range must lie within the volume. */
 int volume_read(struct volume *volume, const struct iovec *iov, int iov_count, uint64_t offset);
 /* Reads what memory holds already: -EAGAIN when some of it would have to be fetched from the disk,
  * or somebody has the bytes alone, -EOPNOTSUPP when there is no telling. The buffers hold anything

@@ -89,7 +89,9 @@ void claims_free(struct claims *claims);
 int claims_add_free(struct claims *claims, uint64_t start, uint64_t length);
 /* Makes it part of its set; for claims_build. */
 int claims_settle_free(struct claims *claims);
+/* The bytes are in use, whatever else calls them free. */
 int claims_add_keep(struct claims *claims, uint64_t start, uint64_t length);
+/* The bytes are all copied, as their contents could not be read; why is copied. */
 int claims_add_area(struct claims *claims, uint64_t start, uint64_t length, const char *why);
 
 /* When there is no more room they are not remembered, which makes them allocated. */

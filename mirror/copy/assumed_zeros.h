@@ -64,6 +64,7 @@ int assumed_remove(struct assumed_zeros *assumed, uint64_t lba, uint64_t blocks)
 /* Begins or goes on; once everything else is written, and with nothing else in flight. */
 void assumed_pump(struct assumed_zeros *assumed);
 
+/* Nothing is in flight. */
 bool assumed_idle(const struct assumed_zeros *assumed);
 /* Idle, and all of them read as zeros. */
 bool assumed_done(const struct assumed_zeros *assumed);

@@ -58,12 +58,18 @@ int comparer_init(struct comparer *comparer, struct endpoint *primary, struct en
 /* Only with nothing in flight. */
 void comparer_free(struct comparer *comparer);
 
+/* Appends the list's jobs, which are copied; the list stays the caller's. -ENOMEM. */
 int comparer_add(struct comparer *comparer, const struct job_list *jobs);
+/* Whether few jobs are waiting, so that more should be added. */
 bool comparer_hungry(const struct comparer *comparer);
+/* Sends what the queue depth and the rate allow. Call it after every service of the endpoints; what
+ * goes wrong is in error and message. */
 void comparer_pump(struct comparer *comparer);
 /* Milliseconds until the rate allows the next piece; 0 when that is not what it waits for. */
 int comparer_delay(const struct comparer *comparer);
+/* Nothing is in flight. */
 bool comparer_idle(const struct comparer *comparer);
+/* Idle, and every job that was added has been compared. */
 bool comparer_done(const struct comparer *comparer);
 
 #endif

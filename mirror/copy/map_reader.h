@@ -85,20 +85,26 @@ struct map_pair {
     uint64_t mapped_end;    /* where the last of them ended */
 };
 
+/* The sides must have blocks of one size. The window ends with the smaller side. pair stays at its
+ * address until map_pair_free. -ENOMEM. */
 int map_pair_init(struct map_pair *pair, struct endpoint *primary, enum map_source primary_source,
                   struct endpoint *secondary, enum map_source secondary_source);
+/* Not while map_pair_busy. */
 void map_pair_free(struct map_pair *pair);
+/* map_reader_pump of both sides. */
 void map_pair_pump(struct map_pair *pair);
 /* False: both sides have not told more yet. The window is [pair->planned, *ret_end). */
 bool map_pair_window(const struct map_pair *pair, uint64_t *ret_end);
 /* The window up to end is dealt with. */
 void map_pair_take(struct map_pair *pair, uint64_t end);
 
+/* Every block has been in a window that was taken. */
 static inline bool map_pair_finished(const struct map_pair *pair)
 {
     return pair->planned == pair->end;
 }
 
+/* Whether a question to either side is in flight. */
 static inline bool map_pair_busy(const struct map_pair *pair)
 {
     return map_reader_busy(&pair->primary) || map_reader_busy(&pair->secondary);

@@ -85,6 +85,7 @@ bool readback_due(const struct readback *readback, bool all_written);
 /* When it is due and nothing else is in flight. */
 void readback_pump(struct readback *readback);
 
+/* Nothing is in flight. */
 bool readback_idle(const struct readback *readback);
 /* Idle, and everything that was noted was read. */
 bool readback_done(const struct readback *readback);

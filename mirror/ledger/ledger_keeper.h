@@ -79,6 +79,7 @@ void ledger_keeper_interrupted(struct ledger_keeper *keeper, const struct ledger
 int ledger_keeper_complete(struct ledger_keeper *keeper, const struct ledger_left *left,
                            struct errmsg *err);
 
+/* Writes nothing; the file stays as it was left last. A zeroed one may be freed. */
 void ledger_keeper_free(struct ledger_keeper *keeper);
 
 #endif

@@ -37,12 +37,15 @@ struct report {
     struct checker_reports checks;
 };
 
+/* The result of a sync, dry run, or verify: one JSON object with --json, a table otherwise. Prints
+ * to stdout; a failure to print is found when stdout is closed. */
 void report_sync(const struct report *report);
 void report_verify(const struct report *report);
 
 /* The first ranges that differ, on stderr. */
 void report_differences(const struct report *report);
 
+/* What probe found out about the opened sides, likewise. */
 void report_probe(const struct report *report);
 
 #endif

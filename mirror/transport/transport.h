@@ -94,16 +94,26 @@ struct transport {
 
 /* Opens one session to one LUN. url and path as on the command line; messages never hold secrets.
  * Errors: -EINVAL unparsable, -ENODEV no such target or LUN, -EACCES login refused, -ENOKEY it
- * wants credentials,
- * -ECONNREFUSED ..., each with a sentence. */
+ * wants credentials, -EKEYREJECTED it wants none although there are some, -ENOTSUP it insists on
+ * what libiscsi lacks, -ECONNREFUSED and other errors of the connection; each with a sentence. ret
+ * is the caller's, to be given to transport_close. */
 struct iscsi_credentials;
+
+/* credentials: NULL for none; not needed any longer when this returns. */
 int transport_iscsi_open(const char *url, const struct iscsi_credentials *credentials,
                          struct transport **ret, struct errmsg *err);
+/* A /dev/sgN or a SCSI disk, by SG_IO, or by io_uring for blocks of a disk. -ENODEV: no disk; other
+ * -errno of open(2). */
 int transport_sg_open(const char *path, bool writable, struct transport **ret, struct errmsg *err);
+/* The thin volume at path, served by this process itself (handler/scsi). -EBUSY: another serves it.
+ */
 int transport_local_open(const char *path, bool writable, struct transport **ret,
                          struct errmsg *err);
 
+/* Ends the session. Takes NULL. */
 void transport_close(struct transport *transport);
+/* Sends the request. 0, and done() is called once, from transport_service; or -errno when it was
+ * not taken, and done() is not called. */
 int transport_submit(struct transport *transport, struct transport_request *request);
 
 /* For implementations: the request is filled, calls done(). */

@@ -20,9 +20,11 @@ struct work {
 int workpool_create(unsigned threads, struct workpool **ret);
 /* Waits for running work; what is queued is run first. done() is called for all of it. NULL: ok. */
 void workpool_destroy(struct workpool *pool);
+/* Hands work over; never fails: without a thread it is run here. */
 void workpool_submit(struct workpool *pool, struct work *work);
 /* Readable (POLLIN) when workpool_service has something to do. */
 int workpool_fd(const struct workpool *pool);
+/* Calls done() of all that has been run. On the owner's thread. */
 void workpool_service(struct workpool *pool);
 
 #endif

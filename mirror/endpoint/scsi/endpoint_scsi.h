@@ -141,6 +141,8 @@ struct scsi_endpoint {
 
 /* endpoint_scsi_io.c */
 
+/* A command for user, which stays the caller's, or for the recheck (NULL). Freed by
+ * scsi_command_finish, scsi_command_fail or scsi_command_free. NULL: no memory. */
 struct scsi_command *scsi_command_new(struct scsi_endpoint *endpoint,
                                       struct endpoint_request *user);
 /* Sends the CDB that has been put into command->request. -errno when it was not taken. */
@@ -151,7 +153,9 @@ void scsi_command_next(struct scsi_command *command);
 void scsi_command_defer(struct scsi_command *command);
 /* Ends the request: done() is called and the command freed. */
 void scsi_command_finish(struct scsi_command *command);
+/* The same with the outcome's error, which is told by the request. */
 void scsi_command_fail(struct scsi_command *command, const struct outcome *outcome);
+/* Without done(): for one that was never begun. */
 void scsi_command_free(struct scsi_command *command);
 /* Marks the endpoint as of no more use. */
 void scsi_endpoint_fail(struct scsi_endpoint *endpoint, int error, const char *why);
@@ -160,6 +164,7 @@ void scsi_endpoint_fail(struct scsi_endpoint *endpoint, int error, const char *w
  * NULL: nothing. */
 void scsi_recheck_end(struct scsi_command *command, int error, const char *why);
 
+/* endpoint_ops.poll, service and close. */
 int scsi_endpoint_poll(struct endpoint *base, struct pollfd *ret);
 int scsi_endpoint_service(struct endpoint *base, short revents);
 void scsi_endpoint_close(struct endpoint *base);
