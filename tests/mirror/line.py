@@ -51,7 +51,7 @@ class Line:
                 sink.sendall(self.change(data, to_target))
             sink.shutdown(socket.SHUT_WR)
         except OSError:
-            pass
+            self._end(source, sink)  # a reset of one side reaches the other
 
     @staticmethod
     def _end(*sockets):
@@ -129,7 +129,7 @@ class PduLine(Line):
                         self.pass_on(header, data, sink, first)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
-            pass
+            self._end(source, sink)  # a reset of one side reaches the other
 
 
 class PingingLine(PduLine):
