@@ -11,7 +11,7 @@
 
 #include "extents.h"
 
-/* Two extents side by side, so many times. */
+/* Two extents side by side, repeated. */
 struct extent_run {
     uint64_t start;
     uint64_t lengths[2]; /* the second one is 0 in the last run when it has not come yet */

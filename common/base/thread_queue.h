@@ -13,7 +13,7 @@
 
 struct thread_queue;
 
-/* At most so many threads (1 or more) call serve(context, item), each for one item at a time. 0 or
+/* Up to most threads (1 or more) call serve(context, item), each for one item at a time. 0 or
  * -ENOMEM. No thread is started yet. */
 int thread_queue_create(unsigned most, void (*serve)(void *context, struct fifo_link *item),
                         void *context, struct thread_queue **ret);

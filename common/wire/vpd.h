@@ -56,11 +56,11 @@ size_t vpd_encode_serial(uint8_t *to, const char *serial);
  * VPD_TEXT_MAX_BYTES characters. */
 size_t vpd_encode_identification(uint8_t *to, const uint8_t naa[static 16], const char *t10_vendor,
                                  const char *t10_rest);
-/* Adds to a page 83h of so many bytes which target port group the port is of that the page is asked
+/* Adds to a page 83h of length bytes which target port group the port is of that the page is asked
  * through, and its relative target port identifier (0: not known); the page's new length. */
 size_t vpd_add_target_port(uint8_t *to, size_t length, uint16_t group, uint16_t port);
 /* Extended INQUIRY data, page 86h (SPC-4 7.8.7): simple tasks (SIMPSUP), a volatile cache (V_SUP),
- * at most so many bytes of sense data, and nothing else that the page has bits for. */
+ * at most that number of bytes of sense data, and nothing else that the page has bits for. */
 size_t vpd_encode_extended_inquiry(uint8_t *to, uint8_t max_sense_bytes);
 size_t vpd_encode_block_limits(uint8_t *to, const struct vpd_block_limits *limits);
 /* Non-rotating medium (MEDIUM ROTATION RATE 0001h); blocks can be read after a SANITIZE BLOCK ERASE

@@ -20,8 +20,8 @@
 #define COPY_SEGMENT_GRANULARITY_EXPONENT 9 /* blocks of 512 bytes */
 #define COPY_MAX_CONCURRENT               COPY_RECORDS
 
-/* After so long a copy begins no further piece, which is of COPY_MAX_SEGMENT_BYTES at most: the one
- * under way has as much time again, and more. */
+/* After this time a copy begins no further piece, which is of COPY_MAX_SEGMENT_BYTES at most: the
+ * one under way has as much time again, and more. */
 #define COPY_MAX_MS 10000
 
 #endif

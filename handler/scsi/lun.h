@@ -111,7 +111,7 @@ struct volume *lun_volume(struct lun *lun);
 int lun_resize(struct lun *lun, uint64_t bytes, struct errmsg *err);
 
 /* From now on the next command is answered THIN PROVISIONING SOFT THRESHOLD REACHED
- * (6/38/07) once so many percent of the file system below the volume are used, 1 to 99: the default
+ * (6/38/07) once this percentage of the file system below the volume is used, 1 to 99: the default
  * of the mode page's threshold in percent. To be called before the first command. */
 void lun_set_threshold(struct lun *lun, unsigned used_percent);
 

@@ -164,7 +164,7 @@ void lun_look_at_thresholds(struct lun *lun);
 /* After every command that writes nothing: looks at the thresholds when the last look is long ago.
  */
 void lun_end_other(struct lun *lun);
-/* Ends a command that writes and has come to this error, or 0; it may have taken so many bytes.
+/* Ends a command that writes and has come to this error, or 0; it may have taken up to bytes bytes.
  * Makes its data durable where WCE is 0 and they are not, and looks at the thresholds when it is
  * time to. The error, or that of the flush. */
 int lun_end_write(struct lun *lun, int error, bool durable, uint64_t bytes);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Thresholds on the space that is left, SBC-4 4.7.3.7. Asking the file system costs more than a
- * small write, so it is asked once in a second in which something was written, and after so many
- * bytes. What others take of the same file system is not reported, so any command has it looked at
- * when that was long ago. A threshold that is reached is told at once, and again every few minutes
- * for as long as it stays so. */
+ * small write, so it is asked once in a second in which something was written, and after a number
+ * of bytes. What others take of the same file system is not reported, so any command has it looked
+ * at when that was long ago. A threshold that is reached is told at once, and again every few
+ * minutes for as long as it stays so. */
 
 #include <time.h>
 

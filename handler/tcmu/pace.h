@@ -21,7 +21,7 @@
 
 struct pace {
     _Atomic int slowness; /* rises with every slow command, falls with every quick one */
-    _Atomic int watching; /* so many more commands are watched */
+    _Atomic int watching; /* how many more commands are watched */
     _Atomic uint64_t careful_until_ms;
 };
 

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Says in the response that is written next that the Data-In is of so many bytes, not 0; to be
+/* Says in the response that is written next that the Data-In has bytes bytes, not 0; to be
  * called right before tcmulib_command_complete. Without it the kernel sends as much as the
  * initiator expects, and reports no residual. Does nothing on a kernel that does not look. */
 void ring_set_read_bytes(void *ring, uint32_t bytes);

@@ -30,7 +30,7 @@ enum whose {
 /* How often one that stands in looks whether the runner's thread is back. */
 #define LOOK_EVERY_MS 10
 
-/* The watching thread ends when nothing was begun for so many looks. */
+/* The watching thread ends when nothing was begun for this number of looks. */
 #define IDLE_LOOKS 100
 
 struct stand_in {

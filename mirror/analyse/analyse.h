@@ -40,7 +40,7 @@ struct analysis {
     struct allocation allocation;
     char *notes[ANALYSIS_NOTES_MAX]; /* sentences that say what counts as allocated, and why */
     size_t note_count;
-    size_t notes_lost; /* there was no room for so many more */
+    size_t notes_lost; /* how many more there was no room for */
     bool understood;   /* at least one table of contents was */
     struct analysis_found found[ANALYSIS_FOUND_MAX];
     size_t found_count;

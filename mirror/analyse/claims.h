@@ -80,7 +80,7 @@ struct claims {
     unsigned depth;
 };
 
-/* Of a LUN of so many blocks. */
+/* Of a LUN of blocks blocks. */
 void claims_init(struct claims *claims, uint64_t blocks, uint32_t block_size);
 void claims_free(struct claims *claims);
 

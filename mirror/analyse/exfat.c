@@ -141,7 +141,7 @@ static int take_boot_sector(struct exfat *exfat)
     return r == 0 ? check_flags(exfat, boot) : r;
 }
 
-/* Adds the places of a chain of clusters, of at most so many bytes, to ret. */
+/* Adds the places of a chain of clusters, of at most bytes_max bytes, to ret. */
 static int follow(struct exfat *exfat, uint32_t first, uint64_t bytes_max, struct byte_ranges *ret)
 {
     uint64_t most = (bytes_max + exfat->cluster_bytes - 1) / exfat->cluster_bytes;

@@ -20,7 +20,7 @@
 #define SECTOR_MAX      4096
 #define STATE_DIRTY     0x03 /* in use, or to be tested */
 #define FIRST_CLUSTER   2
-#define FAT12_CLUSTERS  4085 /* from so many on it is a FAT16 */
+#define FAT12_CLUSTERS  4085 /* from this number on it is a FAT16 */
 #define FAT16_CLUSTERS  65525
 #define FAT32_CLUSTERS  0x0FFFFFF5
 #define DIRECTORY_BYTES 32

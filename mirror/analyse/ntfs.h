@@ -64,7 +64,7 @@ struct ntfs_attribute {
     const uint8_t *value; /* of a resident one */
     size_t value_bytes;
     uint64_t bytes;             /* of what is in it, wherever that is */
-    uint64_t initialised_bytes; /* so many of them were written; the others count as zeros */
+    uint64_t initialised_bytes; /* how many of them were written; the others count as zeros */
 };
 
 /* Undoes the protection of a structure that was written in several sectors. Refuses, naming what,
@@ -76,7 +76,7 @@ int ntfs_undo_fixups(const struct ntfs *ntfs, uint8_t *bytes, size_t length, con
  * in use. */
 int ntfs_read_record(struct ntfs *ntfs, uint64_t number, uint8_t *to);
 
-/* UTF-16 of so many letters at an offset in so many bytes, and a name in ASCII. */
+/* Whether UTF-16 of letters letters at an offset in bytes is a name in ASCII. */
 bool ntfs_is_name(const uint8_t *bytes, size_t length, size_t offset, size_t letters,
                   const char *name);
 
@@ -87,7 +87,7 @@ int ntfs_find_in_record(const struct ntfs *ntfs, const uint8_t *record, uint32_t
                         const char *name, const uint64_t *first, struct ntfs_attribute *ret);
 
 /* Where the clusters of a piece of a nonresident attribute are, in their order, appended to ret
- * (-ENOMEM) and noted as used; *clusters, so many of the attribute were there before, grows by
+ * (-ENOMEM) and noted as used; *clusters, the attribute's clusters before it, grows by
  * them. Refuses what is compressed, encrypted, sparse, does not follow on, or is out of bounds. */
 int ntfs_add_piece(struct ntfs *ntfs, const struct ntfs_attribute *piece, struct byte_ranges *ret,
                    uint64_t *clusters);

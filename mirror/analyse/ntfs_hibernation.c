@@ -52,7 +52,7 @@ static bool is_hibernation_file(const uint8_t *key, size_t bytes)
     return true;
 }
 
-/* The entries behind an index header, which lies in so many bytes. */
+/* The entries behind an index header, of which bytes bytes were read. */
 static int search_entries(struct search *search, const uint8_t *header, size_t bytes)
 {
     size_t at = get_le32(header), end = get_le32(header + 4);

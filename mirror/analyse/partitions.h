@@ -27,7 +27,7 @@ int partition_list_add(struct partition_list *list, uint64_t start, uint64_t len
                        unsigned number);
 void partition_list_free(struct partition_list *list);
 
-/* Whether none is beyond so many bytes and no two overlap; sorts them. False: why, "partition 1
+/* Whether none is beyond bytes bytes and no two overlap; sorts them. False: why, "partition 1
  * goes beyond the end". */
 #define PARTITION_WHY_MAX 80
 bool partition_list_check(struct partition_list *list, uint64_t bytes,

@@ -54,7 +54,7 @@ int region_plan(struct region *region, const struct byte_range *ranges, size_t c
 
 /* Nothing in this range is needed. -ERANGE beyond the end. */
 int region_claim_free(struct region *region, uint64_t start, uint64_t length);
-/* So many tracks of a DASD are free, from start on: of each the first CLAIMS_HEAD_BYTES are copied,
+/* count tracks of a DASD are free, from start on: of each the first CLAIMS_HEAD_BYTES are copied,
  * as the begin of an empty track. Refuses where the region does not lie in one piece.
  * -ERANGE beyond the end. */
 int region_claim_tracks(struct region *region, uint64_t start, uint64_t track_bytes,

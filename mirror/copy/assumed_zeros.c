@@ -10,7 +10,7 @@
 #include "zeros.h"
 
 #define DEPTH 16
-/* When so many passes have found something, whatever the unit does, all is written. */
+/* When this number of passes have found something, whatever the unit does, all is written. */
 #define MAX_PASSES 3
 
 int assumed_init(struct assumed_zeros *assumed, struct endpoint *secondary,

@@ -36,7 +36,7 @@ struct assumed_zeros {
     enum assumed_phase phase;
     uint64_t chunk_blocks;
     uint64_t next;   /* LBA to go on from */
-    unsigned passes; /* so many have found something */
+    unsigned passes; /* how many have found something */
     bool found;      /* this one has */
     struct endpoint_request flush;
     struct buffers buffers;

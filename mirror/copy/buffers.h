@@ -34,12 +34,12 @@ uint32_t buffers_limit_blocks(const struct endpoint_info *info);
 /* The same of one WRITE: so few, too, that its data take the fewest round trips. */
 uint32_t buffers_write_limit_blocks(const struct endpoint_info *info);
 
-/* At most so many blocks, and a multiple of what both units like to transfer: of the secondary's
+/* At most blocks blocks, and a multiple of what both units like to transfer: of the secondary's
  * alone when both together are too much, and unchanged when that is. */
 uint64_t buffers_align_blocks(uint64_t blocks, const struct endpoint_info *primary,
                               const struct endpoint_info *secondary);
 
-/* The blocks to move at a time with so many buffers: what both limits (in blocks) allow, 256 KiB at
+/* The blocks to move at a time with count buffers: what both limits (in blocks) allow, 256 KiB at
  * most, and so few that all buffers stay within BUFFERS_BYTES. Never 0. */
 uint64_t buffers_chunk_blocks(uint32_t block_size, uint32_t limit, uint32_t other_limit,
                               size_t count);

@@ -24,7 +24,7 @@ struct pair_piece {
     uint64_t lba;
     uint64_t blocks;
     const struct half *only; /* this one is read alone, and must be zeros; NULL: both */
-    unsigned waiting;        /* for so many reads */
+    unsigned waiting;        /* for how many reads */
     bool failed;
 };
 

@@ -32,14 +32,14 @@ struct copy_control {
     unsigned queue_depth;     /* requests in flight on each side; 0: as many as are of use */
     uint64_t rate_bytes;      /* bytes read from the primary per second at most; 0: no limit */
     const uint64_t *rate_now; /* not NULL: the rate instead, which progress() may change */
-    uint64_t skip_bad;       /* so many blocks of the primary that cannot be read are passed over */
-    bool detect_zeroes;      /* what reads as zeros is emptied instead of written */
+    uint64_t skip_bad;  /* how many blocks of the primary that cannot be read are passed over */
+    bool detect_zeroes; /* what reads as zeros is emptied instead of written */
     const atomic_bool *stop; /* set: begin nothing new, finish what is in flight */
     void (*progress)(void *opaque, const struct copy_status *status); /* about ten times a second */
     void *opaque;
 };
 
-/* Without a queue_depth, at most; and so many of them may be as large as requests get. */
+/* Without a queue_depth, at most; and how many of them may be as large as requests get. */
 #define COPY_QUEUE_DEPTH     128
 #define COPY_FULL_PIECES     32
 #define COPY_QUEUE_DEPTH_MAX 1024

@@ -19,7 +19,7 @@
 #include "ledger.h"
 
 /* Of the first blocks of the endpoint, which has nothing in flight, with the spots that the seed
- * gives; in so many seconds at most, 0 for any number. -EINTR when stopped or when it takes longer,
+ * gives; in seconds seconds at most, 0 for any number. -EINTR when stopped or when it takes longer,
  * -errno with a sentence; *ret is not known then. */
 int fingerprint_take(struct endpoint *endpoint, uint64_t blocks, uint64_t seed, double seconds,
                      const struct copy_control *control, struct ledger_left *ret,

@@ -8,7 +8,8 @@
 
 #include "checked.h"
 
-/* So many replies of one extent each in a row are how the endpoint answers, not how the map is. */
+/* This number of replies of one extent each in a row are how the endpoint answers, not how the map
+ * is. */
 #define NARROW_REPLIES 4
 /* The first regions to be asked about side by side, in extents as long as those seen so far. */
 #define FIRST_REGION_EXTENTS 16

@@ -41,7 +41,7 @@ struct map_reader {
     struct extent_list reply; /* the endpoint's while busy */
     struct endpoint_request request;
     bool busy;               /* request is in flight */
-    unsigned narrow;         /* so many replies in a row had one extent, and not the last */
+    unsigned narrow;         /* how many replies in a row had one extent, and not the last */
     struct map_ahead *ahead; /* asks from then on; otherwise NULL */
     bool gave_up;
     uint64_t gave_up_lba;

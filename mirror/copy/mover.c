@@ -14,12 +14,13 @@
 #include "readback.h"
 #include "zeros.h"
 
-/* So many bad blocks are told one by one. */
+/* How many bad blocks are listed one by one. */
 #define BAD_TOLD 16
 /* The piece with control->detect_zeroes: what is emptied is a whole piece. */
 #define DETECT_BYTES (64 * 1024)
 
-/* For each request in flight, on either side, so many extents that were read by one command. */
+/* For each request in flight, on either side, the number of extents that were read by one command.
+ */
 #define PIECES_A_REQUEST 4
 
 /* A gap is worth reading that the line carries in this time, which a command of its own costs at

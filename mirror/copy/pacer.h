@@ -17,7 +17,7 @@ struct copy_pacer {
  * bursts, but no less than 4 KiB. */
 uint64_t copy_pacer_blocks(const struct copy_control *control, uint64_t most_blocks,
                            uint32_t block_size);
-/* So many bytes are about to be read. */
+/* bytes bytes are about to be read. */
 void copy_pacer_spend(struct copy_pacer *pacer, const struct copy_control *control, uint64_t bytes);
 /* Milliseconds to wait; 0: go on. */
 int copy_pacer_delay(const struct copy_pacer *pacer, const struct copy_control *control);

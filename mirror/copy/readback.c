@@ -61,7 +61,7 @@ void readback_free(struct readback *readback)
     buffers_free(&readback->buffers);
 }
 
-/* Room for so many more. */
+/* Room for count more. */
 static int grow(void **items, size_t *capacity, size_t needed, size_t size)
 {
     size_t more = *capacity > 0 ? *capacity : 1024;

@@ -20,7 +20,7 @@
 #include "control.h"
 #include "endpoint.h"
 
-/* A batch is full with so many bytes or ranges. What was in flight then comes on top. */
+/* A batch is full with this number of bytes or ranges. What was in flight then comes on top. */
 #define READBACK_BYTES   (64 * 1024 * 1024)
 #define READBACK_RANGES  16384
 #define READBACK_SECONDS 5.0

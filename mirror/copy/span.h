@@ -23,7 +23,7 @@ struct span_pool {
     struct span *free;
 };
 
-/* So many spans at most, of so many bytes together. -ENOMEM. */
+/* At most count spans, of bytes bytes together. -ENOMEM. */
 int span_pool_init(struct span_pool *pool, size_t count, uint64_t bytes);
 /* A zeroed one may be freed. */
 void span_pool_free(struct span_pool *pool);

@@ -22,7 +22,7 @@ struct spots {
     uint64_t blocks; /* of all spots that were added */
 };
 
-/* Of a LUN of so many blocks, or of the first blocks of one. */
+/* Of a LUN of blocks blocks, or of the first blocks of one. */
 void spots_init(struct spots *spots, uint64_t blocks, uint32_t block_size, uint64_t seed);
 
 /* Adds JOB_EXPECT_ZEROS to jobs where a spot begins in [lba, end); ranges come in LBA order.

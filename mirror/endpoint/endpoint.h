@@ -170,7 +170,7 @@ struct auth_table; /* CHAP secrets by target name, see auth.h; NULL: none */
  * file that holds a disk in another form than block by block. */
 int endpoint_open(const char *name, unsigned flags, const struct auth_table *auth,
                   struct endpoint **ret, struct errmsg *err);
-/* The same with so many sessions (1 to ENDPOINT_SESSIONS_MAX), which share the requests, each
+/* The same with several sessions (1 to ENDPOINT_SESSIONS_MAX), which share the requests, each
  * served by a thread of its own. Endpoints other than iSCSI have one however many are asked for.
  * Alone of the two it is patient. */
 int endpoint_open_sessions(const char *name, unsigned flags, const struct auth_table *auth,

@@ -47,7 +47,7 @@ void track_view_empty(uint8_t head[TRACK_HEAD_BYTES])
     memset(head + END_MARK + END_MARK_BYTES, 0, TRACK_HEAD_BYTES - END_MARK - END_MARK_BYTES);
 }
 
-/* Empties the head that begins so many bytes behind the begin of the request's buffers. */
+/* Empties the head that begins at bytes behind the begin of the request's buffers. */
 static void empty_at(const struct endpoint_request *request, uint64_t offset)
 {
     uint8_t head[TRACK_HEAD_BYTES];

@@ -40,7 +40,7 @@
     "                      may be, is not used\n"                                               \
     "  --vtoc-lstar        with analyse: of a DASD's sequential and partitioned data sets\n"    \
     "                      only the tracks up to the last one that was written\n"               \
-    "  --rate=BYTES        read (verify: compare) at most so many bytes per second: 500K,\n"    \
+    "  --rate=BYTES        read (verify: compare) at most BYTES per second: 500K,\n"            \
     "                      20M, 1G are powers of 1024, 20MB is one of 1000;\n"                  \
     "                      --rate=@FILE: as the file says, which may be changed meanwhile\n"    \
     "  --queue-depth=N     requests in flight on each side (default: by the line)\n"            \

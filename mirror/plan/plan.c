@@ -115,7 +115,8 @@ static bool is_zero_gap(enum extent_status primary, enum extent_status secondary
            secondary == EXTENT_DEALLOCATED && params->secondary_reads_zeros;
 }
 
-/* The last job was appended just now; zeros: so many blocks before it are zeros on both sides. */
+/* The last job was appended just now; zeros: that number of blocks before it are zeros on both
+ * sides. */
 static void note_zeros_before(struct job_list *jobs, uint64_t zeros,
                               const struct plan_params *params)
 {

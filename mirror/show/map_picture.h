@@ -47,7 +47,7 @@ void map_picture_free(struct map_picture *picture);
 void map_picture_add(struct map_picture *picture, uint64_t start_bytes, uint64_t length_bytes,
                      enum extent_status status, const char *why);
 
-/* The name to be shown where so many columns are, in printable characters (utf8.h). What does not
+/* The name to be shown where columns columns are, in printable characters (utf8.h). What does not
  * fit is left out of the middle: LUNs are told apart by how they begin and end. The caller frees
  * it; NULL without memory. */
 char *map_picture_title(const struct map_picture *picture, size_t columns);
@@ -55,7 +55,7 @@ char *map_picture_title(const struct map_picture *picture, size_t columns);
 /* Where a cell begins, in bytes. */
 uint64_t map_picture_offset(const struct map_picture *picture, size_t cell);
 
-/* For text on a terminal of so many columns. sides is 1 or 2. */
+/* For text on a terminal of columns columns. sides is 1 or 2. */
 size_t map_text_cells(size_t columns, size_t sides);
 /* One picture, or primary and secondary of one scale side by side. Errors stay in out. */
 void map_text_print(FILE *out, const struct map_picture *pictures, size_t sides, size_t columns);

@@ -18,7 +18,7 @@
 #define TITLE_SIZE  12
 #define TITLE_WIDTH_TENTHS \
     73               /* of a character, in tenths of a pixel: fonts have 0.6 em or a little more */
-#define LABEL_ROWS 8 /* every so many rows say where they begin */
+#define LABEL_ROWS 8 /* every LABEL_ROWSth row says where it begins */
 
 /* What a cell looks like: one colour for deallocated, anchored and each reason, and for what is
  * mapped in part a paler one. */

@@ -30,8 +30,8 @@ struct transport_request {
     enum transport_direction direction;
     struct iovec *iov;
     int iov_count;
-    /* Not 0: READ or WRITE of whole blocks of so many bytes, from medium_lba on, as many as there
-     * are data. A transport may move them without the CDB. */
+    /* Not 0: READ or WRITE of whole blocks of this size in bytes, from medium_lba on, as many as
+     * there are data. A transport may move them without the CDB. */
     uint32_t medium_block_size;
     uint64_t medium_lba;
     unsigned timeout_ms; /* 0: the transport's default of 30 s; a local LUN has none */

@@ -16,7 +16,7 @@ struct work {
     void (*done)(struct work *work); /* on the owner's thread, from workpool_service */
 };
 
-/* At most so many threads, each started when there is work for it. 0 or -errno. */
+/* At most threads threads, each started when there is work for it. 0 or -errno. */
 int workpool_create(unsigned threads, struct workpool **ret);
 /* Waits for running work; what is queued is run first. done() is called for all of it. NULL: ok. */
 void workpool_destroy(struct workpool *pool);

@@ -16,7 +16,7 @@ static void check_holder(const uint8_t *reply, size_t length)
     FUZZ_CHECK(reservation_type_name(found.type)[0]);
 }
 
-/* Keys go into a room of exactly so many, which AddressSanitizer watches. */
+/* Keys go into a room of exactly that size, which AddressSanitizer watches. */
 static void check_keys(const uint8_t *reply, size_t length, size_t room)
 {
     uint64_t *keys = malloc(room * sizeof(*keys));

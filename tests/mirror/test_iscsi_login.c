@@ -69,7 +69,7 @@ static void let_lookups_hang(bool hang)
     pthread_mutex_unlock(&lookup_lock);
 }
 
-/* The first time that so many do. */
+/* Until count lookups hang. */
 static void wait_for_lookups(unsigned count)
 {
     pthread_mutex_lock(&lookup_lock);

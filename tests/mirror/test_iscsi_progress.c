@@ -52,7 +52,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* So much more is taken in each of so many seconds. The deadline of a command sent at the begin. */
+/* In each of a number of seconds bytes more are taken. The deadline of a command sent at the begin.
+ */
 static uint64_t take(struct iscsi_progress *progress, unsigned seconds, uint64_t each)
 {
     uint64_t begin = now_ms;

@@ -11,7 +11,7 @@
 #include "cleanup.h"
 #include "spots.h"
 
-/* Spots of a whole LUN, added in ranges of so many blocks with gaps of as many between them. */
+/* Spots of a whole LUN, added in ranges of a number of blocks with gaps of as many between them. */
 static void add_all(struct spots *spots, uint64_t step, uint64_t gap, struct job_list *jobs)
 {
     for (uint64_t lba = 0; lba < spots->end; lba += step + gap) {

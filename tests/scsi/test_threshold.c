@@ -58,7 +58,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Maps so many MiB from the one at index on, a second later: what the first of them takes is seen.
+/* Maps mib MiB from the one at index on, a second later: what the first of them takes is seen.
  */
 static void fill(struct rig *rig, uint64_t index, uint32_t mib)
 {

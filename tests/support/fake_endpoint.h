@@ -26,7 +26,7 @@ enum fake_map_defect {
 
 struct fake_fault {
     enum endpoint_op op;
-    unsigned skip; /* so many requests of this kind go well first */
+    unsigned skip; /* how many requests of this kind go well first */
     int error;     /* -errno; 0: no fault */
 };
 
@@ -37,9 +37,9 @@ struct fake_endpoint {
     /* Tells the extent at lba of a LUN too large for memory. */
     void (*map_extent)(uint64_t lba, struct extent *ret);
 
-    /* Not 0: a thin LUN that allocates units of so many blocks, promises no zeros and has been used
-     * before: what is not allocated reads as zeros, as it happens, but the first write to a unit
-     * brings up old data in the rest of it. */
+    /* Not 0: a thin LUN that allocates units of this number of blocks, promises no zeros and has
+     * been used before: what is not allocated reads as zeros, as it happens, but the first write to
+     * a unit brings up old data in the rest of it. */
     unsigned unit_blocks;
     bool *allocated; /* one a unit; see fake_forget_storage */
 

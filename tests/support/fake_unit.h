@@ -19,8 +19,8 @@
 
 struct fake_fault {
     const char *word; /* of the log: the first word of the CDBs it is about */
-    unsigned skip;    /* so many of them go well before */
-    unsigned times;   /* so many then meet it */
+    unsigned skip;    /* how many of them go well before */
+    unsigned times;   /* how many then meet it */
     int result;       /* transport error; 0: status and sense */
     uint8_t status;
     uint8_t key;
@@ -29,7 +29,7 @@ struct fake_fault {
     bool carried_out; /* with sense data all the same */
     bool information_valid;
     uint64_t information;
-    uint64_t short_by; /* with good status: so many bytes are missing */
+    uint64_t short_by; /* with good status: how many bytes are missing */
 };
 
 /* What a target keeps of persistent reservations, see fake_reservation.c. */
@@ -56,7 +56,7 @@ struct fake_unit {
     uint64_t max_write_same;
     uint32_t max_unmap, granularity, alignment, max_transfer, optimal_transfer;
     uint32_t max_unmap_descriptors;
-    unsigned unmap_unit; /* UNMAP does nothing to blocks outside whole units of so many */
+    unsigned unmap_unit; /* UNMAP does nothing to blocks outside whole units of this number */
     /* What it does not know (5/20/00). */
     const char *unknown; /* words, as in the log, separated by spaces; or NULL */
     uint32_t map_limit;  /* a larger allocation length is refused with 5/24/00; 0: any */

@@ -38,7 +38,7 @@ extern const uuid_t rig_uuid;
 bool rig_is_native(void);
 /* Otherwise the test ends here, skipped, and why ("it makes the store fail") is told. */
 void rig_needs_native(const char *why);
-/* The same where the transport does not take so many bytes in one command. */
+/* The same where the transport does not take that number of bytes in one command. */
 void rig_needs_transfer(struct rig *rig, uint64_t bytes);
 
 /* How far a loop over many cases that are alike goes at a time: 1, or `remote` where a command is a
@@ -93,7 +93,7 @@ struct answer rig_command_out(struct rig *rig, const uint8_t *cdb, const void *d
 #define assert_check(answer, key, asc_ascq) \
     rig_assert_check((answer), (key), (asc_ascq), __FILE__, __LINE__)
 
-/* The reply is so many bytes long; where it may be padded, the rest is zeros. */
+/* The reply has this number of bytes; where it may be padded, the rest is zeros. */
 #define assert_length(answer, bytes) rig_assert_length((answer), (bytes), __FILE__, __LINE__)
 
 void rig_assert_length(struct answer answer, size_t bytes, const char *file, int line);

@@ -258,7 +258,8 @@ static void sanitize_until_killed(unsigned seed)
         pause();
 }
 
-/* Runs it in a program of its own and kills that after up to so many microseconds. */
+/* Runs it in a program of its own and kills that after a random time up to a limit in microseconds.
+ */
 static void kill_amid(void (*serve_it)(unsigned), unsigned *seed, long within_us)
 {
     struct timespec pause = {.tv_nsec = 1000L * (rand_r(seed) % within_us)};

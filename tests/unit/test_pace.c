@@ -10,7 +10,7 @@
 
 enum { SMALL = 4096, LARGE = 1 << 20 };
 
-/* So many commands of bytes that take ms each, from *now on; those that are watched sleep or not.
+/* count commands of bytes that take ms each, from *now on; those that are watched sleep or not.
  */
 static void run_watched(struct pace *pace, int count, size_t bytes, uint64_t ms, uint64_t *now,
                         enum pace_sleep sleep)

@@ -24,7 +24,7 @@ static uint16_t put(struct host_ring *ring, uint8_t opcode)
     return host_ring_put(ring, (uint8_t[HOST_RING_CDB_BYTES]){opcode});
 }
 
-/* The position behind so many commands from this one on. */
+/* The position behind count commands from this one on. */
 static uint32_t behind(struct host_ring *ring, uint32_t position, int commands)
 {
     while (commands-- > 0)

@@ -177,7 +177,7 @@ void scsi_command_data(struct scsi_command *command, enum transport_direction di
 extern const struct endpoint_ops scsi_endpoint_ops;
 /* Room for a reply of length bytes, zeroed. False: no memory. */
 bool scsi_command_reply(struct scsi_command *command, size_t length);
-/* Sends GET LBA STATUS(16) for lba, answered in command->reply by so many bytes at most. */
+/* Sends GET LBA STATUS(16) for lba, answered in command->reply by at most most bytes. */
 int scsi_command_map_cdb(struct scsi_command *command, uint64_t lba, uint32_t most);
 /* Decodes the reply into list; ret_end: the first LBA not covered, past lba in any case: a reply
  * without use makes a stretch of limit - lba blocks, at most, mapped. Marks the user's request as

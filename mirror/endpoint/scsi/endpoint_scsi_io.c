@@ -20,7 +20,7 @@
 #define FIRST_RETRY_MS   10
 #define LONGEST_RETRY_MS 1000
 #define LEAST_ATTEMPTS   3    /* also when this process stood still for longer than the limit */
-#define MAX_SESSIONS     8    /* a command that loses so many of them is not sent again */
+#define MAX_SESSIONS     8    /* a command that loses this number of them is not sent again */
 #define ASC_POWER_ON     0x29 /* power on, reset or bus device reset occurred */
 
 static void command_done(struct transport_request *request);

@@ -40,7 +40,7 @@ void scsi_question_set(struct scsi_question *question, size_t cdb_length, size_t
 
 /* Sends them in this order, and waits until each has its outcome; while the target is busy a
  * question is sent again, for busy_ms at most, and after unit attentions and on a new connection,
- * so many times at most. No other request may be in flight. */
+ * a limited number of times. No other request may be in flight. */
 void scsi_ask(struct transport *transport, struct scsi_question questions[], size_t count,
               unsigned busy_ms, unsigned changes);
 

@@ -22,7 +22,7 @@ struct iscsi_progress {
 
 /* A session begins. */
 void progress_begin(struct iscsi_progress *progress);
-/* A command with so many bytes of Data-Out is sent. */
+/* A command with bytes bytes of Data-Out is sent. */
 void progress_sends(struct iscsi_progress *progress, uint64_t bytes);
 /* A command has ended. */
 void progress_ends(struct iscsi_progress *progress);

@@ -5,7 +5,7 @@
  * limit that the benchmarks hold the real handler against, and nothing else: it is not installed.
  *
  * Built twice: BARE_THREADS 0 takes commands inline on the runner's own thread, any other number on
- * so many workers. */
+ * that number of workers. */
 
 #include <fcntl.h>
 #include <stdlib.h>
