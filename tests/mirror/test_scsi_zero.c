@@ -198,7 +198,7 @@ static void a_map_that_lies_after_unmap_leads_to_writes(void **state)
                                                        .times = 1,
                                                        .key = SENSE_ILLEGAL_REQUEST,
                                                        .asc_ascq = ASC_INVALID_FIELD_IN_CDB});
-    zeroed(fixture, 0, 8, false, "UN 0+8 MAP 0:1032 W 0+8");
+    zeroed(fixture, 20, 8, false, "UN 20+8 MAP 20:1032 W 20+8"); /* and not a block more */
 }
 
 static void unmap_without_a_map_is_not_trusted(void **state)
@@ -209,7 +209,7 @@ static void unmap_without_a_map_is_not_trusted(void **state)
     fixture->unit->unknown = "MAP";
     open_unit(fixture);
     assert_false(fixture->endpoint->info.can_unmap);
-    zeroed(fixture, 0, 8, false, "WS 0+8");
+    zeroed(fixture, 40, 8, false, "WS 40+8");
 }
 
 static void each_refusal_leads_to_the_next_way(void **state)
@@ -218,15 +218,15 @@ static void each_refusal_leads_to_the_next_way(void **state)
 
     open_unit(fixture);
     fixture->unit->lbpws = false; /* though it said so */
-    zeroed(fixture, 0, 8, true, "WS 0+8 u UN 0+8 MAP 0:1032");
-    zeroed(fixture, 0, 8, true, "UN 0+8 MAP 0:1032");
+    zeroed(fixture, 40, 8, true, "WS 40+8 u UN 40+8 MAP 40:1032");
+    zeroed(fixture, 40, 8, true, "UN 40+8 MAP 40:1032");
     fixture->unit->lbpu = false;
-    zeroed(fixture, 0, 8, false, "UN 0+8 WS 0+8");
+    zeroed(fixture, 40, 8, false, "UN 40+8 WS 40+8");
     assert_false(fixture->endpoint->info.can_unmap);
-    zeroed(fixture, 0, 8, false, "WS 0+8");
+    zeroed(fixture, 40, 8, false, "WS 40+8");
     fixture->unit->unknown = "WS";
-    zeroed(fixture, 0, 8, false, "WS 0+8 W 0+8");
-    zeroed(fixture, 0, 8, false, "W 0+8");
+    zeroed(fixture, 40, 8, false, "WS 40+8 W 40+8");
+    zeroed(fixture, 40, 8, false, "W 40+8");
 }
 
 static void a_look_after_unmap_that_fails_is_no_success(void **state)
