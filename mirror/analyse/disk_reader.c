@@ -90,7 +90,7 @@ int disk_reader_create(struct endpoint *endpoint, struct disk_reader **ret)
     reader->bytes = endpoint->info.blocks * endpoint->info.block_size;
     reader->page_bytes = choose_page_bytes(&endpoint->info);
     reader->budget = max_u64(BUDGET_BYTES, reader->bytes / BUDGET_DIVISOR);
-    reader->slots = max_u64(CACHE_BYTES / reader->page_bytes, 2);
+    reader->slots = max_u64(min_u64(CACHE_BYTES, reader->bytes) / reader->page_bytes, 4);
     reader->wanted_max = reader->slots / WINDOW_DIVISOR;
     reader->pages = calloc(reader->slots, sizeof(*reader->pages));
     reader->heads = calloc(reader->slots, sizeof(*reader->heads));

@@ -220,7 +220,7 @@ void disk_mend(uint8_t *input, size_t size)
     mend->input = input;
     mend->size = size;
     for (size_t at = DISK_HEAD_BYTES; disk_next_piece(input, size, &at, &piece);)
-        for (size_t i = 0; piece.sector != DISK_ANSWER && i < piece.bytes; i += DISK_SECTOR) {
+        for (size_t i = 0; piece.sector < DISK_BASE && i < piece.bytes; i += DISK_SECTOR) {
             uint64_t offset = (uint64_t)piece.sector * DISK_SECTOR + i;
             uint8_t sector[DISK_SECTOR];
 

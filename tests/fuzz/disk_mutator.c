@@ -19,14 +19,14 @@ static size_t count_pieces(const uint8_t *data, size_t size)
     size_t count = 0;
 
     for (size_t at = DISK_HEAD_BYTES; disk_next_piece(data, size, &at, &piece);)
-        count += piece.sector != DISK_ANSWER;
+        count += piece.sector < DISK_BASE;
     return count;
 }
 
 static bool find_piece(const uint8_t *data, size_t size, size_t number, struct disk_piece *ret)
 {
     for (size_t at = DISK_HEAD_BYTES; disk_next_piece(data, size, &at, ret);)
-        if (ret->sector != DISK_ANSWER && ret->bytes > 0 && number-- == 0)
+        if (ret->sector < DISK_BASE && ret->bytes > 0 && number-- == 0)
             return true;
     return false;
 }

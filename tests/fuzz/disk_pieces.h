@@ -15,7 +15,11 @@
 #define DISK_HEAD_BYTES  4
 #define DISK_PIECE_BYTES 6
 #define DISK_ANSWER      UINT32_MAX
+#define DISK_BASE        (UINT32_MAX - 1)
+#define DISK_BASE_HEAD   3
 #define DISK_SECTORS_MAX (1U << 21) /* 1 GiB: large enough for every format */
+
+enum disk_base_option { DISK_BASE_MENDED = 1 };
 
 struct disk_piece {
     uint32_t sector;
@@ -26,6 +30,12 @@ struct disk_piece {
 bool disk_next_piece(const uint8_t *input, size_t size, size_t *at, struct disk_piece *ret);
 
 uint64_t disk_sectors(const uint8_t *input, size_t size);
+
+/* The input itself, or, when it has a base, a new one in *ret_owned (else NULL) with the base's
+ * disk and what is changed of it, mended if that was asked for. *ret_failing: the request that
+ * fails, from 1 on, or 0. */
+const uint8_t *disk_expand(const uint8_t *input, size_t *size, uint8_t **ret_owned,
+                           unsigned *ret_failing);
 
 /* length bytes of the disk from offset on; zeros where there is no piece. */
 void disk_read(const uint8_t *input, size_t size, uint64_t offset, void *to, size_t length);

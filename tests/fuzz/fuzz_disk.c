@@ -7,6 +7,8 @@
  * bit 0 skip_gaps, bit 1 vtoc_lstar), how many sectors more than needed may be allocated (4), and
  * the needed ranges, each a sector and a count (4 and 4). */
 
+#include <errno.h>
+
 #include "analyse.h"
 #include "byteorder.h"
 #include "checked.h"
@@ -20,6 +22,7 @@ struct disk {
     struct endpoint endpoint;
     const uint8_t *input;
     size_t size;
+    unsigned failing; /* so many requests on one fails; 0: none */
 };
 
 struct answer {
@@ -32,10 +35,15 @@ struct answer {
 
 static int disk_submit(struct endpoint *endpoint, struct endpoint_request *request)
 {
-    const struct disk *disk = (const struct disk *)endpoint;
+    struct disk *disk = (struct disk *)endpoint;
     uint64_t offset = request->lba * DISK_SECTOR;
 
     FUZZ_CHECK(request->op == ENDPOINT_READ);
+    if (disk->failing > 0 && --disk->failing == 0) {
+        request->result = errmsg_set(&request->error, -EIO, "this one fails");
+        request->done(request);
+        return 0;
+    }
     for (int i = 0; i < request->iov_count; i++) {
         disk_read(disk->input, disk->size, offset, request->iov[i].iov_base,
                   request->iov[i].iov_len);
@@ -155,17 +163,18 @@ static void check_cover(const struct analysis *analysis, uint64_t blocks)
     check_heads(analysis, blocks);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void analyse_disk(const uint8_t *data, size_t size, unsigned failing)
 {
-    struct disk disk = {.endpoint = {.ops = &disk_ops}, .input = data, .size = size};
+    struct disk disk = {.endpoint = {.ops = &disk_ops},
+                        .input = data,
+                        .size = size,
+                        .failing = failing};
     const struct answer answer = find_answer(data, size);
     const struct analyse_params params = {.skip_gaps = answer.options & 1,
                                           .vtoc_lstar = answer.options & 2};
     struct analysis analysis;
     struct errmsg err = {""};
 
-    if (size < DISK_HEAD_BYTES)
-        return 0;
     disk.endpoint.info = (struct endpoint_info){.name = "disk",
                                                 .kind = "fuzz",
                                                 .blocks = disk_sectors(data, size),
@@ -176,5 +185,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (answer.known)
         check_answer(&analysis, &answer, disk.endpoint.info.blocks);
     analysis_free(&analysis);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    unsigned failing;
+    uint8_t *owned;
+
+    if (size < DISK_HEAD_BYTES)
+        return 0;
+    data = disk_expand(data, &size, &owned, &failing);
+    analyse_disk(data, size, failing);
+    free(owned);
     return 0;
 }
