@@ -568,8 +568,10 @@ static int file_open(struct file_endpoint *file, unsigned flags, struct errmsg *
     if (file->bytes == 0)
         return errmsg_set(err, -EINVAL, "%s: it is empty (0 bytes)", file->name);
     if (file->bytes % info->block_size)
-        return errmsg_set(err, -EINVAL, "%s: its size of %llu bytes is no multiple of %u",
-                          file->name, (unsigned long long)file->bytes, info->block_size);
+        return errmsg_set(
+            err, -EINVAL,
+            "%s: its size of %llu bytes is no multiple of %u; truncate -s %%%u rounds it",
+            file->name, (unsigned long long)file->bytes, info->block_size, info->block_size);
     info->blocks = file->bytes / info->block_size;
     info->max_transfer_blocks = (uint32_t)(MAX_TRANSFER_BYTES / info->block_size);
     info->max_zero_blocks = MAX_ZERO_BYTES / info->block_size;

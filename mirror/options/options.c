@@ -281,6 +281,10 @@ static int no_option(const struct options *options, const char *word, size_t len
 {
     const char *command = options_command_name(options->command);
 
+    if (command && length == 1)
+        return errmsg_set(err, -EINVAL,
+                          "'-' would be standard input or output, where no block can be found "
+                          "again: name a LUN or a file");
     return errmsg_set(err, -EINVAL, "%s has no option %.*s; thinmirror %s%s--help lists them",
                       command ? command : "thinmirror", (int)length, word, command ? command : "",
                       command ? " " : "");
@@ -316,6 +320,10 @@ static int take_command(const char *word, struct options *options, struct errmsg
             options->command = (enum command)i;
             return 0;
         }
+    }
+    if (strcmp(word, "help") == 0) {
+        options->help = true;
+        return 0;
     }
     return errmsg_set(err, -EINVAL,
                       "there is no command '%s': sync, map, verify, probe, ledgers or forget",

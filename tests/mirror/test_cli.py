@@ -28,6 +28,8 @@ class Usage(rig.Case):
                 (["map", "--format=svg", "--json", "a"], "exclude each other"),
                 (["sync", "--format=svg", "a", "b"], "--format is raw"),
                 (["probe", "a", "b"], "'b' is too many"),
+                (["sync", "a", "-"], "standard input or output"),
+                (["map", "-"], "name a LUN or a file"),
                 (["ledgers", "a"], "'a' is too many"),
                 (["ledgers", "--pair=x"], "no option --pair"),
                 (["forget"], "--pair=NAME or a ledger's file"),
@@ -99,14 +101,24 @@ class Usage(rig.Case):
         for command in ["sync", "map", "verify", "probe", "ledgers", "forget"]:
             result = self.expect(DONE, command, "--help")
             self.assertEqual(result.out, self.expect(DONE, command, "-h").out)
+            self.assertEqual(result.out, self.expect(DONE, "help", command).out)
             self.assertIn(f"usage: thinmirror {command} ", result.out)
             self.assertIn("Examples:\n  thinmirror ", result.out)
             self.assertLessEqual(max(map(len, result.out.splitlines())), 91)
         self.assertIn("Exit status:", self.expect(DONE, "--help").out)
         self.assertIn("Exit status:", self.expect(DONE, "-h").out)
+        self.assertIn("Exit status:", self.expect(DONE, "help").out)
 
     def test_version(self):
         self.assertRegex(self.expect(DONE, "--version").out, r"^thinmirror \d+\.\d+\.\d+\n$")
+
+    def test_a_file_that_is_no_disk_is_said_how_to_become_one(self):
+        path = self.folder / "text"
+        path.write_text("no disk\n")
+        self.expect(FAILED, "sync", path, self.file("b", MIB),
+                    says=["8 bytes is no multiple of 512", "truncate -s %512"])
+        subprocess.run(["truncate", "-s", "%512", path], check=True)
+        self.expect(DONE, "sync", path, self.folder / "b")
 
     def test_quietly_nothing_is_said_but_errors_and_what_was_asked_for(self):
         primary, larger = self.file("a", MIB, [(0, MIB)]), self.file("b", 2 * MIB)

@@ -158,6 +158,7 @@ static void help_and_parser_agree(void **state)
 
             snprintf(line, sizeof(line), "\n  %s", options[i]);
             listed = strstr(options_help((enum command)command), line);
+            err.text[0] = '\0';
             parse(&parsed, &err, options_command_name((enum command)command), options[i], NULL);
             assert_int_equal(listed, !strstr(err.text, "has no option"));
         }
