@@ -25,6 +25,10 @@ interrupted_sync() { # PRIMARY SECONDARY
 prepare() { # EXAMPLE
   rm -rf /mnt/xfs/example && mkdir /mnt/xfs/example && cd /mnt/xfs/example || return 1
   [[ $1 == *truncate* ]] || truncate -s "$lun_bytes" copy.img
+  if [[ $1 == *forget* ]]; then
+    check "a copy to forget" thinmirror sync --overwrite --pair=db /dev/sdb \
+      "iscsi://san2/$iqn:vol1-copy/0"
+  fi
   if [[ $1 == *--resume* ]]; then
     truncate -s "$lun_bytes" vol1.img
     check_fails "a sync is interrupted" 5 "resume" interrupted_sync /dev/sdb vol1.img
@@ -37,6 +41,7 @@ try() { # WHERE EXAMPLE
   [[ $2 != *"> "*.svg ]] || check "it drew something" grep -q "</svg>" ./*.svg
 }
 
+export XDG_STATE_HOME=/tmp/state
 mkdir -p /mnt/xfs
 mkfs.xfs -q -K "${LAB_DISKS% *}" && mount "${LAB_DISKS% *}" /mnt/xfs
 start_stack
@@ -59,7 +64,7 @@ dd if=/dev/urandom of=/srv/vol1 bs=1M count=3 seek=7 conv=notrunc status=none
 check "and its copy" cp --sparse=always /srv/vol1 /mnt/vol1.img
 
 count=0
-for command in sync map verify probe; do
+for command in sync map verify probe ledgers forget; do
   section "thinmirror $command --help"
   while read -r example; do
     count=$((count + 1))
