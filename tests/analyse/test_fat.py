@@ -197,6 +197,15 @@ class Fat(analyse_rig.Case):
                 extents, notes = self.map(image)
                 self.assertEqual({e["status"] for e in extents}, {"mapped"}, notes)
 
+    def test_what_lacks_a_mark_of_a_fat_is_none(self):
+        for offset, value in ((0, b"\0"), (2, b"\0"), (11, b"\0\3"), (11, b"\0\0"), (13, b"\0"),
+                              (13, b"\3"), (14, b"\0\0"), (16, b"\0"), (16, b"\3"), (21, b"\x12"),
+                              (54, b"NOT"), (510, b"\0"), (511, b"\0")):
+            with self.subTest(offset=offset, value=value):
+                image = self.make(16)
+                poke(image, offset, value)
+                self.check_all_allocated(image)
+
     def test_blocks_of_other_sizes_and_other_numbers_of_tables(self):
         for options in (["-S", "4096", "-s", "1"], ["-f", "1"], ["-R", "100"]):
             image = self.image("other", 300 * MIB)

@@ -548,6 +548,21 @@ class Ntfs(analyse_rig.Case):
                 poke(image, offset, value)
                 self.check_all_allocated(image, "NTFS")
 
+        for size in (b"\xf8", b"\xef"):  # of its records: 256 and 131072 bytes
+            image, _ = self.make()
+            poke(image, 64, size)
+            self.check_all_allocated(image, "its boot sector makes no sense")
+
+    def test_a_bitmap_that_is_missing_or_in_its_record_is_not_believed(self):
+        image, volume = self.make(size=8 * MIB)
+        attributes, sequence = volume.attributes(BITMAP)
+        others = [part for part in attributes if struct.unpack_from("<I", part)[0] != DATA]
+        bits = volume.bits()[:(volume.clusters + 63) // 64 * 8]
+        inside = struct.pack("<IIBBHHHIHH", DATA, 24 + len(bits), 0, 0, 0, 0, 97, len(bits), 24, 0)
+        for added in [], [inside + bits]:
+            volume.write_record(BITMAP, others + added, sequence)
+            self.check_all_allocated(image, "its bitmap is missing or too short")
+
     def test_volume_shadow_copies_make_all_of_it_allocated(self):
         image, _ = self.fill()
         poke(image, 0x1E00, bytes.fromhex("6b87083876c1484eb7ae04046e6cc752") + struct.pack("<QQQQ", 1, 1, 0x1E00, 0))
