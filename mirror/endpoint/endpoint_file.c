@@ -426,7 +426,7 @@ static int explain_open(const char *path, bool writable, int error, struct errms
                           "of the right size with truncate -s BYTES %s",
                           path, shell_word(path, word, sizeof(word)));
     if (error == EBUSY && stat(path, &st) == 0 && device_find_user(st.st_rdev, user, sizeof(user)))
-        return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", path, user);
+        return errmsg_set(err, -EBUSY, "%s %s; it would be overwritten", path, user);
     if (error == EBUSY)
         return errmsg_set(err, -EBUSY, "%s: mounted, or held by another program", path);
     return errmsg_set(err, -error, "%s: %s", path, strerror(error));
@@ -473,7 +473,7 @@ static int open_regular(struct file_endpoint *file, struct stat *st, struct errm
     if (r < 0)
         return errmsg_set(err, r, "%s: cannot be locked: %s", file->name, strerror(-r));
     if (info->writable && device_find_loop(st, user, sizeof(user)))
-        return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", file->name, user);
+        return errmsg_set(err, -EBUSY, "%s %s; it would be overwritten", file->name, user);
     info->kind = "file";
     info->any_block_size = true;
     info->block_size = FILE_BLOCK_SIZE;
@@ -497,7 +497,7 @@ static int open_block_device(struct file_endpoint *file, const struct stat *st, 
     char user[256];
 
     if (info->writable && device_find_loop(st, user, sizeof(user)))
-        return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", file->name, user);
+        return errmsg_set(err, -EBUSY, "%s %s; it would be overwritten", file->name, user);
     if (info->writable && device_check_writable(file->fd, file->name, err) < 0)
         return -EROFS;
     if (ioctl(file->fd, BLKGETSIZE64, &file->bytes) < 0 ||

@@ -105,7 +105,7 @@ static const char sync_help[] =
     "                           iscsi://san2/iqn.2024-01.org.example:vol1-copy/0\n"
     "  thinmirror sync --resume --ledger=vol1.ledger /dev/sdb vol1.img\n"
     "  thinmirror sync --dry-run --json /dev/sdb /dev/sdc\n"
-    "  truncate -s 100G copy.img && thinmirror sync /dev/sdb copy.img\n";
+    "  [ -e copy.img ] || truncate -s 100G copy.img; thinmirror sync /dev/sdb copy.img\n";
 
 static const char map_help[] =
     "usage: thinmirror map [OPTION]... PRIMARY [SECONDARY]\n"

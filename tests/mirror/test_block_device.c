@@ -307,7 +307,7 @@ static void a_mounted_device_is_refused(void **state)
     assert_int_equal(mkdir(mountpoint, 0700), 0);
     if (system(command) != 0 || mount(device, mountpoint, "ext4", 0, NULL) < 0)
         skip_because("no ext4 can be mounted here");
-    snprintf(words, sizeof(words), "is mounted on %s", mountpoint);
+    snprintf(words, sizeof(words), " is mounted on %s; it would be overwritten", mountpoint);
     open_fails(device, words);
     assert_int_equal(umount(mountpoint), 0);
 }

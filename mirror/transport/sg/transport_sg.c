@@ -406,7 +406,7 @@ static int explain_open(const char *shown, const char *path, int error, struct e
     char user[256];
 
     if (error == EBUSY && stat(path, &st) == 0 && device_find_user(st.st_rdev, user, sizeof(user)))
-        return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", shown, user);
+        return errmsg_set(err, -EBUSY, "%s %s; it would be overwritten", shown, user);
     if (error == EBUSY)
         return errmsg_set(err, -EBUSY, "%s: mounted, or held by another program", shown);
     if (error == EACCES || error == EPERM)
@@ -423,7 +423,7 @@ static int refuse_disk(const struct sg_transport *transport, const char *shown, 
     char user[256];
 
     if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) && device_find_loop(&st, user, sizeof(user)))
-        return errmsg_set(err, -EBUSY, "%s: %s; it would be overwritten", shown, user);
+        return errmsg_set(err, -EBUSY, "%s %s; it would be overwritten", shown, user);
     return device_check_writable(fd, shown, err);
 }
 
