@@ -14,6 +14,7 @@
 
 #include "scratch.h"
 #include "skip.h"
+#include "store.h"
 #include "store_file.h"
 
 #define GRANULE 4096
@@ -58,8 +59,11 @@ int __wrap_ioctl(int fd, unsigned long request, void *argument)
     return __real_ioctl(fd, request, argument);
 }
 
-static void open_and_close(const char *path)
+/* Whether its blocks can be anchored. */
+static bool open_and_close(const char *path)
 {
+    bool can_anchor;
+
     struct store *store;
     struct errmsg err;
     struct stat st;
@@ -69,7 +73,9 @@ static void open_and_close(const char *path)
     looks.of_watched = looks.of_any = 0;
     if (store_file_open(path, false, &store, &err))
         fail_msg("%s", err.text);
+    can_anchor = store->can_anchor;
     store_close(store);
+    return can_anchor;
 }
 
 static void opening_looks_at_no_extent_of_the_file(void **state)
@@ -97,8 +103,10 @@ static void a_file_system_is_tried_once(void **state)
     scratch_file(scratch_path(&scratch, "one"), 16 * GRANULE, 1);
     scratch_file(scratch_path(&scratch, "two"), 16 * GRANULE, 1);
     open_and_close(scratch_path(&scratch, "one"));
-    open_and_close(scratch_path(&scratch, "two"));
-    assert_int_equal(looks.of_any, 0);
+    /* That it cannot may be for want of room, and is found out each time: beside the file. */
+    if (open_and_close(scratch_path(&scratch, "two")))
+        assert_int_equal(looks.of_any, 0);
+    assert_int_equal(looks.of_watched, 0);
     scratch_remove(&scratch);
 }
 
