@@ -51,7 +51,8 @@ class Case(rig.Case):
                              check=False)
         text = (run.stdout + run.stderr).decode(errors="replace")
         self.assertNotIn("AddressSanitizer", text)
-        self.assertEqual(run.returncode, status, f"{words}\n{text}")
+        if status is not None:
+            self.assertEqual(run.returncode, status, f"{words}\n{text}")
         return text
 
     def says(self, text, **fields):
@@ -68,8 +69,10 @@ class Case(rig.Case):
             self.assertEqual(found[0], value, f"{label} in {text}")
 
     def fields(self, text, expected):
-        for label, value in expected.items():
-            self.field(text, label, value)
+        """A key of several lines has the words of several releases of sg3_utils: one is there."""
+        for labels, value in expected.items():
+            said = [label for label in labels.split("\n") if label in text]
+            self.field(text, said[0] if said else labels, value)
 
 
 class Inquiry(Case):
@@ -135,14 +138,15 @@ class Inquiry(Case):
             self.make(block_size, size)
             text = self.sg("sg_vpd", "--page=lbpv")
             self.fields(text, {
-                "Unmap command supported (LBPU)": 1,
-                "Write same (16) with unmap bit supported (LBPWS)": 1,
-                "Write same (10) with unmap bit supported (LBPWS10)": 1,
-                "Logical block provisioning read zeros (LBPRZ)": 1,
-                "Threshold exponent": (MIB // block_size).bit_length() - 1,
-                "Descriptor present (DP)": 0,
-                "Provisioning type": 2})
-            self.assertIn("2 (thin provisioned)", text)
+                "Unmap command supported (LBPU)\nLBPU": 1,
+                "Write same (16) with unmap bit supported (LBPWS)\nLBPWS": 1,
+                "Write same (10) with unmap bit supported (LBPWS10)\nLBPWS10": 1,
+                "Logical block provisioning read zeros (LBPRZ)\nLBPRZ": 1,
+                "Descriptor present (DP)\nDP": 0})
+            self.assertRegex(text, r"Provisioning type: (2 \()?thin provisioned")
+            # sg3_utils 1.48 has no words for it: byte 4 of the page.
+            exponent = self.sg("sg_vpd", "--page=lbpv", "--hex").split("\n")[1].split()[5]
+            self.assertEqual(int(exponent, 16), (MIB // block_size).bit_length() - 1)
 
     def test_characteristics_and_extended_data(self):
         self.make()
@@ -162,7 +166,7 @@ class Inquiry(Case):
                                "Maximum CSCD descriptor count": 16,
                                "Maximum segment descriptor count": 16,
                                "Maximum inline data length": 0,
-                               "Maximum Bytes in block ROD": 256 * MIB})
+                               "Maximum Bytes in block ROD\nMaximum bytes in block ROD": 256 * MIB})
             for words in ["Extended copy(LID1)", "Populate token", "Write using token",
                           "Receive ROD token information", "block -> block [0x2]",
                           "Identification Descriptor [0xe4]",
@@ -216,15 +220,16 @@ class Capacity(Case):
 class Logs(Case):
     def numbers(self):
         text = self.sg("sg_logs", "--page=0xc")
-        self.assertIn("Logical block provisioning page", text)
+        self.assertRegex(text, r"Logical block provisioning (log )?page")
         found = {}
-        for label in ["Available LBA mapping threshold resource count",
-                      "Used LBA mapping threshold resource count",
-                      "Available provisioning resource percentage"]:
-            match = re.search(re.escape(label) + r": (\d+)( %)?\s+Scope: (.*)", text)
+        for label in [r"Available LBA mapping (threshold )?resource count",
+                      r"Used LBA mapping (threshold )?resource count",
+                      r"Available provisioning( resource percentage)?"]:
+            match = re.search(label + r": (?P<count>\d+)(?P<percent> %)?\s(.*: \d+\n)?"
+                              r"\s+Scope: (?P<scope>.*)", text)
             self.assertIsNotNone(match, text)
-            found[label.split()[0], "percent" if match[2] else "count"] = int(match[1])
-            self.assertEqual(match[3], "dedicated to lu" if label.startswith("Used")
+            found[label.split()[0], "percent" if match["percent"] else "count"] = int(match["count"])
+            self.assertEqual(match["scope"], "dedicated to lu" if label.startswith("Used")
                              else "not dedicated to lu")
         return found
 
@@ -390,6 +395,10 @@ class SenseData(Case):
     def test_the_bit_of_a_mode_page_that_is_not_to_be_changed(self):
         self.make()
         page = ["08,12,05" + ",00" * 17, "--mask=ff,ff,ff"] # RCD beside WCE
+        usual = self.sg("sg_wr_mode", "--page=8", "--contents=08,12,04" + ",00" * 17, page[1],
+                        status=None)
+        if "bad argument to '--contents='" in usual:
+            self.skipTest("this release's sg_wr_mode refuses every --contents")
         for form in ["Fixed", "Descriptor"]:
             text = self.sg("sg_wr_mode", "--verbose", "--page=8", f"--contents={page[0]}", page[1],
                            status=ILLEGAL)
