@@ -15,6 +15,7 @@
 #include "patience.h"
 #include "progress.h"
 #include "standard_files.h"
+#include "steady_output.h"
 
 /* The reader of a listing may have seen enough: that is no error. */
 static bool is_reader_gone(void)
@@ -72,6 +73,7 @@ int main(int argc, char *argv[])
 
     if (standard_files_reserve() < 0)
         return STATUS_FAILED; /* there is nowhere to print it */
+    steady_output_begin();
     keep_secrets();
     /* A lost connection or reader is seen where it is written to. */
     signal(SIGPIPE, SIG_IGN);

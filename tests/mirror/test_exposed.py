@@ -48,10 +48,24 @@ class Signals(rig.Case):
             first = os.read(run.stdout.fileno(), 1).decode() # past the buffer of run.stdout
             time.sleep(0.1)
             run.send_signal(signal.SIGINT)
+            time.sleep(0.2) # the write that waits for the reader is interrupted
             out, err = run.communicate(timeout=10)
         self.assertEqual(run.returncode, INTERRUPTED, err)
         self.assertEqual(json.loads(first + out)["result"], "interrupted")
         self.assertEqual(err, f"thinmirror: interrupted: the map of {primary} is not complete\n")
+
+    def test_a_map_that_is_not_read_stops_as_well(self):
+        pieces = [(2 * i * rig.GRAIN, rig.GRAIN) for i in range(2000)]
+        primary = self.file("a", 16 * MIB, pieces)
+        whole = self.expect(DONE, "map", "--json", primary).out
+        with self.start("map", "--json", primary) as run:
+            first = os.read(run.stdout.fileno(), 1).decode()
+            time.sleep(0.1)
+            run.send_signal(signal.SIGINT)
+            self.assertEqual(run.wait(timeout=10), INTERRUPTED)
+            out = first + run.stdout.read()
+        extents = whole.index("extents")
+        self.assertEqual(out[out.index("extents"):][:60000], whole[extents:][:60000])
 
     def test_sigterm_too(self):
         self.interrupt(signal.SIGTERM)
