@@ -541,7 +541,9 @@ class Sync(rig.Case):
         rate = self.folder / "rate"
         rate.write_text("1M\n")
         with self.start("sync", f"--rate=@{rate}", primary, secondary) as run:
-            time.sleep(0.2)
+            while not rig.data_grains(secondary): # it has begun, and read the file
+                self.assertIsNone(run.poll())
+                time.sleep(0.01)
             rate.unlink()
             _, err = run.communicate(timeout=20)
         self.assertEqual(run.returncode, DONE, err)
