@@ -30,7 +30,7 @@ static int finish(enum command command, int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    /* A signal ends a write, too; that the output is not complete was said. */
+    /* That the output is not complete was said; after a signal a reader may not take it in time. */
     if (status == STATUS_INTERRUPTED)
         return status;
     if (command != COMMAND_MAP || !is_reader_gone())
