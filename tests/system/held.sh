@@ -23,7 +23,7 @@ check_refused() { # NAME REGEX [OTHER-NODE...]
   local node before
   before=$(sum_of "$disk")
   for node in "$disk" "$generic" "${@:3}"; do
-    check_fails "$1, by $node" 3 "^thinmirror: $node: .*$2" \
+    check_fails "$1, by $node" 3 "^thinmirror: $node $2" \
       thinmirror sync --overwrite "$primary" "$node"
   done
   check_equal "$1: nothing was written" "$before" "$(sum_of "$disk")"
