@@ -3,8 +3,11 @@
 /* What opening a file store costs: the calls that may have the kernel read a file's whole list of
  * extents, millions of them, are wrapped by the linker and counted. */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -23,6 +26,8 @@ static struct {
     ino_t watched;
     unsigned of_watched;
     unsigned of_any;
+    bool interrupt; /* the first punch ends with EINTR */
+    unsigned interrupted, punches;
 } looks;
 
 int __real_fallocate64(int fd, int mode, off_t offset, off_t length);
@@ -44,6 +49,12 @@ static void note_look(int fd)
 int __wrap_fallocate64(int fd, int mode, off_t offset, off_t length)
 {
     note_look(fd);
+    looks.punches += (mode & FALLOC_FL_PUNCH_HOLE) != 0;
+    if (looks.interrupt && looks.punches == 1) {
+        looks.interrupted++;
+        errno = EINTR;
+        return -1;
+    }
     return __real_fallocate64(fd, mode, offset, length);
 }
 
@@ -110,11 +121,35 @@ static void a_file_system_is_tried_once(void **state)
     scratch_remove(&scratch);
 }
 
+/* Once: a call that goes well leaves errno as it is. */
+static void a_signal_has_the_question_asked_again(void **state)
+{
+    struct scratch scratch;
+    struct store *store;
+    struct errmsg err;
+
+    (void)state;
+    scratch_make(&scratch);
+    looks.watched = 0;
+    looks.interrupted = looks.punches = 0;
+    looks.interrupt = true;
+    alarm(60); /* what asks for ever does not come back */
+    if (store_file_create(scratch_path(&scratch, "new"), 16 * GRANULE, &store, &err))
+        fail_msg("%s", err.text);
+    alarm(0);
+    looks.interrupt = false;
+    assert_int_equal(looks.interrupted, 1);
+    assert_int_equal(looks.punches, 2);
+    store_close(store);
+    scratch_remove(&scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opening_looks_at_no_extent_of_the_file),
         cmocka_unit_test(a_file_system_is_tried_once),
+        cmocka_unit_test(a_signal_has_the_question_asked_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
