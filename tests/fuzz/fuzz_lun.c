@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Any sequence of commands, faults, shortages and resizes against a logical unit over the memory
- * store. After every command the whole volume is compared with a model, and what came back is
- * checked: the Data-In buffer is zero where it was not filled, sense data is there exactly on CHECK
- * CONDITION, nothing is touched outside the buffers (ASan). */
+/* Any sequence of commands, faults, shortages and resizes against two logical units over memory
+ * stores, which copy from one to the other. After every command the whole volume is compared with a
+ * model, and what came back is checked: the Data-In buffer is zero where it was not filled, sense
+ * data is there exactly on CHECK CONDITION, nothing is touched outside the buffers (ASan). */
 
 #include <errno.h>
 
@@ -19,19 +19,25 @@
 #include "lun.h"
 #include "lun_model.h"
 #include "lun_model_copy.h"
-#include "lun_model_mode.h"
 #include "lun_model_token.h"
+#include "lun_picks.h"
 #include "sense.h"
 #include "store_mem.h"
 #include "zeros.h"
 
-enum { MAX_COMMANDS = 48, MAX_BUFFER = 32 * 1024, MAX_ATTENTIONS = 8 };
+enum { MAX_COMMANDS = 48, MAX_ATTENTIONS = 8, OTHER_BYTES = 64 * 1024 };
 
-struct harness {
-    struct fuzz_input input;
+struct unit {
     struct lun *lun;
     struct store *store;
     struct lun_model model;
+};
+
+struct harness {
+    struct fuzz_input input;
+    struct unit units[2]; /* of one copy group */
+    struct unit *unit;    /* the one that gets the commands */
+    struct lun_model_token token;
     bool may_fail; /* a fault or a shortage is set: a write may break off in the middle */
 };
 
@@ -56,22 +62,27 @@ static void check_sense(const struct lun_command *command, uint8_t status)
 /* All of the volume's bytes, even with a fault set that makes the first attempt fail. */
 static const uint8_t *read_whole(struct harness *harness)
 {
-    struct volume *volume = lun_volume(harness->lun);
+    struct volume *volume = lun_volume(harness->unit->lun);
     static uint8_t now[LUN_MODEL_MAX_BYTES];
-    struct iovec iov = {now, harness->model.size};
+    struct iovec iov = {now, harness->unit->model.size};
 
-    FUZZ_CHECK(volume_bytes(volume) == harness->model.size);
+    FUZZ_CHECK(volume_bytes(volume) == harness->unit->model.size);
     for (int attempt = 0; volume_read(volume, &iov, 1, 0); attempt++) {
         FUZZ_CHECK(attempt == 0 && harness->may_fail);
-        store_mem_set_fault(harness->store, "read", 0, 0);
+        store_mem_set_fault(harness->unit->store, "read", 0, 0);
     }
     return now;
 }
 
-/* The whole volume against the model; what is undefined after a failure is adopted first. */
+static void swap_units(struct harness *harness)
+{
+    harness->unit = &harness->units[harness->unit == &harness->units[0]];
+}
+
+/* The volume against the model; what is undefined after a failure is adopted first. */
 static void compare_volume(struct harness *harness, struct lun_model_range undefined)
 {
-    struct lun_model *model = &harness->model;
+    struct lun_model *model = &harness->unit->model;
     const uint8_t *now = read_whole(harness);
 
     if ((harness->may_fail || undefined.even_without_fault) && undefined.length > 0)
@@ -79,7 +90,31 @@ static void compare_volume(struct harness *harness, struct lun_model_range undef
     FUZZ_CHECK(memcmp(now, model->bytes, model->size) == 0);
 }
 
-static void clear_faults(struct harness *harness);
+/* The logical unit that did not get the command holds what it did, but for what a copy did to it.
+ */
+static void compare_other(struct harness *harness, bool copy_failed)
+{
+    const struct lun_model *model;
+
+    swap_units(harness);
+    model = &harness->unit->model;
+    compare_volume(harness,
+                   (struct lun_model_range){
+                       .length = copy_failed && !lun_model_is_protected(model) ? model->size : 0});
+    swap_units(harness);
+}
+
+static void clear_faults(struct harness *harness)
+{
+    static const char *const ops[] = {"read", "write",  "flush", "punch",
+                                      "zero", "extent", "resize"};
+
+    for (size_t i = 0; i < 2 * sizeof(ops) / sizeof(ops[0]); i++)
+        store_mem_set_fault(harness->units[i % 2].store, ops[i / 2], 0, 0);
+    for (size_t i = 0; i < 2; i++)
+        store_mem_set_quota(harness->units[i].store, UINT64_MAX);
+    harness->may_fail = false;
+}
 
 /* A command without data; its sense, of key 0 when there is none. */
 static struct sense run_simple(struct harness *harness, const uint8_t *cdb, size_t cdb_bytes)
@@ -87,7 +122,7 @@ static struct sense run_simple(struct harness *harness, const uint8_t *cdb, size
     struct lun_command command = {.cdb = cdb, .cdb_length = cdb_bytes};
     struct sense sense = {0};
 
-    if (lun_execute(harness->lun, &command) != SCSI_STATUS_GOOD)
+    if (lun_execute(harness->unit->lun, &command) != SCSI_STATUS_GOOD)
         FUZZ_CHECK(sense_decode(command.sense, sizeof(command.sense), &sense) == 0);
     return sense;
 }
@@ -113,7 +148,7 @@ static bool await_sanitize(struct harness *harness)
 /* After an OVERWRITE each block holds the pattern, or is one that had no storage. */
 static void adopt_overwritten(struct harness *harness, const struct lun_exchange *exchange)
 {
-    struct lun_model *model = &harness->model;
+    struct lun_model *model = &harness->unit->model;
     const uint8_t *list = exchange->data_out;
     size_t pattern_bytes = (size_t)list[2] << 8 | list[3];
     uint8_t flip = list[0] & 0x80 && (list[0] & 0x1F) % 2 == 0 ? 0xFF : 0;
@@ -135,11 +170,11 @@ static void adopt_sanitized(struct harness *harness, const struct lun_exchange *
     uint8_t action = exchange->cdb[1] & 0x1F;
 
     if (await_sanitize(harness)) {
-        memset(harness->model.bytes, 0, harness->model.size);
+        memset(harness->unit->model.bytes, 0, harness->unit->model.size);
     } else if (exchange->status == SCSI_STATUS_GOOD) {
-        FUZZ_CHECK(!harness->model.read_only);
+        FUZZ_CHECK(!harness->unit->model.read_only);
         if (action == SCSI_SA_SANITIZE_BLOCK_ERASE)
-            memset(harness->model.bytes, 0, harness->model.size);
+            memset(harness->unit->model.bytes, 0, harness->unit->model.size);
         if (action == SCSI_SA_SANITIZE_OVERWRITE)
             adopt_overwritten(harness, exchange);
     }
@@ -177,10 +212,10 @@ static void learn_token(struct harness *harness, uint32_t list_id)
 
     put_be32(cdb + 2, list_id);
     put_be32(cdb + 10, sizeof(reply));
-    for (int attempt = 0; lun_execute(harness->lun, &command) != SCSI_STATUS_GOOD; attempt++)
+    for (int attempt = 0; lun_execute(harness->unit->lun, &command) != SCSI_STATUS_GOOD; attempt++)
         FUZZ_CHECK(attempt < MAX_ATTENTIONS);
     FUZZ_CHECK(command.data_in_bytes == sizeof(reply));
-    lun_model_keep_token(&harness->model, reply + BEFORE_TOKEN);
+    lun_model_keep_token(&harness->unit->model, reply + BEFORE_TOKEN);
 }
 
 /* Runs a command with data_out of out_bytes and a Data-In buffer of in_bytes. shared: as an adapter
@@ -217,7 +252,7 @@ static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t c
                                      .data_out = data_out,
                                      .data_out_bytes = out_bytes,
                                      .data_in_bytes = in_bytes,
-                                     .status = lun_execute(harness->lun, &command)};
+                                     .status = lun_execute(harness->unit->lun, &command)};
     check_sense(&command, exchange.status);
     FUZZ_CHECK(command.data_in_bytes <= in_bytes);
     reply = malloc(in_bytes ? in_bytes : 1);
@@ -231,172 +266,19 @@ static uint8_t run_command(struct harness *harness, const uint8_t *cdb, size_t c
     exchange.data_in_filled = command.data_in_bytes;
     if (cdb_bytes >= 10 && cdb[0] == SCSI_SANITIZE)
         adopt_sanitized(harness, &exchange);
-    if (lun_model_apply(&harness->model, &exchange, &undefined))
+    if (lun_model_apply(&harness->unit->model, &exchange, &undefined))
         learn_token(harness, get_be32(exact_cdb + 6));
     compare_volume(harness, undefined);
+    if (lun_model_is_copy(&exchange))
+        compare_other(harness, exchange.sense_key == SENSE_COPY_ABORTED);
     buffer_free(&out);
     buffer_free(&in);
     return exchange.status;
 }
 
-/* Mostly near the ends of the LUN; sometimes anything. */
-static uint64_t pick_lba(struct harness *harness)
-{
-    uint64_t blocks = harness->model.size / harness->model.block_size;
-    uint8_t choice = fuzz_byte(&harness->input);
-
-    if (choice == 0xFF)
-        return fuzz_number(&harness->input, 8);
-    if (choice >= 0xF0)
-        return blocks - 8 + (choice & 0x0F);
-    return fuzz_byte(&harness->input) % blocks;
-}
-
-static uint32_t pick_blocks(struct harness *harness)
-{
-    uint8_t choice = fuzz_byte(&harness->input);
-
-    return choice == 0xFF ? (uint32_t)fuzz_number(&harness->input, 4) : choice % 20u;
-}
-
-/* A CDB of one of the operation codes that move or describe blocks. Returns its length. */
-static size_t pick_cdb(struct harness *harness, uint8_t cdb[static SCSI_CDB_MAX_BYTES])
-{
-    /* clang-format off */
-    static const uint8_t opcodes[] = {
-        SCSI_READ_6, SCSI_READ_10, SCSI_READ_12, SCSI_READ_16, SCSI_WRITE_6, SCSI_WRITE_10,
-        SCSI_WRITE_12, SCSI_WRITE_16, SCSI_VERIFY_10, SCSI_VERIFY_12, SCSI_VERIFY_16, SCSI_UNMAP,
-        SCSI_WRITE_SAME_10, SCSI_WRITE_SAME_16, SCSI_SYNCHRONIZE_CACHE_10,
-        SCSI_SYNCHRONIZE_CACHE_16, SCSI_SERVICE_ACTION_IN_16, SCSI_WRITE_AND_VERIFY_10,
-        SCSI_WRITE_AND_VERIFY_12, SCSI_WRITE_AND_VERIFY_16, SCSI_COMPARE_AND_WRITE,
-        SCSI_ORWRITE_16, SCSI_PRE_FETCH_10, SCSI_PRE_FETCH_16, SCSI_VARIABLE_LENGTH,
-        SCSI_THIRD_PARTY_COPY_OUT, SCSI_MODE_SELECT_6,
-        SCSI_FORMAT_UNIT, SCSI_SANITIZE, SCSI_READ_BUFFER_10,
-    };
-    /* clang-format on */
-    uint8_t opcode = opcodes[fuzz_byte(&harness->input) % sizeof(opcodes)];
-    uint64_t first = pick_lba(harness);
-    uint32_t count = pick_blocks(harness);
-    size_t length = cdb_read_16(cdb, first, count);
-
-    if (cdb_length(opcode) < length) {
-        /* The low halves of the long form's fields, where the shorter forms have theirs. */
-        uint8_t lba[4], blocks[4];
-
-        memcpy(lba, cdb + 6, 4);
-        memcpy(blocks, cdb + 10, 4);
-        memset(cdb, 0, SCSI_CDB_MAX_BYTES);
-        length = cdb_length(opcode);
-        if (length == 6) {
-            memcpy(cdb + 1, lba + 1, 3);
-            cdb[4] = blocks[3];
-        } else {
-            memcpy(cdb + 2, lba, 4);
-            memcpy(cdb + (length == 10 ? 7 : 6), length == 10 ? blocks + 2 : blocks,
-                   length == 10 ? 2 : 4);
-        }
-    }
-    if (opcode == SCSI_VARIABLE_LENGTH)
-        return cdb_get_lba_status_32(cdb, first, count, fuzz_byte(&harness->input) % 18,
-                                     fuzz_byte(&harness->input));
-    if (opcode == SCSI_READ_BUFFER_10)
-        return bitmap_cdb(cdb, (uint32_t)(first % 8), fuzz_byte(&harness->input) % 128u);
-    cdb[0] = opcode;
-    if (opcode == SCSI_SANITIZE)
-        memset(cdb + 2, 0, length - 2);
-    if (length > 6)
-        cdb[1] = fuzz_byte(&harness->input) & (opcode == SCSI_SERVICE_ACTION_IN_16 ? 0x1F : 0x1B);
-    return length;
-}
-
-/* An UNMAP parameter list of up to 5 descriptors, sometimes with lengths that lie. */
-static size_t pick_unmap_list(struct harness *harness, uint8_t *cdb, uint8_t *list)
-{
-    uint8_t shape = fuzz_byte(&harness->input);
-    size_t count = shape % 6, length = 8 + 16 * count;
-
-    memset(list, 0, length);
-    list[1] = (uint8_t)(length - 2);
-    list[3] = (uint8_t)(length - 8);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t lba = pick_lba(harness);
-        uint32_t blocks = pick_blocks(harness);
-
-        put_be64(list + 8 + 16 * i, lba);
-        put_be32(list + 8 + 16 * i + 8, blocks);
-    }
-    if (shape >= 0xC0)
-        list[shape & 3] = fuzz_byte(&harness->input);
-    if (shape >= 0xE0)
-        length = fuzz_byte(&harness->input) % (length + 1);
-    cdb[7] = 0;
-    cdb[8] = (uint8_t)length;
-    return length;
-}
-
-/* SANITIZE OVERWRITE's parameter list with a pattern of up to 8 bytes. */
-static size_t pick_overwrite_list(struct harness *harness, uint8_t *cdb, uint8_t *list)
-{
-    size_t pattern_bytes = 1 + fuzz_byte(&harness->input) % 8u;
-
-    list[0] = fuzz_byte(&harness->input) & 0x9F;
-    put_be16(list + 2, (uint16_t)pattern_bytes);
-    list[4] = fuzz_byte(&harness->input);
-    put_be16(cdb + 7, (uint16_t)(4 + pattern_bytes));
-    return 4 + pattern_bytes;
-}
-
-/* What COMPARE AND WRITE would find, with the data that is in place behind it. */
-static size_t pick_comparison(struct harness *harness, const struct cdb_block_fields *fields,
-                              uint8_t *data)
-{
-    uint64_t length = fields->blocks * (uint64_t)harness->model.block_size;
-
-    if (!range_within(fields->lba, fields->blocks,
-                      harness->model.size / harness->model.block_size) ||
-        2 * length > MAX_BUFFER)
-        return 2 * harness->model.block_size;
-    memcpy(data, harness->model.bytes + fields->lba * harness->model.block_size, length);
-    return 2 * length;
-}
-
-/* Data-Out bytes for the CDB in data; returns how many, as often as not just what it takes. */
-static size_t pick_data(struct harness *harness, uint8_t *cdb, uint8_t data[static MAX_BUFFER])
-{
-    struct cdb_block_fields fields = {0};
-    uint8_t shape = fuzz_byte(&harness->input);
-    size_t needed;
-
-    memset(data, shape & 0x40 ? 0 : shape, MAX_BUFFER);
-    if (cdb[0] == SCSI_MODE_SELECT_6)
-        return lun_model_make_mode_select(&harness->input, cdb, data);
-    if (cdb[0] == SCSI_UNMAP)
-        return pick_unmap_list(harness, cdb, data);
-    if (cdb[0] == SCSI_THIRD_PARTY_COPY_OUT && !(cdb[1] & 0x10))
-        return lun_model_make_copy(&harness->model, &harness->input, cdb, data);
-    if (cdb[0] == SCSI_THIRD_PARTY_COPY_OUT)
-        return lun_model_make_token_list(&harness->model, &harness->input, cdb, data);
-    if (cdb[0] == SCSI_SANITIZE && (cdb[1] & 0x1F) == SCSI_SA_SANITIZE_OVERWRITE)
-        return pick_overwrite_list(harness, cdb, data);
-    cdb_decode_block_fields(cdb, &fields);
-    needed = min_u64((uint64_t)fields.blocks * harness->model.block_size, MAX_BUFFER);
-    if (cdb[0] == SCSI_WRITE_SAME_10 || cdb[0] == SCSI_WRITE_SAME_16)
-        needed = harness->model.block_size;
-    if (cdb[0] == SCSI_COMPARE_AND_WRITE)
-        needed = pick_comparison(harness, &fields, data);
-    if (shape & 0x80)
-        needed = min_u64(fuzz_number(&harness->input, 2), MAX_BUFFER);
-    if (needed > 0 && shape & 0x20) {
-        size_t at = fuzz_number(&harness->input, 2) % needed;
-
-        data[at] = fuzz_byte(&harness->input);
-    }
-    return needed;
-}
-
 static void run_picked(struct harness *harness, bool raw)
 {
-    static uint8_t data[MAX_BUFFER];
+    static uint8_t data[LUN_PICK_MAX_BYTES];
     uint8_t cdb[SCSI_CDB_MAX_BYTES] = {0};
     size_t cdb_bytes, out_bytes, in_bytes;
     uint8_t shape;
@@ -405,18 +287,18 @@ static void run_picked(struct harness *harness, bool raw)
         cdb_bytes = fuzz_byte(&harness->input) % (SCSI_CDB_MAX_BYTES + 1);
         fuzz_bytes(&harness->input, cdb, cdb_bytes);
     } else {
-        cdb_bytes = pick_cdb(harness, cdb);
+        cdb_bytes = lun_pick_cdb(&harness->unit->model, &harness->input, cdb);
     }
-    out_bytes = pick_data(harness, cdb, data);
+    out_bytes = lun_pick_data(&harness->unit->model, &harness->input, cdb, data);
     shape = fuzz_byte(&harness->input);
-    in_bytes = shape & 0x80 ? fuzz_number(&harness->input, 2) % MAX_BUFFER : out_bytes;
+    in_bytes = shape & 0x80 ? fuzz_number(&harness->input, 2) % LUN_PICK_MAX_BYTES : out_bytes;
     run_command(harness, cdb, cdb_bytes, data, out_bytes, in_bytes, shape & 0x40);
 }
 
 /* GET LBA STATUS from the first block to the last, as the volume itself tells it. */
 static void scan(struct harness *harness)
 {
-    uint64_t blocks = harness->model.size / harness->model.block_size, lba = 0;
+    uint64_t blocks = harness->unit->model.size / harness->unit->model.block_size, lba = 0;
     uint32_t allocation_length = 24 + fuzz_byte(&harness->input) % 128u;
     CLEANUP(extent_list_free) struct extent_list list = {0};
 
@@ -427,18 +309,19 @@ static void scan(struct harness *harness)
         enum lba_status_defect defect;
 
         command.cdb_length = cdb_get_lba_status_16(cdb, lba, allocation_length);
-        for (int attempt = 0; lun_execute(harness->lun, &command) != SCSI_STATUS_GOOD; attempt++)
+        for (int attempt = 0; lun_execute(harness->unit->lun, &command) != SCSI_STATUS_GOOD;
+             attempt++)
             FUZZ_CHECK(attempt < MAX_ATTENTIONS);
         FUZZ_CHECK(lba_status_decode(reply, command.data_in_bytes, lba, blocks, &list, &lba,
                                      &defect) == 0);
         FUZZ_CHECK(defect == LBA_STATUS_SOUND);
     }
     for (size_t i = 0; i < list.count; i++) {
-        uint64_t start = list.items[i].start * harness->model.block_size;
-        uint64_t end = start + list.items[i].length * harness->model.block_size;
+        uint64_t start = list.items[i].start * harness->unit->model.block_size;
+        uint64_t end = start + list.items[i].length * harness->unit->model.block_size;
         struct extent extent;
 
-        FUZZ_CHECK(volume_extent(lun_volume(harness->lun), start, end, &extent) == 0);
+        FUZZ_CHECK(volume_extent(lun_volume(harness->unit->lun), start, end, &extent) == 0);
         FUZZ_CHECK(extent.start == start && extent.start + extent.length == end);
         FUZZ_CHECK(extent.status == list.items[i].status);
     }
@@ -447,15 +330,15 @@ static void scan(struct harness *harness)
 static void resize(struct harness *harness)
 {
     uint64_t bytes = fuzz_number(&harness->input, 3) % (LUN_MODEL_MAX_BYTES + 1);
-    struct lun_model *model = &harness->model;
+    struct lun_model *model = &harness->unit->model;
     struct errmsg err = {""};
 
     if (fuzz_byte(&harness->input) < 0xF0)
         bytes = bytes / model->block_size * model->block_size;
-    if (lun_resize(harness->lun, bytes, &err)) {
+    if (lun_resize(harness->unit->lun, bytes, &err)) {
         FUZZ_CHECK(err.text[0] != 0);
         /* Done, but perhaps not durable. */
-        if (!harness->may_fail || volume_bytes(lun_volume(harness->lun)) != bytes)
+        if (!harness->may_fail || volume_bytes(lun_volume(harness->unit->lun)) != bytes)
             bytes = model->size;
     } else {
         FUZZ_CHECK(!model->read_only && bytes > 0 && bytes % model->block_size == 0);
@@ -466,17 +349,6 @@ static void resize(struct harness *harness)
     compare_volume(harness, (struct lun_model_range){0});
 }
 
-static void clear_faults(struct harness *harness)
-{
-    static const char *const ops[] = {"read", "write",  "flush", "punch",
-                                      "zero", "extent", "resize"};
-
-    for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
-        store_mem_set_fault(harness->store, ops[i], 0, 0);
-    store_mem_set_quota(harness->store, UINT64_MAX);
-    harness->may_fail = false;
-}
-
 static void set_fault(struct harness *harness)
 {
     static const char *const ops[] = {"read", "write",  "flush", "punch",
@@ -485,7 +357,7 @@ static void set_fault(struct harness *harness)
     const char *op = ops[fuzz_byte(&harness->input) % (sizeof(ops) / sizeof(ops[0]))];
     uint8_t shape = fuzz_byte(&harness->input);
 
-    store_mem_set_fault(harness->store, op, shape >> 6, errors[shape & 3]);
+    store_mem_set_fault(harness->unit->store, op, shape >> 6, errors[shape & 3]);
     harness->may_fail = true;
 }
 
@@ -497,8 +369,8 @@ static void learn_naa(struct harness *harness)
     struct lun_command command = {.cdb = cdb, .data_in = &iov, .data_in_count = 1};
 
     command.cdb_length = cdb_inquiry_vpd(cdb, VPD_DEVICE_IDENTIFICATION, sizeof(page));
-    FUZZ_CHECK(lun_execute(harness->lun, &command) == SCSI_STATUS_GOOD);
-    memcpy(harness->model.naa, page + 8, sizeof(harness->model.naa));
+    FUZZ_CHECK(lun_execute(harness->unit->lun, &command) == SCSI_STATUS_GOOD);
+    memcpy(harness->unit->model.naa, page + 8, sizeof(harness->unit->model.naa));
 }
 
 /* The unit attention of the power on would have the first command of every input fail. */
@@ -510,30 +382,44 @@ static void take_power_on(struct lun *lun)
     FUZZ_CHECK(lun_execute(lun, &command) == SCSI_STATUS_CHECK_CONDITION);
 }
 
-static bool start(struct harness *harness)
+static void open_unit(struct harness *harness, uint64_t blocks, uint32_t block_size,
+                      uint32_t granularity, bool read_only)
+{
+    struct unit *unit = harness->unit;
+    struct volume_meta meta = {.uuid = {1, 2, 3}, .block_size = block_size};
+    struct volume *volume;
+
+    meta.uuid[3] = unit == &harness->units[0];
+    unit->model.size = blocks * block_size;
+    unit->model.block_size = block_size;
+    unit->model.software_protected = false;
+    unit->model.read_only = read_only;
+    unit->model.token = &harness->token;
+    memset(unit->model.bytes, 0, unit->model.size);
+    FUZZ_CHECK(store_mem_create(unit->model.size, granularity, &unit->store) == 0);
+    FUZZ_CHECK(volume_over_store(unit->store, &meta, read_only, &volume, NULL) == 0);
+    FUZZ_CHECK(lun_open(volume, &unit->lun) == 0);
+    lun_set_copy_group(unit->lun, "both");
+    take_power_on(unit->lun);
+    learn_naa(harness);
+}
+
+static void start(struct harness *harness)
 {
     uint8_t shape = fuzz_byte(&harness->input);
     uint32_t block_size = shape & 1 ? 4096 : 512;
     uint32_t granularity = shape & 2 ? 16384 : shape & 4 ? 4096 : block_size;
     uint64_t most = LUN_MODEL_MAX_BYTES / block_size;
     uint64_t blocks = 1 + fuzz_byte(&harness->input) % most;
-    struct volume_meta meta = {.uuid = {1, 2, 3}, .block_size = block_size};
-    struct volume *volume;
+    uint32_t other_block = shape & 8 ? 4096 : 512;
 
-    harness->model.size = blocks * block_size;
-    harness->model.block_size = block_size;
-    harness->model.software_protected = false;
-    harness->model.token.valid = false;
-    harness->model.read_only = (shape & 0xF8) == 0xF8;
-    memset(harness->model.bytes, 0, harness->model.size);
-    if (store_mem_create(harness->model.size, granularity, &harness->store))
-        return false;
-    FUZZ_CHECK(volume_over_store(harness->store, &meta, harness->model.read_only, &volume, NULL) ==
-               0);
-    FUZZ_CHECK(lun_open(volume, &harness->lun) == 0);
-    take_power_on(harness->lun);
-    learn_naa(harness);
-    return true;
+    harness->token.valid = false;
+    harness->unit = &harness->units[1];
+    open_unit(harness, OTHER_BYTES / other_block, other_block, 4096, false);
+    harness->unit = &harness->units[0];
+    open_unit(harness, blocks, block_size, granularity, (shape & 0xF8) == 0xF8);
+    for (size_t i = 0; i < 2; i++)
+        harness->units[i].model.other = &harness->units[1 - i].model;
 }
 
 /* Failures are what is wanted here. */
@@ -550,8 +436,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     log_set_sink(drop_message);
     harness.input = (struct fuzz_input){data, size};
     harness.may_fail = false;
-    if (!start(&harness))
-        return 0;
+    start(&harness);
     for (int i = 0; i < MAX_COMMANDS && harness.input.left > 0; i++) {
         uint8_t action = fuzz_byte(&harness.input) % 16;
 
@@ -560,19 +445,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         } else if (action == 1) {
             set_fault(&harness);
         } else if (action == 2) {
-            store_mem_set_quota(harness.store, fuzz_number(&harness.input, 2));
+            store_mem_set_quota(harness.unit->store, fuzz_number(&harness.input, 2));
             harness.may_fail = true;
         } else if (action == 3) {
             clear_faults(&harness);
         } else if (action == 4) {
             clear_faults(&harness);
             scan(&harness);
+        } else if (action == 15) {
+            swap_units(&harness);
         } else {
             run_picked(&harness, action == 5);
         }
     }
     clear_faults(&harness);
-    scan(&harness);
-    lun_close(harness.lun);
+    for (int i = 0; i < 2; i++, swap_units(&harness)) {
+        compare_volume(&harness, (struct lun_model_range){0});
+        scan(&harness);
+    }
+    lun_close(harness.units[0].lun);
+    lun_close(harness.units[1].lun);
     return 0;
 }

@@ -27,8 +27,9 @@ struct lun_model {
     uint32_t block_size;
     uint8_t naa[16]; /* its designator */
     bool read_only;
-    bool software_protected; /* SWP of the control mode page */
-    struct lun_model_token token;
+    bool software_protected;       /* SWP of the control mode page */
+    struct lun_model_token *token; /* of both logical units */
+    struct lun_model *other;       /* which may be named in copies */
 };
 
 static inline bool lun_model_is_protected(const struct lun_model *model)

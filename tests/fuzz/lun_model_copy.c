@@ -13,38 +13,50 @@ bool lun_model_is_copy(const struct lun_exchange *exchange)
            (exchange->cdb[1] & 0x1F) == SCSI_SA_EXTENDED_COPY_LID1;
 }
 
-static bool is_this_lun(const struct lun_model *model, const struct copy_list *list, uint16_t id)
+/* NULL: neither of the two. */
+static struct lun_model *find_lun(struct lun_model *model, const struct copy_list *list,
+                                  uint16_t id)
 {
     struct copy_cscd cscd;
 
     if (id == COPY_CSCD_ID_SELF)
-        return true;
+        return model;
     if (id >= list->cscd_count)
-        return false;
+        return NULL;
     cscd = copy_list_cscd(list, id);
-    return !cscd.unused && cscd.peripheral_type == 0 && cscd.naa &&
-           memcmp(cscd.naa, model->naa, sizeof(model->naa)) == 0 &&
-           cscd.block_size == model->block_size;
+    if (cscd.unused || cscd.peripheral_type != 0 || !cscd.naa)
+        return NULL;
+    if (memcmp(cscd.naa, model->naa, sizeof(model->naa)) != 0)
+        model = model->other;
+    return memcmp(cscd.naa, model->naa, sizeof(model->naa)) == 0 &&
+                   cscd.block_size == model->block_size
+               ? model
+               : NULL;
 }
 
-/* False: it cannot be done. */
+/* False: it cannot be done. Counts in whole blocks of both, of the destination where DC says so. */
 static bool copy_segment(struct lun_model *model, const struct copy_list *list, size_t index)
 {
     struct copy_segment segment = copy_list_segment(list, index);
-    uint64_t blocks = model->size / model->block_size;
+    struct lun_model *from = find_lun(model, list, segment.source);
+    struct lun_model *to = find_lun(model, list, segment.destination);
+    uint64_t bytes;
 
-    if (!is_this_lun(model, list, segment.source) || !is_this_lun(model, list, segment.destination))
+    if (!from || !to)
         return false;
-    if (!range_within(segment.source_lba, segment.blocks, blocks) ||
-        !range_within(segment.destination_lba, segment.blocks, blocks))
+    bytes = (uint64_t)segment.blocks *
+            (segment.counts_destination_blocks ? to->block_size : from->block_size);
+    if (bytes % from->block_size != 0 || bytes % to->block_size != 0 ||
+        !range_within(segment.source_lba, bytes / from->block_size,
+                      from->size / from->block_size) ||
+        !range_within(segment.destination_lba, bytes / to->block_size, to->size / to->block_size))
         return false;
-    if (segment.blocks == 0)
+    if (bytes == 0)
         return true;
-    if (lun_model_is_protected(model))
+    if (lun_model_is_protected(to))
         return false;
-    memmove(model->bytes + segment.destination_lba * model->block_size,
-            model->bytes + segment.source_lba * model->block_size,
-            (size_t)segment.blocks * model->block_size);
+    memmove(to->bytes + segment.destination_lba * to->block_size,
+            from->bytes + segment.source_lba * from->block_size, bytes);
     return true;
 }
 
@@ -88,7 +100,7 @@ static uint16_t pick_id(struct fuzz_input *input)
 {
     uint8_t choice = fuzz_byte(input);
 
-    return choice < 0x70 ? COPY_CSCD_ID_SELF : choice >= 0xF0 ? choice & 0x03 : 0;
+    return choice < 0x70 ? COPY_CSCD_ID_SELF : choice >= 0xF0 ? choice & 0x03 : choice >= 0xB0;
 }
 
 static uint64_t pick_lba(const struct lun_model *model, struct fuzz_input *input)
@@ -102,17 +114,20 @@ size_t lun_model_make_copy(const struct lun_model *model, struct fuzz_input *inp
                            uint8_t *data)
 {
     uint8_t shape = fuzz_byte(input);
-    size_t segments = shape & 3, length = COPY_LIST_HEADER_BYTES + COPY_CSCD_BYTES;
+    size_t segments = shape & 3, length = COPY_LIST_HEADER_BYTES;
 
     memset(data, 0, LUN_MODEL_COPY_BYTES);
     data[0] = fuzz_byte(input) & 3;
-    put_be16(data + 2, COPY_CSCD_BYTES);
+    put_be16(data + 2, 2 * COPY_CSCD_BYTES);
     put_be32(data + 8, (uint32_t)(segments * COPY_SEGMENT_BYTES));
-    copy_cscd_encode(data + COPY_LIST_HEADER_BYTES, model->naa, model->block_size);
+    copy_cscd_encode(data + length, model->naa, model->block_size);
+    copy_cscd_encode(data + length + COPY_CSCD_BYTES, model->other->naa, model->other->block_size);
+    length += 2 * COPY_CSCD_BYTES;
     for (size_t i = 0; i < segments; i++, length += COPY_SEGMENT_BYTES) {
         uint8_t *segment = data + length;
 
         segment[0] = COPY_SEGMENT_BLOCK_TO_BLOCK;
+        segment[1] = fuzz_byte(input) & 0x07; /* CAT, DC, PAD */
         put_be16(segment + COPY_SEGMENT_FIELD_LENGTH, COPY_SEGMENT_BYTES - 4);
         put_be16(segment + COPY_SEGMENT_FIELD_SOURCE, pick_id(input));
         put_be16(segment + COPY_SEGMENT_FIELD_DESTINATION, pick_id(input));

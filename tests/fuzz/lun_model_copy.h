@@ -2,7 +2,7 @@
 #ifndef THINMIRROR_FUZZ_LUN_MODEL_COPY_H
 #define THINMIRROR_FUZZ_LUN_MODEL_COPY_H
 
-/* EXTENDED COPY(LID1) within the modelled LUN. */
+/* EXTENDED COPY(LID1) within the modelled LUN, and between it and the other. */
 
 #include "fuzz.h"
 #include "lun_model.h"
@@ -10,8 +10,9 @@
 /* Whether the command is one, whole enough to be looked at. */
 bool lun_model_is_copy(const struct lun_exchange *exchange);
 
-/* Checks the answer and copies in the model, as far as the segments before the first that cannot be
- * done go. *ret_undefined as in lun_model_apply. */
+/* Checks the answer and copies in the models, as far as the segments before the first that cannot
+ * be done go. *ret_undefined as in lun_model_apply; a command that fails leaves as little of the
+ * other LUN defined. */
 void lun_model_copy(struct lun_model *model, const struct lun_exchange *exchange,
                     struct lun_model_range *ret_undefined);
 

@@ -41,7 +41,7 @@ static struct lun_model_range place_of(const struct lun_model *model, const stru
 
 static bool populate(struct lun_model *model, const struct token_list *list)
 {
-    struct lun_model_token *token = &model->token;
+    struct lun_model_token *token = model->token;
 
     if (list->range_count == 0)
         return false;
@@ -60,7 +60,7 @@ static bool populate(struct lun_model *model, const struct token_list *list)
 /* Each range is what the token's data are there, in the order of the list. */
 static void write_using(struct lun_model *model, const struct token_list *list)
 {
-    const struct lun_model_token *token = &model->token;
+    const struct lun_model_token *token = model->token;
     bool zeros = list->range_count > 0 && get_be32(list->token) == BLOCK_ZERO_TOKEN;
     uint64_t at = 0;
 
@@ -83,7 +83,7 @@ static void write_using(struct lun_model *model, const struct token_list *list)
         at += place.length;
     }
     if (!zeros && list->delete_token)
-        model->token.valid = false;
+        model->token->valid = false;
 }
 
 /* A token may be revoked half way, by its own writing too: what its ranges hold then is not said.
@@ -132,8 +132,8 @@ bool lun_model_token(struct lun_model *model, const struct lun_exchange *exchang
 void lun_model_keep_token(struct lun_model *model,
                           const uint8_t bytes[static LUN_MODEL_TOKEN_BYTES])
 {
-    memcpy(model->token.bytes, bytes, LUN_MODEL_TOKEN_BYTES);
-    model->token.valid = true;
+    memcpy(model->token->bytes, bytes, LUN_MODEL_TOKEN_BYTES);
+    model->token->valid = true;
 }
 
 size_t lun_model_make_token_list(const struct lun_model *model, struct fuzz_input *input,
@@ -156,7 +156,7 @@ size_t lun_model_make_token_list(const struct lun_model *model, struct fuzz_inpu
         if (shape & 8)
             put_be32(data + TOKEN_LIST_WRITE_TOKEN_AT, BLOCK_ZERO_TOKEN);
         else
-            memcpy(data + TOKEN_LIST_WRITE_TOKEN_AT, model->token.bytes, LUN_MODEL_TOKEN_BYTES);
+            memcpy(data + TOKEN_LIST_WRITE_TOKEN_AT, model->token->bytes, LUN_MODEL_TOKEN_BYTES);
         put_be16(data + TOKEN_LIST_WRITE_TOKEN_AT + 6, LUN_MODEL_TOKEN_BYTES - 8);
     }
     for (; at < length; at += TOKEN_LIST_RANGE_BYTES) {

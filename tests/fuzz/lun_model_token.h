@@ -2,8 +2,9 @@
 #ifndef THINMIRROR_FUZZ_LUN_MODEL_TOKEN_H
 #define THINMIRROR_FUZZ_LUN_MODEL_TOKEN_H
 
-/* POPULATE TOKEN and WRITE USING TOKEN within the modelled LUN. The model keeps the data of the
- * newest token as they were when it was made: whatever a token writes later must be those. */
+/* POPULATE TOKEN and WRITE USING TOKEN within the modelled LUN and from one to the other. The model
+ * keeps the data of the newest token as they were when it was made: whatever a token writes later,
+ * and where, must be those. */
 
 #include "fuzz.h"
 #include "lun_model.h"
