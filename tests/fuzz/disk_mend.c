@@ -4,15 +4,25 @@
  * nothing else. The checksums are reckoned bit by bit here, not by the library that the product
  * has. */
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "byteorder.h"
 #include "disk_pieces.h"
 
-#define CRC32     0xEDB88320U
-#define CRC32C    0x82F63B78U
-#define BYTES_MAX 65536
+#define CRC32          0xEDB88320U
+#define CRC32C         0x82F63B78U
+#define CRC16          0xA001U
+#define BYTES_MAX      65536
+
+#define EXT_SUPER      1024
+#define EXT_GROUPS_MAX 64
+#define EXT_INODES     10 /* those that are the file system's own */
+#define EXT_64BIT      0x80U
+#define EXT_CSUM_SEED  0x2000U
+#define EXT_GDT_CSUM   0x10U
+#define EXT_CSUM       0x400U
 
 /* What the formats' superblocks said that came first on the disk. */
 struct mend {
@@ -176,6 +186,124 @@ static void mend_md(struct mend *mend, uint64_t offset)
     set_le32(mend, offset + 216, (uint32_t)sum + (uint32_t)(sum >> 32));
 }
 
+struct ext_mend {
+    uint32_t seed; /* all its checksums begin with it */
+    uint64_t block_bytes;
+    uint64_t descriptors; /* where they begin */
+    size_t descriptor_bytes;
+    size_t block_bitmap_bytes, inode_bitmap_bytes, inode_bytes;
+    bool wide; /* CRC32C everywhere; else CRC-16, of the descriptors alone */
+};
+
+static void set_le16(struct mend *mend, uint64_t offset, uint32_t value)
+{
+    uint8_t bytes[2] = {(uint8_t)value, (uint8_t)(value >> 8)};
+
+    disk_write(mend->input, mend->size, offset, bytes, sizeof(bytes));
+}
+
+static uint32_t ext_crc(const struct ext_mend *ext, uint32_t start, const void *bytes,
+                        size_t length)
+{
+    return crc_of(ext->wide ? CRC32C : CRC16, start, bytes, length);
+}
+
+/* The halves of a bitmap's checksum lie apart, in the group's descriptor. */
+static void mend_ext_bitmap(struct mend *mend, const struct ext_mend *ext, uint64_t descriptor,
+                            size_t place_at, size_t sum_at, size_t bytes)
+{
+    uint64_t place = get_le32(get(mend, descriptor, ext->descriptor_bytes) + place_at);
+    uint32_t sum;
+
+    if (bytes > ext->block_bytes)
+        return;
+    sum = ext_crc(ext, ext->seed, get(mend, place * ext->block_bytes, bytes), bytes);
+    set_le16(mend, descriptor + sum_at, sum);
+    if (ext->descriptor_bytes >= 64)
+        set_le16(mend, descriptor + sum_at + 32, sum >> 16);
+}
+
+/* An inode of zeros has no checksum. */
+static void mend_ext_inode(struct mend *mend, const struct ext_mend *ext, uint64_t table,
+                           uint32_t number)
+{
+    uint64_t offset = table + (uint64_t)(number - 1) * ext->inode_bytes;
+    const uint8_t *inode = get(mend, offset, ext->inode_bytes);
+    uint8_t number_bytes[4] = {(uint8_t)number};
+    bool has_high = ext->inode_bytes > 128 && get_le16(inode + 128) >= 4;
+    uint32_t sum = ext_crc(ext, ext->seed, number_bytes, 4);
+
+    if (inode[0] == 0 && memcmp(inode, inode + 1, ext->inode_bytes - 1) == 0)
+        return;
+    sum = ext_crc(ext, sum, inode + 100, 4); /* its generation */
+    memset(mend->bytes + 124, 0, 2);
+    if (has_high)
+        memset(mend->bytes + 130, 0, 2);
+    sum = ext_crc(ext, sum, mend->bytes, ext->inode_bytes);
+    set_le16(mend, offset + 124, sum);
+    if (has_high)
+        set_le16(mend, offset + 130, sum >> 16);
+}
+
+static void mend_ext_group(struct mend *mend, const struct ext_mend *ext, uint32_t group)
+{
+    uint64_t descriptor = ext->descriptors + group * ext->descriptor_bytes;
+    uint32_t flags = get_le16(get(mend, descriptor, ext->descriptor_bytes) + 18);
+    uint64_t table = get_le32(mend->bytes + 8) * ext->block_bytes;
+    uint8_t number[4] = {(uint8_t)group};
+    uint32_t sum = ext_crc(ext, ext->seed, number, 4);
+
+    if (ext->wide && !(flags & 2))
+        mend_ext_bitmap(mend, ext, descriptor, 0, 24, ext->block_bitmap_bytes);
+    if (ext->wide && !(flags & 1))
+        mend_ext_bitmap(mend, ext, descriptor, 4, 26, ext->inode_bitmap_bytes);
+    for (uint32_t i = 1; ext->wide && group == 0 && i <= EXT_INODES; i++)
+        mend_ext_inode(mend, ext, table, i);
+    get(mend, descriptor, ext->descriptor_bytes);
+    if (ext->wide)
+        memset(mend->bytes + 30, 0, 2);
+    sum = ext_crc(ext, sum, mend->bytes, ext->wide ? 32 : 30);
+    sum = ext_crc(ext, sum, mend->bytes + 32, ext->descriptor_bytes - 32);
+    set_le16(mend, descriptor + 30, sum);
+}
+
+/* False: there is nothing to be mended, or nothing that could be. */
+static bool read_ext_super(const uint8_t *super, struct ext_mend *ret)
+{
+    uint32_t log_block = get_le32(super + 24), features = get_le32(super + 96);
+
+    *ret = (struct ext_mend){.wide = get_le32(super + 100) & EXT_CSUM,
+                             .block_bytes = UINT64_C(1024) << (log_block & 7),
+                             .descriptor_bytes = features & EXT_64BIT ? get_le16(super + 254) : 32,
+                             .block_bitmap_bytes = get_le32(super + 36) / 8,
+                             .inode_bitmap_bytes = get_le32(super + 40) / 8,
+                             .inode_bytes = get_le16(super + 88)};
+    ret->descriptors = (get_le32(super + 20) + UINT64_C(1)) * ret->block_bytes;
+    ret->seed = ext_crc(ret, ret->wide ? UINT32_MAX : 0xFFFF, super + 104, 16);
+    if (ret->wide && features & EXT_CSUM_SEED)
+        ret->seed = get_le32(super + 624);
+    return log_block <= 6 && ret->descriptor_bytes >= 32 && ret->descriptor_bytes <= 1024 &&
+           ret->inode_bytes >= 128 && ret->inode_bytes <= 1024 && get_le32(super + 32) > 0 &&
+           get_le32(super + 100) & (EXT_CSUM | EXT_GDT_CSUM);
+}
+
+/* All that has a checksum in it hangs on the superblock, whose own comes last. */
+static void mend_ext(struct mend *mend)
+{
+    uint8_t super[1024];
+    struct ext_mend ext;
+    uint64_t groups;
+
+    disk_read(mend->input, mend->size, EXT_SUPER, super, sizeof(super));
+    if (!read_ext_super(super, &ext))
+        return;
+    groups = (get_le32(super + 4) - UINT64_C(1) - get_le32(super + 20)) / get_le32(super + 32) + 1;
+    for (uint32_t group = 0; group < groups && group < EXT_GROUPS_MAX; group++)
+        mend_ext_group(mend, &ext, group);
+    if (ext.wide)
+        set_le32(mend, EXT_SUPER + 1020, crc_of(CRC32C, UINT32_MAX, super, 1020));
+}
+
 static bool is_ntfs_record(const uint8_t *sector)
 {
     return memcmp(sector, "FILE", 4) == 0 || memcmp(sector, "INDX", 4) == 0 ||
@@ -186,7 +314,9 @@ static void mend_sector(struct mend *mend, uint64_t offset, const uint8_t *secto
 {
     static const uint8_t none[16];
 
-    if (memcmp(sector, "XFSB", 4) == 0)
+    if (offset == EXT_SUPER && get_le16(sector + 56) == 0xEF53)
+        mend_ext(mend);
+    else if (memcmp(sector, "XFSB", 4) == 0)
         mend_xfs_super(mend, offset, sector);
     else if (memcmp(sector, "XAGF", 4) == 0)
         mend_xfs(mend, offset, mend->xfs_sector, 216);

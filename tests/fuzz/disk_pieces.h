@@ -43,7 +43,8 @@ void disk_read(const uint8_t *input, size_t size, uint64_t offset, void *to, siz
 void disk_write(uint8_t *input, size_t size, uint64_t offset, const void *from, size_t length);
 
 /* Makes the checksums of btrfs, XFS, LVM2, GPT, exFAT and md fit what they are of, and the fixups
- * of NTFS, wherever their marks are. Sound ones stay as they are. */
+ * of NTFS, wherever their marks are, and those of an ext4 that has the disk for itself. Sound ones
+ * stay as they are. */
 void disk_mend(uint8_t *input, size_t size);
 
 #endif

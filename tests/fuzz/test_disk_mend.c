@@ -27,6 +27,18 @@ static const struct seed seeds[] = {
     {"disk_ntfs/woken", 16384 + 1022, 2},
     {"disk_exfat/plain", 11 * 512 + 8, 4},
     {"disk_md/1.2", 4096 + 216, 4},
+    {"disk_ext/ext4", 1024 + 1020, 4}, /* the superblock */
+    {"disk_ext/ext4", 2048 + 30, 2},   /* a group's descriptor */
+    {"disk_ext/ext4", 2048 + 24, 2},   /* its block bitmap, low and high */
+    {"disk_ext/ext4", 2048 + 56, 2},
+    {"disk_ext/ext4", 2048 + 26, 2}, /* its inode bitmap */
+    {"disk_ext/ext4", 2048 + 58, 2},
+    {"disk_ext/ext4", 66 * 1024 + 256 + 124, 2}, /* inode 2 */
+    {"disk_ext/ext4", 66 * 1024 + 256 + 130, 2},
+    {"disk_ext/bigalloc", 1024 + 1020, 4},
+    {"disk_ext/bigalloc", 4096 + 24, 2},
+    {"disk_ext/uninit", 2048 + 30, 2},
+    {"disk_ext/uninit", 2048 + 64 + 30, 2},
 };
 
 static uint8_t *read_seed(const char *corpus, const char *name, size_t *ret_size)
