@@ -42,22 +42,37 @@ static int check_cscds(const uint8_t *bytes, const struct copy_list *list,
     return 0;
 }
 
-/* Counts the segments, of which segment_bytes hold a whole number. */
-static int check_segments(const uint8_t *bytes, size_t segment_bytes, struct copy_list *list,
-                          struct copy_list_refusal *refusal)
+/* 0: a segment descriptor of a type that is not served. */
+static size_t bytes_of_segment(uint8_t type)
 {
-    for (size_t at = 0; at < segment_bytes; at += COPY_SEGMENT_BYTES) {
+    switch (type) {
+    case COPY_SEGMENT_BLOCK_TO_BLOCK:
+        return COPY_SEGMENT_BYTES;
+    case COPY_SEGMENT_OFFSET_TO_OFFSET:
+        return COPY_SEGMENT_MAX_BYTES;
+    default:
+        return 0;
+    }
+}
+
+/* Counts the segments, of which segment_bytes hold a whole number. */
+static int check_segments(const uint8_t *bytes, size_t segment_bytes, uint16_t max_segments,
+                          struct copy_list *list, struct copy_list_refusal *refusal)
+{
+    for (size_t at = 0, length; at < segment_bytes; at += length) {
         const uint8_t *segment = list->segments + at;
         size_t field = (size_t)(segment - bytes);
 
-        if (segment[0] != COPY_SEGMENT_BLOCK_TO_BLOCK)
+        length = bytes_of_segment(segment[0]);
+        if (length == 0)
             return refuse_field(refusal, ASC_UNSUPPORTED_SEGMENT_TYPE, field);
-        if (segment_bytes - at < COPY_SEGMENT_BYTES)
+        if (segment_bytes - at < length)
             return refuse(refusal, ASC_PARAMETER_LIST_LENGTH_ERROR);
-        if (get_be16(segment + COPY_SEGMENT_FIELD_LENGTH) != COPY_SEGMENT_BYTES - 4)
+        if (get_be16(segment + COPY_SEGMENT_FIELD_LENGTH) != length - 4)
             return refuse_field(refusal, ASC_INVALID_FIELD_IN_PARAMETER_LIST,
                                 field + COPY_SEGMENT_FIELD_LENGTH);
-        list->segment_count++;
+        if (++list->segment_count > max_segments)
+            return refuse(refusal, ASC_TOO_MANY_SEGMENTS);
     }
     return 0;
 }
@@ -102,10 +117,10 @@ int copy_list_decode(const uint8_t *bytes, size_t length, const struct copy_list
     ret->segments = ret->cscds + cscd_bytes;
     if (ret->cscd_count > limits->max_cscds)
         return refuse(ret_refusal, ASC_TOO_MANY_CSCDS);
-    if (segment_bytes / COPY_SEGMENT_BYTES > limits->max_segments)
-        return refuse(ret_refusal, ASC_TOO_MANY_SEGMENTS);
     error = check_cscds(bytes, ret, ret_refusal);
-    return error ? error : check_segments(bytes, segment_bytes, ret, ret_refusal);
+    return error ? error
+                 : check_segments(bytes, (size_t)segment_bytes, limits->max_segments, ret,
+                                  ret_refusal);
 }
 
 struct copy_cscd copy_list_cscd(const struct copy_list *list, size_t index)
@@ -124,16 +139,27 @@ struct copy_cscd copy_list_cscd(const struct copy_list *list, size_t index)
 
 struct copy_segment copy_list_segment(const struct copy_list *list, size_t index)
 {
-    const uint8_t *from = list->segments + index * COPY_SEGMENT_BYTES;
+    const uint8_t *from = list->segments;
+    struct copy_segment segment;
 
-    return (struct copy_segment){
-        .counts_destination_blocks = from[1] & SEGMENT_DC,
+    while (index-- > 0)
+        from += bytes_of_segment(from[0]);
+    segment = (struct copy_segment){
+        .has_offsets = from[0] == COPY_SEGMENT_OFFSET_TO_OFFSET,
         .source = get_be16(from + COPY_SEGMENT_FIELD_SOURCE),
         .destination = get_be16(from + COPY_SEGMENT_FIELD_DESTINATION),
-        .blocks = get_be16(from + COPY_SEGMENT_FIELD_BLOCKS),
         .source_lba = get_be64(from + COPY_SEGMENT_FIELD_SOURCE_LBA),
         .destination_lba = get_be64(from + COPY_SEGMENT_FIELD_DESTINATION_LBA),
     };
+    if (segment.has_offsets) {
+        segment.bytes = get_be32(from + COPY_SEGMENT_FIELD_BYTES);
+        segment.source_offset = get_be16(from + COPY_SEGMENT_FIELD_SOURCE_OFFSET);
+        segment.destination_offset = get_be16(from + COPY_SEGMENT_FIELD_DESTINATION_OFFSET);
+    } else {
+        segment.counts_destination_blocks = from[1] & SEGMENT_DC;
+        segment.blocks = get_be16(from + COPY_SEGMENT_FIELD_BLOCKS);
+    }
+    return segment;
 }
 
 void copy_cscd_encode(uint8_t *to, const uint8_t naa[static 16], uint32_t block_size)

@@ -3,7 +3,8 @@
 #define THINMIRROR_WIRE_COPY_LIST_H
 
 /* The parameter list of EXTENDED COPY(LID1), SPC-4 6.4.2, with identification CSCD descriptors
- * (6.4.5.2) and block to block segment descriptors (6.4.6.4). */
+ * (6.4.5.2) and segment descriptors for block to block (6.4.6.4) and block with offset to block
+ * with offset (6.4.6.12). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,9 +12,14 @@
 
 #define COPY_LIST_HEADER_BYTES 16
 #define COPY_CSCD_BYTES        32
-#define COPY_SEGMENT_BYTES     28
+#define COPY_SEGMENT_BYTES     28 /* block to block */
+#define COPY_SEGMENT_MAX_BYTES 32 /* with offsets */
 
-enum copy_descriptor_code { COPY_SEGMENT_BLOCK_TO_BLOCK = 0x02, COPY_CSCD_IDENTIFICATION = 0xE4 };
+enum copy_descriptor_code {
+    COPY_SEGMENT_BLOCK_TO_BLOCK = 0x02,
+    COPY_SEGMENT_OFFSET_TO_OFFSET = 0x0A,
+    COPY_CSCD_IDENTIFICATION = 0xE4,
+};
 
 /* A CSCD DESCRIPTOR ID that means the logical unit which got the command. */
 #define COPY_CSCD_ID_SELF 0xFFFF
@@ -34,9 +40,12 @@ enum copy_list_field {
     COPY_SEGMENT_FIELD_LENGTH = 2,
     COPY_SEGMENT_FIELD_SOURCE = 4,
     COPY_SEGMENT_FIELD_DESTINATION = 6,
+    COPY_SEGMENT_FIELD_BYTES = 8, /* with offsets */
     COPY_SEGMENT_FIELD_BLOCKS = 10,
     COPY_SEGMENT_FIELD_SOURCE_LBA = 12,
     COPY_SEGMENT_FIELD_DESTINATION_LBA = 20,
+    COPY_SEGMENT_FIELD_SOURCE_OFFSET = 28,
+    COPY_SEGMENT_FIELD_DESTINATION_OFFSET = 30,
 };
 
 /* What is served; more is refused. */
@@ -64,12 +73,16 @@ struct copy_cscd {
 };
 
 struct copy_segment {
+    bool has_offsets;               /* block with offset to block with offset: bytes are counted */
     bool counts_destination_blocks; /* DC */
     uint16_t source;                /* CSCD DESCRIPTOR IDs */
     uint16_t destination;
-    uint16_t blocks;
+    uint16_t blocks; /* without offsets */
+    uint32_t bytes;  /* with offsets */
     uint64_t source_lba;
     uint64_t destination_lba;
+    uint16_t source_offset; /* bytes into the first block; 0 without offsets */
+    uint16_t destination_offset;
 };
 
 /* Why a list is refused, with ILLEGAL REQUEST. */

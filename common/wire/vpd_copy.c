@@ -74,11 +74,12 @@ static uint8_t *put_parameters(uint8_t *at, const struct vpd_copy *copy)
 
 static uint8_t *put_descriptors(uint8_t *at)
 {
-    uint8_t *next = start(at, DESCRIPTOR_DESCRIPTORS, 3);
+    uint8_t *next = start(at, DESCRIPTOR_DESCRIPTORS, 4);
 
-    at[4] = 2;
+    at[4] = 3;
     at[5] = COPY_SEGMENT_BLOCK_TO_BLOCK;
-    at[6] = COPY_CSCD_IDENTIFICATION;
+    at[6] = COPY_SEGMENT_OFFSET_TO_OFFSET;
+    at[7] = COPY_CSCD_IDENTIFICATION;
     return next;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* EXTENDED COPY(LID1), SPC-4 6.4: block to block segments, within this logical unit and between it
- * and others of its copy group. */
+/* EXTENDED COPY(LID1), SPC-4 6.4: segments from blocks to blocks, with and without byte offsets,
+ * within this logical unit and between it and others of its copy group. */
 
 #include <errno.h>
 #include <string.h>
@@ -34,6 +34,7 @@ struct failure {
 struct segment_job {
     struct lun *source, *destination; /* NULL: not found yet */
     uint64_t source_offset, destination_offset, bytes;
+    bool in_blocks; /* all three are whole blocks of both */
 };
 
 /* The status and sense data of the logical unit at fault (SPC-4 6.4.3), behind the sense data of
@@ -166,33 +167,62 @@ static void release_job(struct segment_job *job)
         registry_release(job->destination);
 }
 
-static bool range_fits(struct lun *lun, uint64_t lba, uint64_t bytes)
+/* bytes that begin offset bytes into the block at lba; *ret: where in the volume. */
+static bool find_place(struct lun *lun, uint64_t lba, uint32_t offset, uint64_t bytes,
+                       uint64_t *ret)
 {
-    uint64_t block_size = volume_block_size(lun_volume(lun));
+    const struct volume *volume = lun_volume(lun);
 
-    return range_within(lba, (bytes + block_size - 1) / block_size, volume_blocks(lun_volume(lun)));
+    if (!range_within(lba, 0, volume_blocks(volume)))
+        return false;
+    *ret = lba * volume_block_size(volume) + offset;
+    return range_within(*ret, bytes, volume_bytes(volume));
+}
+
+/* The bytes of the segment. What is left of a block is neither kept for the next segment (CAT) nor
+ * filled up (PAD). */
+static int count_bytes(const struct copy_segment *segment, struct segment_job *job,
+                       struct failure *failure)
+{
+    uint32_t source_block = volume_block_size(lun_volume(job->source));
+    uint32_t destination_block = volume_block_size(lun_volume(job->destination));
+    uint32_t counted = segment->counts_destination_blocks ? destination_block : source_block;
+    uint16_t field = COPY_SEGMENT_FIELD_BLOCKS;
+
+    job->bytes = (uint64_t)segment->blocks * counted;
+    if (segment->has_offsets) {
+        job->bytes = segment->bytes;
+        field = COPY_SEGMENT_FIELD_BYTES;
+    }
+    if (job->bytes > COPY_MAX_SEGMENT_BYTES)
+        return fail_at(failure, ASC_INVALID_FIELD_IN_PARAMETER_LIST, field);
+    if (segment->source_offset >= source_block)
+        return fail_at(failure, ASC_INVALID_FIELD_IN_PARAMETER_LIST,
+                       COPY_SEGMENT_FIELD_SOURCE_OFFSET);
+    if (segment->destination_offset >= destination_block)
+        return fail_at(failure, ASC_INVALID_FIELD_IN_PARAMETER_LIST,
+                       COPY_SEGMENT_FIELD_DESTINATION_OFFSET);
+    job->in_blocks = segment->source_offset == 0 && segment->destination_offset == 0 &&
+                     job->bytes % source_block == 0 && job->bytes % destination_block == 0;
+    return 0;
 }
 
 /* The bytes of the segment on both sides. */
 static int place_segment(const struct copy_segment *segment, struct segment_job *job,
                          struct failure *failure)
 {
-    uint32_t source_block = volume_block_size(lun_volume(job->source));
-    uint32_t destination_block = volume_block_size(lun_volume(job->destination));
-    uint32_t counted = segment->counts_destination_blocks ? destination_block : source_block;
+    int error = count_bytes(segment, job, failure);
 
-    job->bytes = (uint64_t)segment->blocks * counted;
-    if (job->bytes > COPY_MAX_SEGMENT_BYTES)
-        return fail_at(failure, ASC_INVALID_FIELD_IN_PARAMETER_LIST, COPY_SEGMENT_FIELD_BLOCKS);
-    if (!range_fits(job->source, segment->source_lba, job->bytes))
+    if (error)
+        return error;
+    if (!find_place(job->source, segment->source_lba, segment->source_offset, job->bytes,
+                    &job->source_offset))
         return fail_range(failure, job->source, true, COPY_SEGMENT_FIELD_SOURCE_LBA);
-    if (!range_fits(job->destination, segment->destination_lba, job->bytes))
+    if (!find_place(job->destination, segment->destination_lba, segment->destination_offset,
+                    job->bytes, &job->destination_offset))
         return fail_range(failure, job->destination, false, COPY_SEGMENT_FIELD_DESTINATION_LBA);
-    /* What is left of a block is neither kept for the next segment (CAT) nor filled up (PAD). */
-    if (job->bytes % source_block != 0 || job->bytes % destination_block != 0)
+    if (!job->in_blocks && !segment->has_offsets)
         return fail_at(failure, ASC_UNEXPECTED_INEXACT_SEGMENT, COPY_SEGMENT_FIELD_BLOCKS);
-    job->source_offset = segment->source_lba * source_block;
-    job->destination_offset = segment->destination_lba * destination_block;
     return 0;
 }
 
@@ -204,8 +234,10 @@ static int run_segment(const struct segment_job *job, bool *ret_source_failed)
     *ret_source_failed = false;
     if (lun_write_protection(job->destination) != ASC_NONE)
         return -EROFS;
-    error = volume_copy(lun_volume(job->destination), job->destination_offset,
-                        lun_volume(job->source), job->source_offset, job->bytes, ret_source_failed);
+    error = (job->in_blocks ? volume_copy
+                            : volume_copy_bytes)(lun_volume(job->destination),
+                                                 job->destination_offset, lun_volume(job->source),
+                                                 job->source_offset, job->bytes, ret_source_failed);
     return lun_end_write(job->destination, error, false, job->bytes);
 }
 

@@ -12,9 +12,9 @@
 
 #define COPY_MAX_CSCDS    16
 #define COPY_MAX_SEGMENTS 16
-/* As many of both, and less than one more of both. */
+/* As many of both, whichever kind of segments. */
 #define COPY_MAX_DESCRIPTOR_BYTES \
-    (COPY_MAX_CSCDS * COPY_CSCD_BYTES + COPY_MAX_SEGMENTS * COPY_SEGMENT_BYTES)
+    (COPY_MAX_CSCDS * COPY_CSCD_BYTES + COPY_MAX_SEGMENTS * COPY_SEGMENT_MAX_BYTES)
 #define COPY_MAX_LIST_BYTES               (COPY_LIST_HEADER_BYTES + COPY_MAX_DESCRIPTOR_BYTES)
 #define COPY_MAX_SEGMENT_BYTES            (UINT32_C(16) << 20)
 #define COPY_SEGMENT_GRANULARITY_EXPONENT 9 /* blocks of 512 bytes */

@@ -21,7 +21,11 @@ enum { COPY_IN_PROGRESS = 0x00, COPY_DONE = 0x01, COPY_FAILED = 0x02 };
 #define PARAMETERS_BYTES     44
 #define PARAMETERS_SNLID     0x01
 
-static const uint8_t implemented[] = {COPY_SEGMENT_BLOCK_TO_BLOCK, COPY_CSCD_IDENTIFICATION};
+static const uint8_t implemented[] = {
+    COPY_SEGMENT_BLOCK_TO_BLOCK,
+    COPY_SEGMENT_OFFSET_TO_OFFSET,
+    COPY_CSCD_IDENTIFICATION,
+};
 
 /* The record the command asks for, or the status to give up with. */
 static uint8_t find_record(struct exec *exec, struct copy_record *ret)

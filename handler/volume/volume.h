@@ -4,8 +4,8 @@
 
 /* One thin volume over a store: an array of logical blocks, each mapped, deallocated or anchored,
  * with an identity that stays. All mutation goes through volume_write, volume_update, volume_unmap,
- * volume_anchor, volume_zero, volume_copy and volume_resize. Offsets and lengths are bytes and
- * multiples of the block size. Every function may be called from any thread; results are 0 or
+ * volume_anchor, volume_zero, volume_copy(_bytes) and volume_resize. Offsets and lengths are bytes
+ * and multiples of the block size. Every function may be called from any thread; results are 0 or
  * -errno as in store.h, plus -EROFS and -ESHUTDOWN (volume_sanitize.h). */
 
 #include <stdbool.h>
@@ -101,6 +101,11 @@ int volume_zero(struct volume *volume, uint64_t offset, uint64_t length);
  * of from's. */
 int volume_copy(struct volume *to, uint64_t to_offset, struct volume *from, uint64_t from_offset,
                 uint64_t length, bool *ret_source_failed);
+/* The same for any bytes, multiples of nothing: the rest of the first and of the last block of the
+ * destination stays as it is, also beside others who write there. Zeros become deallocated where
+ * whole pieces of a copy are zeros. */
+int volume_copy_bytes(struct volume *to, uint64_t to_offset, struct volume *from,
+                      uint64_t from_offset, uint64_t length, bool *ret_source_failed);
 int volume_flush(struct volume *volume);
 /* -ENOENT: somebody has deleted the file, and what is written goes with it. */
 int volume_kept(const struct volume *volume);

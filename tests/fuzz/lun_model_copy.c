@@ -40,23 +40,29 @@ static bool copy_segment(struct lun_model *model, const struct copy_list *list, 
     struct copy_segment segment = copy_list_segment(list, index);
     struct lun_model *from = find_lun(model, list, segment.source);
     struct lun_model *to = find_lun(model, list, segment.destination);
-    uint64_t bytes;
+    uint64_t bytes, from_offset, to_offset;
 
     if (!from || !to)
         return false;
-    bytes = (uint64_t)segment.blocks *
-            (segment.counts_destination_blocks ? to->block_size : from->block_size);
-    if (bytes % from->block_size != 0 || bytes % to->block_size != 0 ||
-        !range_within(segment.source_lba, bytes / from->block_size,
-                      from->size / from->block_size) ||
-        !range_within(segment.destination_lba, bytes / to->block_size, to->size / to->block_size))
+    bytes = segment.has_offsets
+                ? segment.bytes
+                : (uint64_t)segment.blocks *
+                      (segment.counts_destination_blocks ? to->block_size : from->block_size);
+    if (!segment.has_offsets && (bytes % from->block_size != 0 || bytes % to->block_size != 0))
+        return false;
+    if (segment.source_lba > from->size / from->block_size ||
+        segment.destination_lba > to->size / to->block_size ||
+        segment.source_offset >= from->block_size || segment.destination_offset >= to->block_size)
+        return false;
+    from_offset = segment.source_lba * from->block_size + segment.source_offset;
+    to_offset = segment.destination_lba * to->block_size + segment.destination_offset;
+    if (!range_within(from_offset, bytes, from->size) || !range_within(to_offset, bytes, to->size))
         return false;
     if (bytes == 0)
         return true;
     if (lun_model_is_protected(to))
         return false;
-    memmove(to->bytes + segment.destination_lba * to->block_size,
-            from->bytes + segment.source_lba * from->block_size, bytes);
+    memmove(to->bytes + to_offset, from->bytes + from_offset, (size_t)bytes);
     return true;
 }
 
@@ -110,6 +116,31 @@ static uint64_t pick_lba(const struct lun_model *model, struct fuzz_input *input
     return choice == 0xFF ? fuzz_number(input, 8) : choice % (model->size / model->block_size + 1);
 }
 
+static size_t make_segment(const struct lun_model *model, struct fuzz_input *input,
+                           uint8_t *segment)
+{
+    uint8_t flags = fuzz_byte(input);
+    bool offsets = flags & 0x80;
+    size_t length = offsets ? COPY_SEGMENT_MAX_BYTES : COPY_SEGMENT_BYTES;
+
+    segment[0] = offsets ? COPY_SEGMENT_OFFSET_TO_OFFSET : COPY_SEGMENT_BLOCK_TO_BLOCK;
+    segment[1] = flags & 0x07; /* CAT, DC, PAD */
+    put_be16(segment + COPY_SEGMENT_FIELD_LENGTH, (uint16_t)(length - 4));
+    put_be16(segment + COPY_SEGMENT_FIELD_SOURCE, pick_id(input));
+    put_be16(segment + COPY_SEGMENT_FIELD_DESTINATION, pick_id(input));
+    if (offsets)
+        put_be32(segment + COPY_SEGMENT_FIELD_BYTES, (uint32_t)fuzz_number(input, 2));
+    else
+        put_be16(segment + COPY_SEGMENT_FIELD_BLOCKS, fuzz_byte(input));
+    put_be64(segment + COPY_SEGMENT_FIELD_SOURCE_LBA, pick_lba(model, input));
+    put_be64(segment + COPY_SEGMENT_FIELD_DESTINATION_LBA, pick_lba(model, input));
+    if (offsets) {
+        put_be16(segment + COPY_SEGMENT_FIELD_SOURCE_OFFSET, fuzz_byte(input));
+        put_be16(segment + COPY_SEGMENT_FIELD_DESTINATION_OFFSET, fuzz_byte(input));
+    }
+    return length;
+}
+
 size_t lun_model_make_copy(const struct lun_model *model, struct fuzz_input *input, uint8_t *cdb,
                            uint8_t *data)
 {
@@ -119,22 +150,12 @@ size_t lun_model_make_copy(const struct lun_model *model, struct fuzz_input *inp
     memset(data, 0, LUN_MODEL_COPY_BYTES);
     data[0] = fuzz_byte(input) & 3;
     put_be16(data + 2, 2 * COPY_CSCD_BYTES);
-    put_be32(data + 8, (uint32_t)(segments * COPY_SEGMENT_BYTES));
     copy_cscd_encode(data + length, model->naa, model->block_size);
     copy_cscd_encode(data + length + COPY_CSCD_BYTES, model->other->naa, model->other->block_size);
     length += 2 * COPY_CSCD_BYTES;
-    for (size_t i = 0; i < segments; i++, length += COPY_SEGMENT_BYTES) {
-        uint8_t *segment = data + length;
-
-        segment[0] = COPY_SEGMENT_BLOCK_TO_BLOCK;
-        segment[1] = fuzz_byte(input) & 0x07; /* CAT, DC, PAD */
-        put_be16(segment + COPY_SEGMENT_FIELD_LENGTH, COPY_SEGMENT_BYTES - 4);
-        put_be16(segment + COPY_SEGMENT_FIELD_SOURCE, pick_id(input));
-        put_be16(segment + COPY_SEGMENT_FIELD_DESTINATION, pick_id(input));
-        put_be16(segment + COPY_SEGMENT_FIELD_BLOCKS, fuzz_byte(input));
-        put_be64(segment + COPY_SEGMENT_FIELD_SOURCE_LBA, pick_lba(model, input));
-        put_be64(segment + COPY_SEGMENT_FIELD_DESTINATION_LBA, pick_lba(model, input));
-    }
+    for (size_t i = 0; i < segments; i++)
+        length += make_segment(model, input, data + length);
+    put_be32(data + 8, (uint32_t)(length - COPY_LIST_HEADER_BYTES - 2 * COPY_CSCD_BYTES));
     if (shape >= 0xC0)
         data[fuzz_byte(input) % length] = fuzz_byte(input);
     if (shape >= 0xF0)

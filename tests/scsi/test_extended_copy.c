@@ -16,7 +16,7 @@
 
 #define MAX_CSCDS      16
 #define MAX_SEGMENTS   16
-#define MAX_LIST_BYTES (MAX_CSCDS * COPY_CSCD_BYTES + MAX_SEGMENTS * COPY_SEGMENT_BYTES)
+#define MAX_LIST_BYTES (MAX_CSCDS * COPY_CSCD_BYTES + MAX_SEGMENTS * 32)
 #define MAX_SEGMENT    (16u << 20)
 #define LIST_ROOM      2048
 
@@ -98,11 +98,10 @@ static void lists_that_are_wrong_are_refused_before_anything_is_copied(void **st
     } cases[] = {
         {1, 1 << 3, ASC_INVALID_FIELD_IN_PARAMETER_LIST}, /* LIST ID USAGE */
         {1, 3 << 3, ASC_INVALID_FIELD_IN_PARAMETER_LIST}, /* with a LIST IDENTIFIER */
-        {3, 31, ASC_INVALID_FIELD_IN_PARAMETER_LIST},
-        {11, 29, ASC_PARAMETER_LIST_LENGTH_ERROR},
-        {15, 1, ASC_INLINE_DATA_LENGTH_EXCEEDED},
-        {16, 0xE0, ASC_UNSUPPORTED_CSCD_TYPE},
-        {48, 0x00, ASC_UNSUPPORTED_SEGMENT_TYPE},
+        {3, 31, ASC_INVALID_FIELD_IN_PARAMETER_LIST},     {11, 29, ASC_PARAMETER_LIST_LENGTH_ERROR},
+        {15, 1, ASC_INLINE_DATA_LENGTH_EXCEEDED},         {16, 0xE0, ASC_UNSUPPORTED_CSCD_TYPE},
+        {48, 0x00, ASC_UNSUPPORTED_SEGMENT_TYPE},         {48, 0x09, ASC_UNSUPPORTED_SEGMENT_TYPE},
+        {48, 0x0A, ASC_PARAMETER_LIST_LENGTH_ERROR}, /* that one is longer */
         {51, 0x14, ASC_INVALID_FIELD_IN_PARAMETER_LIST},
     };
     struct rig *rig = *state;
@@ -144,16 +143,14 @@ static void the_limits_are_those_that_are_reported(void **state)
 
     assert_good(
         copy_rig_receive(rig, SCSI_SA_RECEIVE_COPY_OPERATING_PARAMETERS, 0, reply, sizeof(reply)));
-    assert_int_equal(get_be32(reply), 42);
+    assert_int_equal(get_be32(reply), 43);
     assert_int_equal(reply[4], 0x01); /* SNLID */
     assert_int_equal(get_be16(reply + 8), MAX_CSCDS);
     assert_int_equal(get_be16(reply + 10), MAX_SEGMENTS);
     assert_int_equal(get_be32(reply + 12), MAX_LIST_BYTES);
     assert_int_equal(get_be32(reply + 16), MAX_SEGMENT);
     assert_int_equal(get_be32(reply + 20), 0);
-    assert_int_equal(reply[43], 2);
-    assert_int_equal(reply[44], COPY_SEGMENT_BLOCK_TO_BLOCK);
-    assert_int_equal(reply[45], COPY_CSCD_IDENTIFICATION);
+    assert_memory_equal(reply + 43, "\x03\x02\x0A\xE4", 4);
 
     copy_rig_start(&list, 1, COPY_LIST_ID_HOLD);
     for (int i = 0; i < MAX_CSCDS; i++)
@@ -162,6 +159,9 @@ static void the_limits_are_those_that_are_reported(void **state)
         copy_rig_add_segment(&list, (uint16_t)i, 0, 0, 8, 1);
     assert_good(copy_rig_send(rig, &list));
     copy_rig_add_segment(&list, 0, 0, 0, 8, 1);
+    assert_check(copy_rig_send(rig, &list), SENSE_ILLEGAL_REQUEST, ASC_TOO_MANY_SEGMENTS);
+    for (int i = 0; i < 2; i++)
+        copy_rig_add_segment(&list, 0, 0, 0, 8, 1);
     assert_check(copy_rig_send(rig, &list), SENSE_ILLEGAL_REQUEST, ASC_PARAMETER_LIST_LENGTH_ERROR);
     copy_rig_start(&list, 1, COPY_LIST_ID_HOLD);
     for (int i = 0; i < MAX_CSCDS + 1; i++)
@@ -173,6 +173,175 @@ static void the_limits_are_those_that_are_reported(void **state)
     for (int i = 0; i < MAX_SEGMENTS + 1; i++)
         copy_rig_add_segment(&list, 0, 0, 0, 8, 1);
     assert_check(copy_rig_send(rig, &list), SENSE_ILLEGAL_REQUEST, ASC_TOO_MANY_SEGMENTS);
+}
+
+/* A segment of type 0Ah, byte by byte as SPC-4's table of it has them; returns where it stands. */
+static uint8_t *add_byte_segment(struct copy_rig_list *list, uint64_t from, uint16_t from_offset,
+                                 uint64_t to, uint16_t to_offset, uint32_t bytes)
+{
+    uint8_t *segment = list->bytes + list->length;
+
+    memset(segment, 0, 32);
+    segment[0] = 0x0A;
+    segment[3] = 0x1C;
+    segment[4] = segment[5] = segment[6] = segment[7] = 0xFF; /* within this logical unit */
+    put_be32(segment + 8, bytes);
+    put_be64(segment + 12, from);
+    put_be64(segment + 20, to);
+    put_be16(segment + 28, from_offset);
+    put_be16(segment + 30, to_offset);
+    list->length += 32;
+    put_be32(list->bytes + 8, get_be32(list->bytes + 8) + 32);
+    return segment;
+}
+
+static struct answer copy_bytes(struct rig *rig, uint64_t from, uint16_t from_offset, uint64_t to,
+                                uint16_t to_offset, uint32_t bytes)
+{
+    struct copy_rig_list list;
+
+    copy_rig_start(&list, 7, COPY_LIST_ID_HOLD);
+    add_byte_segment(&list, from, from_offset, to, to_offset, bytes);
+    return copy_rig_send(rig, &list);
+}
+
+/* The byte that stands at this place of the blocks that write_numbers wrote. */
+static uint8_t number_at(size_t place)
+{
+    return (uint8_t)(place / 256 * 31 + place % 256) | 1;
+}
+
+static void write_numbers(struct rig *rig, uint64_t lba, uint32_t blocks)
+{
+    size_t length = (size_t)blocks * rig->block_size;
+    uint8_t *bytes = malloc(length), cdb[SCSI_CDB_MAX_BYTES];
+
+    assert_non_null(bytes);
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = number_at(i);
+    cdb_write_16(cdb, lba, blocks, false);
+    assert_good(rig_command_out(rig, cdb, bytes, length));
+    free(bytes);
+}
+
+static uint8_t *read_blocks(struct rig *rig, uint64_t lba, uint32_t blocks)
+{
+    size_t length = (size_t)blocks * rig->block_size;
+    uint8_t *bytes = malloc(length), cdb[SCSI_CDB_MAX_BYTES];
+
+    assert_non_null(bytes);
+    cdb_read_16(cdb, lba, blocks);
+    assert_good(rig_command_in(rig, cdb, bytes, length));
+    return bytes;
+}
+
+static void bytes_are_copied_and_those_around_them_stay(void **state)
+{
+    static const struct {
+        uint16_t from, to;
+        uint32_t bytes;
+    } cases[] = {
+        {0, 0, 1},   {5, 9, 100},   {511, 1, 512},  {0, 1, 1024},      {7, 7, 3000},
+        {0, 0, 700}, {3, 0, 40000}, {0, 510, 8192}, {100, 200, 32000},
+    };
+    struct rig *rig = *state;
+
+    write_numbers(rig, 0, 128);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t begin = rig->block_size + cases[i].to, end = begin + cases[i].bytes;
+        uint8_t *bytes;
+
+        rig_fill(rig, 512, 128, 0xEE);
+        assert_good(copy_bytes(rig, 2, cases[i].from, 513, cases[i].to, cases[i].bytes));
+        bytes = read_blocks(rig, 512, 128);
+        for (size_t at = 0; at < (size_t)128 * rig->block_size; at++) {
+            size_t source = 2 * (size_t)rig->block_size + cases[i].from + (at - begin);
+
+            assert_int_equal(bytes[at], at >= begin && at < end ? number_at(source) : 0xEE);
+        }
+        free(bytes);
+    }
+}
+
+static void bytes_that_overlap_are_read_before_they_are_overwritten(void **state)
+{
+    struct rig *rig = *state;
+    size_t length = (size_t)1024 * rig->block_size;
+    uint32_t most = 1000 * rig->block_size;
+    uint8_t *expected, *bytes;
+
+    for (int forward = 0; forward < 2; forward++) {
+        write_numbers(rig, 0, 1024);
+        expected = read_blocks(rig, 0, 1024);
+        if (forward)
+            memmove(expected + 3 * (size_t)rig->block_size + 7, expected + 5, most);
+        else
+            memmove(expected + 5, expected + 3 * (size_t)rig->block_size + 7, most);
+        assert_good(forward ? copy_bytes(rig, 0, 5, 3, 7, most)
+                            : copy_bytes(rig, 3, 7, 0, 5, most));
+        bytes = read_blocks(rig, 0, 1024);
+        assert_memory_equal(bytes, expected, length);
+        free(bytes);
+        free(expected);
+    }
+}
+
+static void segments_of_both_kinds_may_stand_in_one_list(void **state)
+{
+    struct rig *rig = *state;
+    struct copy_rig_list list;
+    uint8_t *bytes;
+
+    rig_fill(rig, 0, 8, 0x21);
+    copy_rig_start(&list, 0, COPY_LIST_ID_NONE);
+    copy_rig_add_segment(&list, SELF, 0, SELF, 100, 8);
+    add_byte_segment(&list, 100, 1, 200, 2, 3);
+    copy_rig_add_segment(&list, SELF, 200, SELF, 300, 1);
+    add_byte_segment(&list, 0, 0, 0, 0, 0); /* no bytes: nothing to do */
+    assert_good(copy_rig_send(rig, &list));
+    bytes = read_blocks(rig, 300, 1);
+    assert_memory_equal(bytes, "\0\0\x21\x21\x21\0\0", 7);
+    free(bytes);
+}
+
+static void bytes_that_are_not_there_are_told_by_their_field(void **state)
+{
+    struct rig *rig = *state;
+    const uint16_t size = (uint16_t)rig->block_size;
+    const struct {
+        uint64_t from, to;
+        uint16_t from_offset, to_offset;
+        uint32_t bytes;
+        uint16_t asc_ascq, field;
+    } cases[] = {
+        {rig->blocks - 1, 0, 1, 0, size, ASC_NONE, 12},
+        {0, rig->blocks - 1, 0, 1, size, ASC_NONE, 20},
+        {UINT64_MAX, 0, 0, 0, size, ASC_NONE, 12},
+        {0, UINT64_MAX / size, 0, 0, size, ASC_NONE, 20},
+        {rig->blocks, 0, 1, 0, 0, ASC_NONE, 12},
+        {0, 0, size, 0, 1, ASC_INVALID_FIELD_IN_PARAMETER_LIST, 28},
+        {0, 0, 0, size, 1, ASC_INVALID_FIELD_IN_PARAMETER_LIST, 30},
+        {0, 0, 0, 0, MAX_SEGMENT + 1, ASC_INVALID_FIELD_IN_PARAMETER_LIST, 8},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_check(copy_bytes(rig, cases[i].from, cases[i].from_offset, cases[i].to,
+                                cases[i].to_offset, cases[i].bytes),
+                     SENSE_COPY_ABORTED, cases[i].asc_ascq);
+        assert_int_equal(copy_rig_failure(rig, 7).field, cases[i].field);
+    }
+    assert_good(copy_bytes(rig, rig->blocks, 0, rig->blocks, 0, 0));
+}
+
+static void holes_are_copied_as_holes_where_whole_blocks_are(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_fill(rig, 1024, 256, 0x99);
+    assert_good(copy_bytes(rig, 0, 8, 1024, 0, 128 * rig->block_size));
+    rig_assert_blocks(rig, 1024, 128, 0);
+    rig_assert_blocks(rig, 1152, 128, 0x99);
+    rig_assert_mapped(rig, 1024, 128, false);
 }
 
 static void a_segment_longer_than_allowed_is_refused(void **state)
@@ -366,6 +535,11 @@ int main(void)
         BOTH(lists_that_are_wrong_are_refused_before_anything_is_copied),
         BOTH(a_list_that_is_cut_is_refused),
         BOTH(the_limits_are_those_that_are_reported),
+        BOTH(bytes_are_copied_and_those_around_them_stay),
+        BOTH(bytes_that_overlap_are_read_before_they_are_overwritten),
+        BOTH(segments_of_both_kinds_may_stand_in_one_list),
+        BOTH(bytes_that_are_not_there_are_told_by_their_field),
+        BOTH(holes_are_copied_as_holes_where_whole_blocks_are),
         cmocka_unit_test(a_segment_longer_than_allowed_is_refused),
         BOTH(a_unit_that_is_not_there_cannot_be_copied_from),
         BOTH(the_segment_at_fault_is_told_and_those_before_it_are_done),

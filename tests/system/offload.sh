@@ -98,6 +98,29 @@ copy_each_way() { # NAME
   check_copy "$1: a token at another LUN" "$b" 16
 }
 
+# A segment with byte offsets: 3000 bytes from byte 5 of block 0 to byte 200 of block 51200.
+copy_bytes() { # DISK
+  python3 - >/run/segment <<'EOF'
+import struct, sys
+segment = struct.pack(">BBHHHIQQHH", 0x0A, 0, 28, 0xFFFF, 0xFFFF, 3000, 0, 51200, 5, 200)
+sys.stdout.buffer.write(struct.pack(">BB6xII", 0, 3 << 3, len(segment), 0) + segment)
+EOF
+  sg_raw --send=48 --infile=/run/segment "$1" 83 00 00 00 00 00 00 00 00 00 00 00 00 30 00 00
+}
+bytes_of() { # DISK AT COUNT
+  dd if="$1" bs=4096 iflag=direct,skip_bytes count=2 skip=$(($2 / 4096 * 4096)) status=none |
+    tail -c +$(($2 % 4096 + 1)) | head -c "$3" | md5sum
+}
+check_byte_copy() { # DISK
+  local at=$((51200 * 512 + 200)) before after
+  write_random "$1" 25 1
+  before=$(bytes_of "$1" $((at - 200)) 200) after=$(bytes_of "$1" $((at + 3000)) 500)
+  check "bytes within blocks are copied" copy_bytes "$(generic_of "$1")"
+  check_equal "they are the same" "$(bytes_of "$1" 5 3000)" "$(bytes_of "$1" $at 3000)"
+  check_equal "the bytes before them stay" "$before" "$(bytes_of "$1" $((at - 200)) 200)"
+  check_equal "and those behind them" "$after" "$(bytes_of "$1" $((at + 3000)) 500)"
+}
+
 # Takes all that is left of the file system, to the last block.
 fill_up() { # PLACE
   fallocate -l "$(df --output=avail -B 1 "$1" | tail -n 1)" "$1/filler" 2>/dev/null
@@ -116,6 +139,7 @@ try_xfs() {
   check_equal "nothing of the source's LUN is shared" 0 "$(shared_blocks $place/a 0 $((64 * mib)))"
   check_equal "nor of the other's" 0 "$(shared_blocks $place/b 0 $((64 * mib)))"
   check_equal "the four copies take what they hold" $((before + 24)) "$(used_mib $place)"
+  check_byte_copy "$a"
   fill_up $place
   check_fails "no space is left" 1 "space" dd if=/dev/zero of=$place/more bs=64K count=1
   for disk in "$a" "$b"; do
@@ -137,6 +161,7 @@ try_ext4() {
   copy_each_way ext4
   check_equal "nothing is shared" 0 "$(shared_blocks $place/a 0 $((64 * mib)))"
   check_equal "the four copies take what they hold" $((before + 24)) "$(used_mib $place)"
+  check_byte_copy "$a"
 }
 
 mkdir -p /mnt/{xfs,ext4}

@@ -174,6 +174,102 @@ static void ranges_of_one_volume_may_overlap(void **state)
     assert_status(pair->volumes[0], BYTES - 4096, 4096, EXTENT_DEALLOCATED);
 }
 
+/* Against memmove, over everything that may lie at its ends: blocks, granules, pieces, overlaps. */
+static void any_bytes_are_copied_as_memmove_would(void **state)
+{
+    struct pair *pair = *state;
+    unsigned seed = 10;
+
+    for (int i = 0; i < 150; i++) {
+        struct volume *from = pair->volumes[rand_r(&seed) % 2];
+        struct volume *to = pair->volumes[rand_r(&seed) % 2];
+        uint64_t length = (uint64_t)rand_r(&seed) % (i % 3 ? 3000 : BYTES / 2);
+        uint64_t from_offset = (uint64_t)rand_r(&seed) % (BYTES - length);
+        uint64_t to_offset = (uint64_t)rand_r(&seed) % (BYTES - length);
+        uint8_t *source, *expected, *found;
+        bool source_failed;
+
+        if (i % 50 == 0)
+            prepare(pair);
+        source = contents(from), expected = contents(to);
+        memmove(expected + to_offset, source + from_offset, length);
+        assert_int_equal(volume_copy_bytes(to, to_offset, from, from_offset, length,
+                                           &source_failed),
+                         0);
+        found = contents(to);
+        if (memcmp(found, expected, BYTES) != 0)
+            fail_msg("%d: %llu bytes from %llu to %llu differ", i, (unsigned long long)length,
+                     (unsigned long long)from_offset, (unsigned long long)to_offset);
+        free(found);
+        free(expected);
+        free(source);
+    }
+}
+
+static void bytes_that_do_not_fit_are_not_copied(void **state)
+{
+    struct pair *pair = *state;
+    struct volume *to = pair->volumes[1], *from = pair->volumes[0];
+    uint8_t *before = NULL, *after;
+    bool source_failed;
+
+    prepare(pair);
+    before = contents(to);
+    assert_int_equal(volume_copy_bytes(to, 1, from, BYTES - 99, 100, &source_failed), -ERANGE);
+    assert_true(source_failed);
+    assert_int_equal(volume_copy_bytes(to, BYTES - 99, from, 1, 100, &source_failed), -ERANGE);
+    assert_false(source_failed);
+    assert_int_equal(volume_copy_bytes(to, UINT64_MAX, from, 1, 100, &source_failed), -ERANGE);
+    after = contents(to);
+    assert_memory_equal(after, before, BYTES);
+    free(after);
+    free(before);
+}
+
+#define COUNTS 2000
+
+static int count_up(uint8_t *bytes, size_t length, void *context)
+{
+    uint32_t count;
+
+    (void)length, (void)context;
+    memcpy(&count, bytes + 256, sizeof(count));
+    count++;
+    memcpy(bytes + 256, &count, sizeof(count));
+    return 0;
+}
+
+static void *count_in_block(void *context)
+{
+    uint8_t block[512];
+
+    for (int i = 0; i < COUNTS; i++)
+        assert_int_equal(volume_update(context, 1024, block, sizeof(block), count_up, NULL, false),
+                         0);
+    return NULL;
+}
+
+/* Somebody counts in the second half of a block while bytes are copied into its first. */
+static void what_others_write_into_the_rest_of_a_block_stays(void **state)
+{
+    struct pair *pair = *state;
+    struct volume *to = pair->volumes[1];
+    uint8_t *after;
+    uint32_t count;
+    pthread_t counter;
+    bool source_failed;
+
+    assert_int_equal(volume_unmap(to, 0, BYTES), 0);
+    assert_int_equal(pthread_create(&counter, NULL, count_in_block, to), 0);
+    for (int i = 0; i < COUNTS; i++)
+        assert_int_equal(volume_copy_bytes(to, 1024, pair->volumes[0], 7, 100, &source_failed), 0);
+    assert_int_equal(pthread_join(counter, NULL), 0);
+    after = contents(to);
+    memcpy(&count, after + 1024 + 256, sizeof(count));
+    assert_int_equal(count, COUNTS);
+    free(after);
+}
+
 static void what_does_not_fit_copies_nothing(void **state)
 {
     struct pair *pair = *state;
@@ -436,6 +532,9 @@ int main(void)
         BOTH(data_are_copied_and_holes_stay_holes),
         BOTH(ranges_need_no_alignment_beyond_blocks),
         BOTH(ranges_of_one_volume_may_overlap),
+        BOTH(any_bytes_are_copied_as_memmove_would),
+        BOTH(bytes_that_do_not_fit_are_not_copied),
+        BOTH(what_others_write_into_the_rest_of_a_block_stays),
         BOTH(what_does_not_fit_copies_nothing),
         cmocka_unit_test_setup_teardown(the_side_that_failed_is_told, setup_memory, teardown),
         cmocka_unit_test_setup_teardown(an_error_ends_a_copy_that_overlaps, setup_memory, teardown),
