@@ -5,7 +5,7 @@
 #include "fuzz.h"
 #include "map_reader.h"
 
-/* A map reader against an endpoint that answers what it likes, when it likes. */
+/* A map reader, or a pair of them, against endpoints that answer what they like, when they like. */
 
 enum { BLOCKS = 256, ASKED_MAX = 64 };
 
@@ -106,14 +106,76 @@ static void make_limit(struct fuzz_input *input, struct block_set *limit)
     FUZZ_CHECK(block_set_settle(limit) == 0);
 }
 
+/* The window is known of both sides, and goes on from the last one. Returns the blocks in it that
+ * the primary has mapped. */
+static uint64_t check_window(const struct map_pair *pair, uint64_t end)
+{
+    uint64_t mapped = 0;
+
+    FUZZ_CHECK(end > pair->planned && end <= BLOCKS);
+    FUZZ_CHECK(end <= pair->primary.covered && end <= pair->secondary.covered);
+    for (uint64_t lba = pair->planned; lba < end; lba++)
+        for (size_t i = 0; i < pair->primary.list.count; i++) {
+            const struct extent *extent = &pair->primary.list.items[i];
+
+            if (lba >= extent->start && lba < extent->start + extent->length)
+                mapped += extent->status == EXTENT_MAPPED;
+        }
+    return mapped;
+}
+
+/* Both sides by turns; each decides what it answers by its half of the input. */
+static void run_pair(const uint8_t *data, size_t size)
+{
+    struct source sides[2] = {{.input = {data, size / 2}},
+                              {.input = {data + size / 2, size - size / 2}}};
+    struct map_pair pair;
+    uint64_t mapped = 0, end;
+
+    for (size_t i = 0; i < 2; i++)
+        sides[i].base = (struct endpoint){.ops = &ops, .info = {.name = "lun", .blocks = BLOCKS}};
+    FUZZ_CHECK(map_pair_init(&pair, &sides[0].base, MAP_ASK, &sides[1].base,
+                             size % 3 == 0   ? MAP_ALL_ZEROS
+                             : size % 3 == 1 ? MAP_ALL_MAPPED
+                                             : MAP_ASK) == 0);
+    while (sides[0].input.left + sides[1].input.left > 0 && !map_pair_finished(&pair)) {
+        struct source *side = &sides[sides[0].input.left == 0];
+        uint8_t what = fuzz_byte(&side->input);
+
+        side = &sides[what >> 7];
+        if (what % 3 == 0)
+            map_pair_pump(&pair);
+        else if (what % 3 == 1 && side->count > 0)
+            answer(side);
+        else if (map_pair_window(&pair, &end)) {
+            end -= what % (end - pair.planned);
+            mapped += check_window(&pair, end);
+            map_pair_take(&pair, end);
+            FUZZ_CHECK(pair.planned == end && pair.mapped_blocks == mapped);
+            FUZZ_CHECK(pair.extents <= mapped);
+        }
+        check(&pair.primary, &sides[0], pair.planned, NULL);
+        FUZZ_CHECK(map_pair_busy(&pair) == (sides[0].count + sides[1].count > 0));
+    }
+    for (size_t i = 0; i < 2; i++)
+        while (sides[i].count > 0)
+            answer(&sides[i]);
+    map_pair_free(&pair);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct source source = {.input = {data, size}};
     struct map_reader reader;
     struct block_set limit = {0};
-    bool limited = fuzz_byte(&source.input) & 1;
+    uint8_t mode = fuzz_byte(&source.input);
+    bool limited = mode & 1;
     uint64_t taken = 0;
 
+    if (mode & 2) {
+        run_pair(source.input.data, source.input.left);
+        return 0;
+    }
     source.base = (struct endpoint){.ops = &ops, .info = {.name = "lun", .blocks = BLOCKS}};
     FUZZ_CHECK(map_reader_init(&reader, &source.base, BLOCKS, MAP_ASK) == 0);
     if (limited)

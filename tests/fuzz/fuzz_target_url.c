@@ -70,6 +70,15 @@ static void check_secret(char *text)
     FUZZ_CHECK(!strstr(shown, SECRET));
 }
 
+/* A URL is never taken for a file that is missing, nor is a path that begins as one does. */
+static void check_advice(const char *text)
+{
+    const char *advice = target_url_advice(text);
+
+    FUZZ_CHECK(!advice || (strncmp(advice, "no such file", 12) == 0 && text[0] != '.'));
+    FUZZ_CHECK(!advice || !target_url_is(text));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     CLEANUP_FREE char *text = fuzz_text(data, size);
@@ -86,6 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     target_url_without_secret(text, shown, sizeof(shown));
     FUZZ_CHECK(strlen(shown) < sizeof(shown));
+    check_advice(text);
     check_secret(text);
     return 0;
 }

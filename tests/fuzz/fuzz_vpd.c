@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "fuzz.h"
+#include "unit_identity.h"
 #include "vpd.h"
 
 static void check_block_limits(const uint8_t *data, size_t size)
@@ -72,6 +73,30 @@ static void check_names(const uint8_t *data, size_t size, size_t serial_size)
     check_printable(identity.text);
 }
 
+/* The pages say the same by every way to the unit. What has the way in its name is another unit at
+ * another address, and may be any where an address is not known. */
+static void check_identity(const uint8_t *data, size_t size, const char *vendor)
+{
+    struct inquiry inquiry = {.product = "DISK"};
+    const char *const ways[] = {"iqn.2020-01.com.example:a/0", "iqn.2020-01.com.example:b/0", ""};
+    char texts[3][UNIT_IDENTITY_BYTES], serial[VPD_DESIGNATOR_TEXT_BYTES];
+    struct unit_identity unit;
+
+    snprintf(inquiry.vendor, sizeof(inquiry.vendor), "%s", vendor);
+    for (size_t i = 0; i < 3; i++) {
+        const struct unit_names names = {data, data, size, size, &inquiry, ways[i]};
+
+        unit_identity_read(&names, &unit, serial, sizeof(serial), texts[i], sizeof(texts[i]));
+        FUZZ_CHECK((unit.page == 0) == (texts[i][0] == 0));
+        FUZZ_CHECK(unit_identity_may_be_one(texts[i], texts[i]));
+    }
+    FUZZ_CHECK(unit_identity_may_be_one(texts[0], texts[2]));
+    FUZZ_CHECK(unit_identity_may_be_one(texts[2], texts[1]));
+    FUZZ_CHECK(unit_identity_may_be_one(texts[0], texts[1]) == (strcmp(texts[0], texts[1]) == 0));
+    FUZZ_CHECK(unit_identity_may_be_one(texts[1], texts[0]) == (strcmp(texts[0], texts[1]) == 0));
+    FUZZ_CHECK(texts[0][0] == 0 || !unit_identity_may_be_one(texts[0], "naa.6001@?"));
+}
+
 /* Input: the size of the buffer for a serial number, the page asked for, then the page. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -82,6 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_names(input.data, input.left, serial_size);
     check_block_limits(input.data, input.left);
     check_provisioning(input.data, input.left);
+    check_identity(input.data, input.left, page & 1 ? "IET" : "VENDOR");
     if (vpd_supports(input.data, input.left, page))
         FUZZ_CHECK(input.left > VPD_HEADER_BYTES && input.data[1] == 0);
     return 0;

@@ -138,6 +138,11 @@ size_t lun_pick_data(const struct lun_model *model, struct fuzz_input *input, ui
     size_t needed;
 
     memset(data, shape & 0x40 ? 0 : shape, LUN_PICK_MAX_BYTES);
+    if (shape == 0xFF) { /* as they stand in the input */
+        needed = min_u64(fuzz_number(input, 2), LUN_PICK_MAX_BYTES);
+        fuzz_bytes(input, data, needed);
+        return needed;
+    }
     if (cdb[0] == SCSI_MODE_SELECT_6)
         return lun_model_make_mode_select(input, cdb, data);
     if (cdb[0] == SCSI_UNMAP)
