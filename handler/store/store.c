@@ -138,3 +138,8 @@ int store_advise(struct store *store, uint64_t offset, uint64_t length, enum sto
         store->ops->advise(store, offset, length, advice);
     return 0;
 }
+
+int store_identify(struct store *store, bool as_opened, struct store_identity *ret)
+{
+    return store->ops->identify ? store->ops->identify(store, as_opened, ret) : -EOPNOTSUPP;
+}

@@ -34,6 +34,22 @@ struct store_space {
     uint64_t pool_available_bytes; /* what the serving process can still take from the pool */
 };
 
+/* Which file, in which state. Numbers of another kind of store may be 0 where it has no such
+ * thing. */
+struct store_identity {
+    uint8_t boot[16]; /* of the machine, random; all 0: unknown, and unlike any other */
+    /* What the page cache belongs to. */
+    uint64_t mount;
+    uint64_t device;
+    uint64_t disk_sequence;
+    /* The file. */
+    uint64_t inode;
+    uint64_t birth_ns;
+    /* Its state. */
+    uint64_t modified_ns;
+    uint64_t changed_ns;
+};
+
 struct store_ops {
     const char *kind;
     void (*close)(struct store *store);
@@ -70,6 +86,9 @@ struct store_ops {
     /* -ENOENT: the name by which others find the store is gone, and what is written will be so too.
      * NULL: that cannot be. */
     int (*kept)(struct store *store);
+    /* as_opened: before this store changed anything; otherwise now, all of it durable. NULL: there
+     * is no such thing. */
+    int (*identify)(struct store *store, bool as_opened, struct store_identity *ret);
     /* A hint, which may do nothing. NULL: there is nothing to prepare. */
     void (*advise)(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
 };
@@ -106,5 +125,7 @@ int store_space(struct store *store, struct store_space *ret);
 int store_allocated(struct store *store, uint64_t *ret_bytes);
 int store_kept(struct store *store);
 int store_advise(struct store *store, uint64_t offset, uint64_t length, enum store_advice advice);
+/* -EOPNOTSUPP where there is no such thing. */
+int store_identify(struct store *store, bool as_opened, struct store_identity *ret);
 
 #endif

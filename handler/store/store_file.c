@@ -15,6 +15,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "file_copy.h"
+#include "file_identity.h"
 #include "file_lock.h"
 #include "file_map.h"
 #include "file_place.h"
@@ -48,6 +49,7 @@ struct store_file {
     atomic_bool no_nowait;
     atomic_bool no_zero_range;
     struct file_map map;
+    struct store_identity opened; /* as it was then */
 };
 
 static struct store_file *file_of(struct store *store)
@@ -332,6 +334,19 @@ static void file_advise(struct store *store, uint64_t offset, uint64_t length,
     }
 }
 
+static int file_identify(struct store *store, bool as_opened, struct store_identity *ret)
+{
+    struct store_file *file = file_of(store);
+
+    if (as_opened) {
+        *ret = file->opened;
+        return 0;
+    }
+    if (fsync(file->flush_fd) < 0)
+        return -errno;
+    return file_identity_now(file->fd, ret);
+}
+
 static const struct store_ops file_ops = {
     .kind = "file",
     .close = file_close,
@@ -347,6 +362,7 @@ static const struct store_ops file_ops = {
     .resize = file_resize,
     .space = file_space,
     .kept = file_kept,
+    .identify = file_identify,
     .advise = file_advise,
 };
 
@@ -454,6 +470,11 @@ static int make_store(int fd_given, const struct file_place *place, const char *
     file = calloc(1, sizeof(*file));
     if (!file)
         return errmsg_set(err, -ENOMEM, "%s cannot be opened: out of memory", path);
+    error = file_identity(fd, &file->opened);
+    if (error) {
+        free(file);
+        return errmsg_set(err, error, "%s cannot be examined: %s", path, strerror(-error));
+    }
     pthread_mutex_init(&file->flush_lock, NULL);
     file->store.ops = &file_ops;
     file->store.size_bytes = (uint64_t)st.st_size;

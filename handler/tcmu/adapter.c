@@ -43,6 +43,7 @@
 #include "stand_in.h"
 #include "tcmur_abi.h"
 #include "volume.h"
+#include "volume_track.h"
 #include "workers.h"
 
 _Static_assert(TCMULIB_SENSE_BYTES == LUN_SENSE_BYTES, "the sense buffers are of one size");
@@ -178,6 +179,22 @@ static void find_kernel_device(const char *uio_name, struct kernel_device *ret)
     warn_of_reservations(root);
 }
 
+/* What the option asks for; no command has come yet. */
+static int open_volume(const struct cfgstring *config, struct volume **ret, struct errmsg *err)
+{
+    int error = volume_open(config->path, config->read_only, ret, err);
+
+    if (error)
+        return error;
+    if (config->track == CFGSTRING_TRACK)
+        error = volume_track(*ret, err);
+    else if (config->track == CFGSTRING_TRACK_NO)
+        error = volume_untrack(*ret, err);
+    if (error)
+        volume_close(*ret);
+    return error;
+}
+
 static int open_lun(struct tcmu_device *dev, struct thin_device *thin, struct errmsg *err)
 {
     const struct cfgstring *config = &thin->config;
@@ -188,7 +205,7 @@ static int open_lun(struct tcmu_device *dev, struct thin_device *thin, struct er
     read_uio_name(dev, uio_name, sizeof(uio_name));
     error = check_runner_options(uio_name, err);
     if (!error)
-        error = volume_open(config->path, config->read_only, &volume, err);
+        error = open_volume(config, &volume, err);
     if (error)
         return error;
     error = check_geometry(dev, volume, config->path, err);
@@ -488,6 +505,7 @@ static int keep_config(struct tcmu_device *dev, const char *text, struct errmsg 
     if (strcmp(wanted.path, thin->config.path) == 0 && wanted.read_only == thin->config.read_only &&
         wanted.threads == thin->config.threads &&
         wanted.threshold_percent == thin->config.threshold_percent &&
+        wanted.track == thin->config.track &&
         strcmp(wanted.copy_group, thin->config.copy_group) == 0)
         return 0;
     return errmsg_set(err, -EOPNOTSUPP,
@@ -546,6 +564,7 @@ static struct tcmur_handler thin_handler = {
         "  threshold=N  tell initiators when N percent of the file system are used\n"
         "  threads=N  at most N commands wait for the disk at a time (1 to 8, default 8)\n"
         "  copy=GROUP EXTENDED COPY reaches the other LUNs of this group\n"
+        "  track      record which blocks change; track=no: do not, and remove the record\n"
         "size must be the volume's size (see 'thinvol info PATH'). For a volume with blocks "
         "of 4096 bytes add control=hw_block_size=4096.",
     .check_config = thin_check_config,

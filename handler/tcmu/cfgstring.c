@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PREFIX      CFGSTRING_SUBTYPE "/"
-#define OPTION_LIST "ro, threads=1..8, threshold=1..99, copy=GROUP"
+#define OPTION_LIST "ro, threads=1..8, threshold=1..99, copy=GROUP, track[=no]"
 
 _Static_assert(CFGSTRING_MAX_THREADS == 8, "OPTION_LIST");
 
@@ -132,6 +132,17 @@ static int parse_copy_group(const struct option_text *option, struct cfgstring *
     return 0;
 }
 
+static int parse_track(const struct option_text *option, struct cfgstring *ret, struct errmsg *err)
+{
+    if (!option->value)
+        ret->track = CFGSTRING_TRACK;
+    else if (option->value_length == 2 && memcmp(option->value, "no", 2) == 0)
+        ret->track = CFGSTRING_TRACK_NO;
+    else
+        return errmsg_set(err, -EINVAL, "option 'track' takes no value but 'no', as in track=no");
+    return 0;
+}
+
 static int refuse_runner_timeout(struct errmsg *err)
 {
     return errmsg_set(err, -EINVAL,
@@ -153,6 +164,8 @@ static int parse_option(const struct option_text *option, struct cfgstring *ret,
         return parse_threshold(option, ret, err);
     if (option_is(option, "copy"))
         return parse_copy_group(option, ret, err);
+    if (option_is(option, "track"))
+        return parse_track(option, ret, err);
     if (option_is(option, CFGSTRING_RUNNER_TIMEOUT))
         return refuse_runner_timeout(err);
     if (option->name_length == 0)
@@ -200,5 +213,10 @@ int cfgstring_parse(const char *text, struct cfgstring *ret, struct errmsg *err)
     error = parse_path(path, path_length, ret, err);
     if (error || path[path_length] == '\0')
         return error;
-    return parse_options(path + path_length + 1, ret, err);
+    error = parse_options(path + path_length + 1, ret, err);
+    if (!error && ret->read_only && ret->track != CFGSTRING_TRACK_AS_IS)
+        return errmsg_set(err, -EINVAL,
+                          "options 'ro' and 'track' do not go together: nothing changes a volume "
+                          "that is served write protected");
+    return error;
 }

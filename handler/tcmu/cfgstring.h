@@ -8,6 +8,8 @@
  *   threads=N  at most N commands of this LUN wait for the disk at the same time, 1 to
  *              CFGSTRING_MAX_THREADS
  *   copy=GROUP EXTENDED COPY may copy between this LUN and others of the same group
+ *   track      a change record of the volume is kept (docs/change-record.md), and begun if there is
+ *              none; track=no: there is none, and one that is there is removed
  * tcmu-runner's own option tcmur_cmd_time_out=N is refused: its timer looks at commands that this
  * handler has completed, and freed, long since.
  * Pure; fuzzed. */
@@ -23,11 +25,18 @@
 
 #define CFGSTRING_RUNNER_TIMEOUT  "tcmur_cmd_time_out"
 
+enum cfgstring_track {
+    CFGSTRING_TRACK_AS_IS, /* a record that is there is kept */
+    CFGSTRING_TRACK,
+    CFGSTRING_TRACK_NO,
+};
+
 struct cfgstring {
     char path[CFGSTRING_MAX_BYTES + 1];
     bool read_only;
     char copy_group[CFGSTRING_MAX_GROUP_BYTES + 1]; /* "": of no group */
     int threshold_percent;                          /* 0: none */
+    enum cfgstring_track track;
     int threads; /* CFGSTRING_MAX_THREADS unless the option says less */
 };
 

@@ -62,8 +62,8 @@ int volume_over_store(struct store *store, const struct volume_meta *meta, bool 
 }
 
 /* Takes the store at path over, also on failure. */
-static int open_volume(struct store *store_given, const char *path, bool read_only,
-                       struct volume **ret, struct errmsg *err)
+static int open_described(struct store *store_given, const char *path, bool read_only,
+                          struct volume **ret, struct errmsg *err)
 {
     CLEANUP(close_store) struct store *store = store_given;
     struct volume_meta meta;
@@ -92,7 +92,16 @@ int volume_open(const char *path, bool read_only, struct volume **ret, struct er
 
     if (error)
         return error == -ENOENT ? say_how_to_create(path, err) : error;
-    return open_volume(store, path, read_only, ret, err);
+    error = open_described(store, path, read_only, ret, err);
+    if (error)
+        return error;
+    if (read_only)
+        volume_look_at_record(*ret, false);
+    else
+        error = volume_open_record(*ret, err);
+    if (error)
+        volume_close(*ret);
+    return error;
 }
 
 int volume_look(const char *path, struct volume **ret, char *user, size_t size, struct errmsg *err)
@@ -102,7 +111,10 @@ int volume_look(const char *path, struct volume **ret, char *user, size_t size, 
 
     if (error)
         return error == -ENOENT ? say_how_to_create(path, err) : error;
-    return open_volume(store, path, true, ret, err);
+    error = open_described(store, path, true, ret, err);
+    if (!error)
+        volume_look_at_record(*ret, user[0] != '\0');
+    return error;
 }
 
 static int refuse_second_description(const char *path, struct errmsg *err)
@@ -195,6 +207,7 @@ int volume_close(struct volume *volume)
     if (!volume)
         return 0;
     error = volume_flush(volume);
+    volume_close_record(volume, error == 0);
     store_close(volume->store);
     range_lock_free(volume->ranges);
     pthread_mutex_destroy(&volume->meta_lock);
@@ -264,7 +277,8 @@ int volume_write(struct volume *volume, const struct iovec *iov, int iov_count, 
 {
     uint64_t length = iov_total(iov, iov_count);
     SHARES_RANGE(volume, offset, length);
-    int error = may_change(volume, offset, length);
+    int error;
+    CHANGES_RANGE(volume, offset, length, error);
 
     return error ? error : store_write(volume->store, iov, iov_count, offset, fua);
 }
@@ -273,13 +287,15 @@ int volume_try_write(struct volume *volume, const struct iovec *iov, int iov_cou
 {
     uint64_t length = iov_total(iov, iov_count);
     uint64_t stripes = range_lock_stripes(offset, length);
+    struct record_change change;
     int error;
 
     if (!range_lock_try_share(volume->ranges, stripes))
         return -EAGAIN;
-    error = may_change(volume, offset, length);
+    error = begin_change(volume, offset, length, false, &change);
     if (!error)
         error = store_write(volume->store, iov, iov_count, offset, false);
+    end_change(&change);
     range_lock_unshare(volume->ranges, stripes);
     return error;
 }
@@ -289,7 +305,8 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
 {
     struct iovec iov = {.iov_base = bytes, .iov_len = length};
     OWNS_RANGE(volume, offset, length);
-    int result = may_change(volume, offset, length);
+    int result;
+    CHANGES_RANGE(volume, offset, length, result);
 
     if (!result)
         result = store_read(volume->store, &iov, 1, offset);
@@ -301,7 +318,8 @@ int volume_update(struct volume *volume, uint64_t offset, void *bytes, size_t le
 int volume_unmap(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
-    int error = may_change(volume, offset, length);
+    int error;
+    CHANGES_RANGE(volume, offset, length, error);
 
     return error ? error : store_punch(volume->store, offset, length);
 }
@@ -314,7 +332,8 @@ bool volume_can_anchor(const struct volume *volume)
 int volume_anchor(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
-    int error = may_change(volume, offset, length);
+    int error;
+    CHANGES_RANGE(volume, offset, length, error);
 
     return error ? error : store_anchor(volume->store, offset, length);
 }
@@ -322,7 +341,8 @@ int volume_anchor(struct volume *volume, uint64_t offset, uint64_t length)
 int volume_unmap_all(struct volume *volume)
 {
     CLEANUP(release_shared) struct hold everything = share(volume, RANGE_LOCK_ALL);
-    int error = may_change(volume, 0, volume_bytes(volume));
+    int error;
+    CHANGES_RANGE(volume, 0, volume_bytes(volume), error);
 
     return error ? error : store_punch(volume->store, 0, volume_bytes(volume));
 }
@@ -330,14 +350,25 @@ int volume_unmap_all(struct volume *volume)
 int volume_zero(struct volume *volume, uint64_t offset, uint64_t length)
 {
     SHARES_RANGE(volume, offset, length);
-    int error = may_change(volume, offset, length);
+    int error;
+    CHANGES_RANGE(volume, offset, length, error);
 
     return error ? error : store_zero(volume->store, offset, length);
 }
 
 int volume_flush(struct volume *volume)
 {
-    return volume->read_only ? 0 : store_flush(volume->store);
+    uint64_t ended = 0;
+    int error;
+
+    if (volume->read_only)
+        return 0;
+    if (volume->record)
+        ended = record_flush_begins(volume->record);
+    error = store_flush(volume->store);
+    if (!error && volume->record)
+        record_flushed(volume->record, ended);
+    return error;
 }
 
 int volume_kept(const struct volume *volume)
@@ -396,6 +427,24 @@ static int refuse_losing_data(struct volume *volume, uint64_t bytes, struct errm
     return 0;
 }
 
+/* What is cut off changes, and what is added, which the record sees to. The change has ended before
+ * that, since the record waits for changes. */
+static int change_size(struct volume *volume, uint64_t bytes)
+{
+    uint64_t before = volume_bytes(volume), kept = min_u64(before, bytes);
+    struct record_change change;
+    int error = begin_change(volume, kept, before - kept, true, &change);
+
+    if (!error)
+        volume_notice_change(volume, 0, before);
+    if (!error)
+        error = store_resize(volume->store, bytes);
+    end_change(&change);
+    if (!error && volume->record)
+        record_resized(volume->record, bytes);
+    return error;
+}
+
 int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct errmsg *err)
 {
     SIZE_CHANGES(volume);
@@ -417,8 +466,7 @@ int volume_resize(struct volume *volume, uint64_t bytes, bool discard, struct er
         error = refuse_losing_data(volume, bytes, err);
     if (error)
         return error;
-    volume_notice_change(volume, 0, volume_bytes(volume));
-    error = store_resize(volume->store, bytes);
+    error = change_size(volume, bytes);
     if (!error)
         error = store_flush(volume->store);
     if (error)

@@ -56,13 +56,13 @@ static void release_pair(struct held_pair *pair)
     release_shared(&pair->first);
 }
 
-/* Whether the bytes held may be used. */
-static int check_held(struct copy *copy, uint64_t at, uint64_t length)
+/* Whether the bytes held may be used; then those of the destination change from now on. */
+static int begin_piece(struct copy *copy, uint64_t at, uint64_t length, struct record_change *ret)
 {
     int error = may_read(copy->from);
 
     copy->source_failed = error != 0;
-    return error ? error : may_change(copy->to, copy->to_offset + at, length);
+    return error ? error : begin_change(copy->to, copy->to_offset + at, length, true, ret);
 }
 
 static int read_source(struct copy *copy, uint64_t at, size_t length)
@@ -112,8 +112,9 @@ static int copy_mapped(struct copy *copy, uint64_t at, uint64_t length)
 static int copy_piece(struct copy *copy, uint64_t at, uint64_t length)
 {
     CLEANUP(release_pair) struct held_pair pair = hold_pair(copy, at, length);
+    CLEANUP(end_change) struct record_change change = {0};
     uint64_t end = at + length;
-    int error = check_held(copy, at, length);
+    int error = begin_piece(copy, at, length, &change);
 
     if (error)
         return error;
@@ -139,8 +140,9 @@ static int copy_piece(struct copy *copy, uint64_t at, uint64_t length)
 static int copy_through_buffer(struct copy *copy, uint64_t at, uint64_t length)
 {
     CLEANUP(release_pair) struct held_pair pair = hold_pair(copy, at, length);
+    CLEANUP(end_change) struct record_change change = {0};
     uint32_t granularity = volume_granularity(copy->to);
-    int error = check_held(copy, at, length);
+    int error = begin_piece(copy, at, length, &change);
     uint8_t *bytes = copy->buffer;
 
     if (!error)

@@ -12,6 +12,7 @@
 
 #include "cleanup.h"
 #include "range_lock.h"
+#include "record.h"
 #include "volume.h"
 #include "volume_meta.h"
 
@@ -30,6 +31,8 @@ struct volume {
     pthread_mutex_t watches_lock;
     struct volume_watch *watches;
     atomic_uint watch_count;
+    /* What changed since when; NULL: no one asks. Changes only with everything held. */
+    struct record *record;
     bool sealed; /* only volume_sanitize touches the bytes; guarded by ranges */
 };
 
@@ -42,15 +45,37 @@ static inline int may_read(const struct volume *volume)
 /* Tells the watches (volume_watch.h) that the bytes are about to change. */
 void volume_notice_change(struct volume *volume, uint64_t offset, uint64_t length);
 
-/* The change of these bytes begins then: where they are watched, that is noticed. */
-static inline int may_change(struct volume *volume, uint64_t offset, uint64_t length)
+/* The change of these bytes begins then: it is marked where a record is kept, and noticed where the
+ * bytes are watched. -EROFS, -ESHUTDOWN, or unless may_wait -EAGAIN: then nothing has begun. */
+static inline int begin_change(struct volume *volume, uint64_t offset, uint64_t length,
+                               bool may_wait, struct record_change *ret)
 {
     int error = volume->read_only ? -EROFS : may_read(volume);
 
+    ret->record = NULL;
+    if (!error && __builtin_expect(volume->record != NULL, 0))
+        error = record_begin(volume->record, offset, length, may_wait, ret);
     if (!error && atomic_load_explicit(&volume->watch_count, memory_order_relaxed) > 0)
         volume_notice_change(volume, offset, length);
     return error;
 }
+
+static inline void end_change(struct record_change *change)
+{
+    if (__builtin_expect(change->record != NULL, 0))
+        record_end(change);
+}
+
+/* Until the end of the scope the bytes, which are held, change; unless begin_change gives an error.
+ */
+#define CHANGES_RANGE(volume, offset, length, ret_error) \
+    CLEANUP(end_change) struct record_change its_change; \
+    ret_error = begin_change(volume, offset, length, true, &its_change)
+
+/* volume_track.c: what opening, looking and closing do about the record. */
+int volume_open_record(struct volume *volume, struct errmsg *err);
+void volume_look_at_record(struct volume *volume, bool in_use);
+void volume_close_record(struct volume *volume, bool durable);
 
 /* volume_extent for who holds any of the volume's bytes, with which its size stays; limit lies
  * within it. */

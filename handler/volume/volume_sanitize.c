@@ -7,6 +7,7 @@
 
 #include "checked.h"
 #include "cleanup.h"
+#include "log.h"
 #include "store.h"
 #include "volume_internal.h"
 
@@ -25,13 +26,20 @@ struct work {
 };
 
 /* No other command is in the volume while it becomes sealed or open. From then on all of it
- * changes. */
+ * changes, and its change record, of which nothing is to be left, says nothing until it begins
+ * anew. */
 static void set_seal(struct volume *volume, enum volume_seal how)
 {
     SIZE_CHANGES(volume);
 
     volume->sealed = how != VOLUME_WHOLE;
     volume_notice_change(volume, 0, volume_bytes(volume));
+    if (!volume->record)
+        return;
+    if (volume->sealed)
+        record_sanitize(volume->record);
+    else if (record_restart(volume->record, RECORD_SANITIZED))
+        log_warning("%s: the change record cannot begin anew", volume->name);
 }
 
 static int describe(struct volume *volume, enum volume_seal how, struct errmsg *err)

@@ -149,6 +149,54 @@ check "but only once" refuses 3 "exists already" create --adopt raw
 truncate -s 1000 odd
 check "a file of no whole blocks cannot" refuses 1 "whole blocks" create --adopt odd
 
+# The change record.
+check "without a record there are no points" refuses 1 "'thinvol track' begins one" points v
+check "and there is nothing to ask" refuses 1 "'thinvol track' begins one" changed v
+check "info says so in JSON" works info --json v
+check "with null" says '.record == null'
+check "track wants to be told which way" refuses 2 "'on' or 'off'" track v
+check "and nothing else" refuses 2 "'on' or 'off'" track v maybe
+check "track begins a record" works track v on
+check "in a file beside the volume" test -f v.track
+check "info tells of it" works info v
+check "and why it began" grep -qE '^record: .*switched on; 1 point' "$scratch/out"
+check "it has a point" works points --json v
+start=$(jq -r '.points[0].id' "$scratch/out")
+check "the one it began with" says '.points | length == 1 and .[0].lun_bytes == 1048576 and (.[0].id | length == 36)'
+check "nothing has changed since" works changed --json v
+check "so that the list is empty" says '.changes == []'
+check "a new size is a change" works resize v 2M
+check "which is told since the oldest point" works changed --json v
+check "in blocks" says '.changes == [{"lba": 2048, "blocks": 2048, "suspect": false}]'
+check "a point can be cut" works point v
+point=$(cat "$scratch/out")
+check "and is listed after the first one" bash -c \
+  '[[ $("$1" points v | awk "{ print \$1 }" | tr "\n" " ") == "ID $2 $3 " ]]' bash "$thinvol" "$start" "$point"
+check "after it nothing has changed" works changed --json --since="$point" v
+check "though before it something had" says '.changes == []'
+check "what changes then" works resize --discard v 1M
+check "and back" works resize v 2M
+check "is told since the second point" works changed v --since="$point"
+check "in a table" test "$(awk '{ print $1, $2, $3 }' "$scratch/out" | tr '\n' ';')" = "LBA BLOCKS ;2048 2048 ;"
+check "a point can be forgotten" works forget v "$start"
+check "once" refuses 1 "no such consistency point" forget v "$start"
+check "and is not known then" refuses 1 "no such consistency point" changed --since="$start" v
+check "what is no ID is wrong use" refuses 2 "is not the ID" changed --since=yesterday v
+check "a volume that was changed by another program" dd if=/dev/zero of=v bs=512 count=1 conv=notrunc status=none
+check "has no answer any more" refuses 1 "was changed while nothing kept the record" changed --since="$point" v
+check "as info says" works info v
+check "in words" prints "lost: the volume was changed while nothing kept the record"
+under=(flock -x v)
+for words in "track v off" "point v" "forget v $point"; do
+  read -r -a words <<<"$words"
+  check "a volume in use is refused by ${words[0]}" refuses 3 "(flock) and can have only one user" "${words[@]}"
+done
+under=()
+run track v off
+check "track off ends it" test "$status" = 0
+check "and removes the file" test ! -e v.track
+check "the size is as it was" works resize --discard v 1M
+
 for verb in check new-id "resize v 4M" "create --adopt"; do
   read -r -a words <<<"$verb"
   [[ ${#words[@]} -gt 2 ]] || words+=(v)
@@ -291,9 +339,10 @@ check "a size of no whole blocks is wrong use" refuses 2 "whole blocks of 4096" 
 check "nothing was made by all that" test -z "$(find . -name 'x*')"
 
 check "--help works" works --help
-check "and names every verb" test "$(grep -cE '^  thinvol (create|info|map|check|resize|new-id) ' \
-  "$scratch/out")" = 6
-for verb in create info map check resize new-id; do
+check "and names every verb" test "$(grep -cE \
+  '^  thinvol (create|info|map|check|resize|new-id|track|point|points|forget|changed) ' \
+  "$scratch/out")" = 11
+for verb in create info map check resize new-id track point points forget changed; do
   check "$verb --help works" works "$verb" --help
   check "and shows how to call it" prints "thinvol $verb "
 done

@@ -65,6 +65,11 @@ static void options_are_taken_in_any_order(void **state)
     accept("thin//v;copy=rack-1.a_B;ro");
     assert_string_equal(config.copy_group, "rack-1.a_B");
     assert_true(config.read_only);
+    assert_int_equal(config.track, CFGSTRING_TRACK_AS_IS);
+    accept("thin//v;track");
+    assert_int_equal(config.track, CFGSTRING_TRACK);
+    accept("thin//v;track=no;threads=2");
+    assert_int_equal(config.track, CFGSTRING_TRACK_NO);
     accept("thin//v;copy=01234567890123456789012345678901");
     assert_int_equal(config.threads, 8);
 }
@@ -118,6 +123,11 @@ static void values_are_checked(void **state)
     refuse("thin//v;threshold=80%", -EINVAL, "from 1 to 99");
     refuse("thin//v;threads", -EINVAL, "from 1 to 8");
     refuse("thin//v;copy", -EINVAL, "the name of a group");
+    refuse("thin//v;track=yes", -EINVAL, "no value but 'no'");
+    refuse("thin//v;track=", -EINVAL, "no value but 'no'");
+    refuse("thin//v;track=n", -EINVAL, "no value but 'no'");
+    refuse("thin//v;track;ro", -EINVAL, "do not go together");
+    refuse("thin//v;ro;track=no", -EINVAL, "do not go together");
     refuse("thin//v;copy=", -EINVAL, "the name of a group");
     refuse("thin//v;copy=a b", -EINVAL, "the name of a group");
     refuse("thin//v;copy=012345678901234567890123456789012", -EINVAL, "the name of a group");

@@ -18,13 +18,20 @@
 #include "thinvol.h"
 #include "utf8.h"
 
-enum option_code { OPTION_BLOCK_SIZE = 256, OPTION_ADOPT, OPTION_DISCARD, OPTION_JSON };
+enum option_code {
+    OPTION_BLOCK_SIZE = 256,
+    OPTION_ADOPT,
+    OPTION_DISCARD,
+    OPTION_JSON,
+    OPTION_SINCE
+};
 
 struct verb {
     const char *name;
     int (*run)(const struct arguments *arguments);
     const char *synopsis;
     const char *what;
+    bool takes_size; /* after the PATH */
     int max_operands;
     const struct option *options;
 };
@@ -51,10 +58,7 @@ int failed(const struct arguments *arguments, int error, const struct errmsg *er
     }
 }
 
-static int usage_error(const char *verb, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int usage_error(const char *verb, const char *format, ...)
+int usage_error(const char *verb, const char *format, ...)
 {
     va_list arguments;
 
@@ -73,10 +77,8 @@ static int size_failed(const struct arguments *arguments, int error, const struc
                             : failed(arguments, error, err);
 }
 
-/* Prints, closes, and gives the worse of both results. */
-static int print_and_close(struct volume *volume, const struct arguments *arguments)
+int close_durably(struct volume *volume, const struct arguments *arguments, int status)
 {
-    int status = print_volume(volume, arguments, NULL);
     int error = volume_close(volume);
     struct errmsg err;
 
@@ -85,6 +87,12 @@ static int print_and_close(struct volume *volume, const struct arguments *argume
     errmsg_set(&err, error, "%s cannot be made durable: %s", arguments->path, strerror(-error));
     failed(arguments, error, &err);
     return EXIT_ERROR;
+}
+
+/* Prints, closes, and gives the worse of both results. */
+static int print_and_close(struct volume *volume, const struct arguments *arguments)
+{
+    return close_durably(volume, arguments, print_volume(volume, arguments, NULL));
 }
 
 /* Nothing is left half made: who wants to end it has to wait for the few milliseconds. */
@@ -176,33 +184,56 @@ static const struct option resize_options[] = {{"discard", no_argument, NULL, OP
                                                {"help", no_argument, NULL, 'h'},
                                                {0}};
 
+static const struct option changed_options[] = {{"since", required_argument, NULL, OPTION_SINCE},
+                                                {"json", no_argument, NULL, OPTION_JSON},
+                                                {"help", no_argument, NULL, 'h'},
+                                                {0}};
+
 static const struct verb verbs[] = {
     {"create", run_create, "create [--block-size=512|4096] [--json] PATH SIZE",
      "Makes a new volume of SIZE bytes, all of it unmapped. PATH is a sparse file of raw blocks;\n"
      "PATH.thin beside it holds the volume's identity. The block size is 512 unless given.\n\n"
      "  thinvol create --adopt [--block-size=512|4096] [--json] PATH\n\n"
      "makes a volume of a raw file that exists and keeps its bytes.\n",
-     2, create_options},
+     true, 2, create_options},
     {"info", run_info, "info [--json] PATH",
-     "Shows the volume's identity, size and storage, and who has it in use.\n", 1, info_options},
+     "Shows the volume's identity, size and storage, and who has it in use.\n", false, 1,
+     info_options},
     {"map", run_map, "map [--json] PATH",
      "Lists which blocks have storage behind them: mapped (written), anchored (reserved, never\n"
      "written) or deallocated (none). While the volume is in use the map may change under way.\n",
-     1, info_options},
+     false, 1, info_options},
     {"check", run_check, "check [--json] PATH",
      "Verifies that the description is sound and fits the file, that the file system can punch\n"
      "holes in it and reports them, and that the map covers every block. Changes nothing.\n",
-     1, info_options},
+     false, 1, info_options},
     {"resize", run_resize, "resize [--discard] [--json] PATH SIZE",
      "Makes the volume longer or shorter. Blocks in use beyond the new end are a reason to "
      "refuse,\n"
      "unless --discard gives them up.\n",
-     2, resize_options},
+     true, 2, resize_options},
     {"new-id", run_new_id, "new-id [--json] PATH",
      "Gives the volume a new UUID: for one that was made by copying the file and the description\n"
      "of another volume. Two volumes of one UUID are one disk to initiators, so only one of them\n"
      "is served. With the new UUID it is another disk to them, and to thinmirror.\n",
-     1, info_options},
+     false, 1, info_options},
+    {"track", run_track, "track [--json] PATH on|off",
+     "Begins to record which blocks of the volume change, in PATH.track beside it, or ends that "
+     "and\n"
+     "removes the record. The record has a consistency point from its begin on.\n",
+     false, 2, info_options},
+    {"point", run_point, "point [--json] PATH",
+     "Cuts a consistency point of the volume and prints its ID.\n", false, 1, info_options},
+    {"points", run_points, "points [--json] PATH",
+     "Lists the consistency points of the volume, the oldest one first.\n", false, 1, info_options},
+    {"forget", run_forget, "forget [--json] PATH ID",
+     "Forgets a consistency point: what changed since it cannot be asked any more.\n", false, 2,
+     info_options},
+    {"changed", run_changed, "changed [--since=ID] [--json] PATH",
+     "Lists the blocks that may have changed since the consistency point, or since the oldest one\n"
+     "there is. Suspect blocks may have changed, as the machine crashed meanwhile. When it fails,\n"
+     "everything counts as changed.\n",
+     false, 1, changed_options},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -214,9 +245,10 @@ static int help(void)
         printf("  thinvol %s\n", verbs[i].synopsis);
     puts("\nSIZE is a number of bytes, or of K, M, G or T, which are powers of 1024 (KiB, MiB, GiB "
          "and\n"
-         "TiB mean the same; KB, MB, GB and TB are powers of 1000), such as 10G or 1.5T. info and "
-         "map\n"
-         "also look at a volume that is being served; the others refuse it. thinvol VERB --help "
+         "TiB mean the same; KB, MB, GB and TB are powers of 1000), such as 10G or 1.5T. info, "
+         "map,\n"
+         "points and changed also look at a volume that is being served; the others refuse it. "
+         "thinvol VERB --help "
          "says\n"
          "more, thinvol --version which version this is.\n\n"
          "Exit status: 0 done, 1 an error, 2 wrong use, 3 refused to keep data safe.");
@@ -246,6 +278,9 @@ static int parse_options(const struct verb *verb, int argc, char **argv, struct 
         case OPTION_JSON:
             ret->json = true;
             break;
+        case OPTION_SINCE:
+            ret->since = optarg;
+            break;
         case 'h':
             *ret_help = true;
             return EXIT_DONE;
@@ -268,7 +303,10 @@ static int parse_operands(const struct verb *verb, int argc, char **argv, struct
     ret->path = argv[optind];
     if (argc - optind < 2)
         return EXIT_DONE;
-    ret->size = argv[optind + 1];
+    ret->operand = argv[optind + 1];
+    if (!verb->takes_size)
+        return EXIT_DONE;
+    ret->size = ret->operand;
     switch (size_parse(ret->size, &ret->bytes)) {
     case 0:
         break;
@@ -303,6 +341,8 @@ static int run(const struct verb *verb, int argc, char **argv)
     status = verb->run(&arguments);
     if (arguments.json && status != EXIT_USAGE)
         outcome_print(&arguments, status);
+    else
+        outcome_drop(&outcome);
     return status;
 }
 

@@ -16,6 +16,7 @@ static const char *const volume_members[] = {"uuid",
                                              "unmap_granularity_bytes",
                                              "sanitize_failed",
                                              "holder",
+                                             "record",
                                              NULL};
 static const char *const map_members[] = {"block_size", "lun_bytes", "holder", NULL};
 static const char *const check_members[] = {"uuid",
@@ -30,11 +31,26 @@ static const char *const check_members[] = {"uuid",
                                             "allocated_bytes",
                                             NULL};
 
+static const char *const track_members[] = {"block_size", "lun_bytes", NULL};
+static const char *const point_members[] = {"block_size", "lun_bytes", "point", NULL};
+static const char *const points_members[] = {"block_size", "lun_bytes", "points", NULL};
+static const char *const changed_members[] = {"block_size", "lun_bytes", "point", "changes", NULL};
+
+static const struct {
+    const char *verb;
+    const char *const *members;
+} by_verb[] = {
+    {"map", map_members},         {"check", check_members}, {"track", track_members},
+    {"forget", track_members},    {"point", point_members}, {"points", points_members},
+    {"changed", changed_members},
+};
+
 static const char *const *members_of(const char *verb)
 {
-    if (strcmp(verb, "map") == 0)
-        return map_members;
-    return strcmp(verb, "check") == 0 ? check_members : volume_members;
+    for (size_t i = 0; i < sizeof(by_verb) / sizeof(by_verb[0]); i++)
+        if (strcmp(verb, by_verb[i].verb) == 0)
+            return by_verb[i].members;
+    return volume_members;
 }
 
 static void add_head(struct json_object *object, const struct arguments *arguments)
@@ -76,6 +92,12 @@ static void add_end(struct json_object *object, const struct outcome *outcome, i
     notes = json_add_array(object, "notes");
     if (outcome->note.text[0])
         json_append(notes, json_text(outcome->note.text));
+}
+
+void outcome_drop(struct outcome *outcome)
+{
+    json_object_put(outcome->members);
+    outcome->members = NULL;
 }
 
 void outcome_begin_map(const struct arguments *arguments)

@@ -25,6 +25,9 @@ struct outcome {
  * what the program ends with. */
 void outcome_print(const struct arguments *arguments, int status);
 
+/* Of which nothing is printed. */
+void outcome_drop(struct outcome *outcome);
+
 /* The beginning of the object of map, up to its array, whose items the caller prints. */
 void outcome_begin_map(const struct arguments *arguments);
 

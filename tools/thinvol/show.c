@@ -22,8 +22,7 @@ static void uuid_text(const struct volume *volume, char text[static UUID_STR_LEN
     uuid_unparse_lower(volume_get_meta(volume)->uuid, text);
 }
 
-static struct json_object *describe(const struct volume *volume, uint64_t allocated,
-                                    const char *user)
+static struct json_object *describe(struct volume *volume, uint64_t allocated, const char *user)
 {
     struct json_object *object = json_new();
     char uuid[UUID_STR_LEN];
@@ -37,6 +36,7 @@ static struct json_object *describe(const struct volume *volume, uint64_t alloca
     json_add_number(object, "unmap_granularity_bytes", volume_granularity(volume));
     json_add_flag(object, "sanitize_failed", volume_get_meta(volume)->seal != VOLUME_WHOLE);
     json_add_known_text(object, "holder", user);
+    json_object_object_add(object, "record", describe_record(volume));
     return object;
 }
 
@@ -79,6 +79,7 @@ int print_volume(struct volume *volume, const struct arguments *arguments, const
         utf8_print(stdout, user);
         putchar('\n');
     }
+    print_record(volume);
     if (sealed)
         printf("sanitize:     one broke off; no block can be used until another succeeds\n");
     return EXIT_DONE;

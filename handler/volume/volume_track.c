@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "volume_track.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "log.h"
+#include "record.h"
+#include "record_file.h"
+#include "store.h"
+#include "volume_internal.h"
+
+_Static_assert(VOLUME_POINT_ID_BYTES == RECORD_ID_BYTES && VOLUME_POINTS == RECORD_POINTS,
+               "a point is a point");
+
+/* How often a look at a record that is being changed is repeated. */
+#define LOOKS 5
+
+void volume_keep_record(struct volume *volume, struct record *record)
+{
+    volume->record = record;
+}
+
+static int describe_subject(struct volume *volume, struct record_subject *ret, struct errmsg *err)
+{
+    int error = store_identify(volume->store, true, &ret->identity);
+
+    memcpy(ret->volume, volume->meta.uuid, RECORD_ID_BYTES);
+    ret->bytes = volume->store->size_bytes;
+    ret->name = volume->name;
+    ret->in_use = false;
+    if (error)
+        return errmsg_set(err, error, "%s cannot have a change record: %s", volume->name,
+                          strerror(-error));
+    return 0;
+}
+
+/* Points are about what is durable. */
+static int flush_first(struct volume *volume, struct errmsg *err)
+{
+    int error = store_flush(volume->store);
+
+    return error ? errmsg_set(err, error, "%s cannot be made durable: %s", volume->name,
+                              strerror(-error))
+                 : 0;
+}
+
+static int keep_again(struct volume *volume, struct errmsg *err)
+{
+    struct record_medium *medium;
+    struct record_subject subject;
+    int error = describe_subject(volume, &subject, err);
+
+    if (!error)
+        error = flush_first(volume, err);
+    if (!error)
+        error = record_file_open(volume->name, &medium, err);
+    if (error)
+        return error;
+    error = record_open(medium, &subject, &volume->record);
+    if (error)
+        return errmsg_set(err, error, "%s" RECORD_FILE_SUFFIX " cannot be used: %s", volume->name,
+                          strerror(-error));
+    if (volume->sealed)
+        record_sanitize(volume->record);
+    return 0;
+}
+
+int volume_open_record(struct volume *volume, struct errmsg *err)
+{
+    struct errmsg why;
+    int found = record_file_find(volume->name, err);
+    int error;
+
+    if (found <= 0)
+        return found;
+    error = keep_again(volume, &why);
+    if (!error)
+        return 0;
+    /* One that is there, and is not kept, would be believed later. */
+    if (record_file_remove(volume->name, NULL))
+        return errmsg_set(err, error, "%s, and it cannot be removed", why.text);
+    log_warning("%s; the change record is given up, everything counts as changed", why.text);
+    return 0;
+}
+
+void volume_look_at_record(struct volume *volume, bool in_use)
+{
+    struct record_medium *medium;
+    struct record_subject subject;
+    struct record_status status;
+
+    for (int i = 0; i < LOOKS && record_file_find(volume->name, NULL) == 1; i++) {
+        if (describe_subject(volume, &subject, NULL))
+            return;
+        subject.in_use = in_use;
+        if (record_file_look(volume->name, &medium, NULL))
+            return;
+        record_close(volume->record, NULL);
+        volume->record = NULL;
+        if (record_look(medium, &subject, &volume->record))
+            return;
+        record_get_status(volume->record, &status);
+        if (!in_use || status.lost == RECORD_KEPT)
+            return;
+    }
+}
+
+void volume_close_record(struct volume *volume, bool durable)
+{
+    struct store_identity identity;
+
+    if (!volume->record)
+        return;
+    if (durable && !volume->read_only && store_identify(volume->store, false, &identity) == 0)
+        record_close(volume->record, &identity);
+    else
+        record_close(volume->record, NULL);
+    volume->record = NULL;
+}
+
+int volume_track(struct volume *volume, struct errmsg *err)
+{
+    SIZE_CHANGES(volume);
+    struct record_medium *medium;
+    struct record_subject subject;
+    int error;
+
+    if (volume->read_only)
+        return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
+    if (volume->sealed)
+        return errmsg_set(err, -ESHUTDOWN, "a SANITIZE of %s runs or has failed", volume->name);
+    if (volume->record)
+        return 0;
+    if (!volume->described)
+        return errmsg_set(err, -EOPNOTSUPP, "%s is no file, so that it has no change record",
+                          volume->name);
+    error = describe_subject(volume, &subject, err);
+    if (!error)
+        error = flush_first(volume, err);
+    if (!error)
+        error = record_file_create(volume->name, &medium, err);
+    if (error)
+        return error;
+    error = record_create(medium, &subject, &volume->record);
+    if (!error)
+        return 0;
+    record_file_remove(volume->name, NULL);
+    return errmsg_set(err, error, "%s" RECORD_FILE_SUFFIX " cannot be written: %s", volume->name,
+                      strerror(-error));
+}
+
+int volume_untrack(struct volume *volume, struct errmsg *err)
+{
+    SIZE_CHANGES(volume);
+
+    if (volume->read_only)
+        return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
+    record_close(volume->record, NULL);
+    volume->record = NULL;
+    return record_file_remove(volume->name, err);
+}
+
+static void tell_point(const struct record_point *from, struct volume_point *ret)
+{
+    *ret = (struct volume_point){.bytes = from->bytes,
+                                 .mapped_bytes = from->mapped_bytes,
+                                 .time = from->time};
+    memcpy(ret->id, from->id, sizeof(ret->id));
+}
+
+void volume_track_status(struct volume *volume, struct volume_track_status *ret)
+{
+    struct record_status status;
+
+    *ret = (struct volume_track_status){0};
+    if (!volume->record)
+        return;
+    record_get_status(volume->record, &status);
+    ret->tracked = true;
+    ret->lost = status.lost == RECORD_KEPT ? NULL : record_loss_text(status.lost);
+    ret->begun = record_loss_text(status.begun);
+    ret->since = status.since;
+    ret->crashed = status.crashed;
+    ret->granule_bytes = status.granule_bytes;
+    ret->hot_bytes = status.hot_bytes;
+    ret->record_bytes = status.bitmap_bytes;
+    for (; ret->point_count < status.point_count; ret->point_count++)
+        tell_point(&status.points[ret->point_count], &ret->points[ret->point_count]);
+}
+
+/* The sentence for what the record gave. */
+static int explain(const struct volume *volume, int error, struct errmsg *err)
+{
+    struct record_status status;
+
+    switch (error) {
+    case 0:
+        return 0;
+    case -ENOENT:
+        return errmsg_set(err, error, "%s has no such consistency point", volume->name);
+    case -ENOSPC:
+        return errmsg_set(err, error, "%s has %d consistency points already; forget one first",
+                          volume->name, VOLUME_POINTS);
+    case -ESTALE:
+        record_get_status(volume->record, &status);
+        if (status.lost == RECORD_KEPT)
+            return errmsg_set(err, error, "the change record of %s has changed meanwhile",
+                              volume->name);
+        return errmsg_set(err, error,
+                          "the change record of %s is lost: %s; everything counts as changed",
+                          volume->name, record_loss_text(status.lost));
+    default:
+        return errmsg_set(err, error, "the change record of %s cannot be used: %s", volume->name,
+                          strerror(-error));
+    }
+}
+
+static int need_record(const struct volume *volume, bool for_writing, struct errmsg *err)
+{
+    if (for_writing && volume->read_only)
+        return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
+    if (!volume->record)
+        return errmsg_set(err, -ENOENT, "%s has no change record; 'thinvol track' begins one",
+                          volume->name);
+    return 0;
+}
+
+int volume_cut(struct volume *volume, const uint8_t nonce[VOLUME_POINT_ID_BYTES],
+               struct volume_point *ret, struct errmsg *err)
+{
+    static const uint8_t by_hand[RECORD_ID_BYTES];
+    struct record_point point;
+    uint64_t mapped;
+    int error = need_record(volume, true, err);
+
+    if (error)
+        return error;
+    if (store_allocated(volume->store, &mapped))
+        mapped = UINT64_MAX;
+    error = record_cut(volume->record, by_hand, nonce, mapped, &point);
+    if (!error)
+        tell_point(&point, ret);
+    return explain(volume, error, err);
+}
+
+int volume_forget(struct volume *volume, const uint8_t id[VOLUME_POINT_ID_BYTES],
+                  struct errmsg *err)
+{
+    int error = need_record(volume, true, err);
+
+    return error ? error : explain(volume, record_forget(volume->record, id), err);
+}
+
+int volume_changed(struct volume *volume, const uint8_t since[VOLUME_POINT_ID_BYTES],
+                   volume_changed_range *each, void *context, struct errmsg *err)
+{
+    int error = need_record(volume, false, err);
+
+    return error ? error
+                 : explain(volume, record_changed(volume->record, since, each, context), err);
+}

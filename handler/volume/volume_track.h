@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef THINMIRROR_VOLUME_TRACK_H
+#define THINMIRROR_VOLUME_TRACK_H
+
+/* The change record of a volume (docs/change-record.md): what changed since when. A volume has one
+ * while PATH.track lies beside it; whoever opens the volume for writing keeps it. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "errmsg.h"
+#include "volume.h"
+
+struct record;
+
+#define VOLUME_POINT_ID_BYTES 16
+#define VOLUME_POINTS         32
+
+/* Begins a record, from which on all changes are known; 0 when there is one. No one else uses the
+ * volume while it is being begun. -EROFS, -EOPNOTSUPP (the store is no file), -ESHUTDOWN, or what
+ * the file system gave, each with a sentence. */
+int volume_track(struct volume *volume, struct errmsg *err);
+/* Ends and removes it; 0 when there is none. */
+int volume_untrack(struct volume *volume, struct errmsg *err);
+
+struct volume_point {
+    uint8_t id[VOLUME_POINT_ID_BYTES]; /* random, for ever unique */
+    uint64_t bytes;                    /* the volume's size then */
+    uint64_t mapped_bytes;             /* UINT64_MAX: not known */
+    uint64_t time;                     /* seconds of the epoch */
+};
+
+struct volume_track_status {
+    bool tracked;
+    /* Not NULL: nothing can be said of what changed; why, as in "the change record is lost: WHY".
+     */
+    const char *lost;
+    const char *begun; /* why it began, as in "it was switched on" */
+    uint64_t since;    /* when, seconds of the epoch */
+    bool crashed;      /* the machine crashed, and no one has opened the volume since */
+    uint64_t granule_bytes;
+    uint64_t hot_bytes;    /* of the volume: would be suspect if the machine crashed now */
+    uint64_t record_bytes; /* of storage, and of memory while the volume is open */
+    struct volume_point points[VOLUME_POINTS]; /* the oldest one first */
+    size_t point_count;
+};
+
+void volume_track_status(struct volume *volume, struct volume_track_status *ret);
+
+/* A consistency point: all changes that ended before the call are before it, and those that begin
+ * after it returned are after it. Holds up no change. Durable. Each nonce gives one point: asked
+ * again with the same one, the same. -ENOENT: no record is kept; -ESTALE: it is lost; -ENOSPC:
+ * there are VOLUME_POINTS; -EROFS. */
+int volume_cut(struct volume *volume, const uint8_t nonce[VOLUME_POINT_ID_BYTES],
+               struct volume_point *ret, struct errmsg *err);
+/* Nothing is asked since this one any more. -ENOENT: there is no such point, or no record. */
+int volume_forget(struct volume *volume, const uint8_t id[VOLUME_POINT_ID_BYTES],
+                  struct errmsg *err);
+
+/* Called for ranges in order, in bytes: whole granules, as far as the volume goes. suspect: they
+ * may have changed, since the machine crashed. Not 0 ends it. */
+typedef int volume_changed_range(uint64_t offset, uint64_t length, bool suspect, void *context);
+/* What may have changed since the point, up to now. Whatever the error, everything that is mapped,
+ * and everything that was then, counts as changed. -ENOENT: there is no such point, or no record;
+ * -ESTALE: it is lost, or it changed beside a look at it so that what was called is incomplete. */
+int volume_changed(struct volume *volume, const uint8_t since[VOLUME_POINT_ID_BYTES],
+                   volume_changed_range *each, void *context, struct errmsg *err);
+
+/* For tests: keeps this record, of which the volume is the owner from now on. */
+void volume_keep_record(struct volume *volume, struct record *record);
+
+#endif
