@@ -54,6 +54,8 @@ class Json(rig.Case):
     def test_the_page_has_every_member_once(self):
         for section in ["Everywhere", "All of thinmirror", "sync", "verify", "map", "probe", "forget",
                         "--progress=json", THINVOL_SECTION, "thinvol map", "thinvol check",
+                        "thinvol track and forget", "thinvol point", "thinvol points",
+                        "thinvol changed",
                         "thindoctor"]:
             found = members(section)
             self.assertGreater(len(found), 1, section)
@@ -164,6 +166,34 @@ class Tools(rig.Case):
                          self.expect(DONE, "map", "--json", f"thin:{path}").json["extents"])
         got = self.check(DONE, "thinvol", "check", path, section="thinvol check")
         self.assertEqual(got["deallocated_bytes"], 2 * MIB)
+
+    def test_the_change_record(self):
+        path = self.volume("v", MIB)
+        section = {"track": "thinvol track and forget", "forget": "thinvol track and forget"}
+
+        def run(status, verb, *args):
+            return self.check(status, "thinvol", verb, path, *args,
+                              section=section.get(verb, f"thinvol {verb}"))
+        for verb, member in [("point", "point"), ("points", "points"), ("changed", "changes")]:
+            self.assertIsNone(run(FAILED, verb)[member])
+        self.assertIsNone(self.check(DONE, "thinvol", "info", path)["record"])
+        run(DONE, "track", "on")
+        start = run(DONE, "points")["points"][0]
+        self.assertEqual([start["lun_bytes"], start["allocated_bytes"]], [MIB, None])
+        point = run(DONE, "point")["point"]
+        self.assertEqual([item["id"] for item in run(DONE, "points")["points"]], [start["id"], point])
+        self.assertEqual(run(DONE, "changed")["changes"], [])
+        self.expect(DONE, "sync", self.file("primary", MIB, [(0, MIB)]), f"thin:{path}")
+        got = run(DONE, "changed", f"--since={point}")
+        self.assertEqual([got["point"], got["changes"]],
+                         [point, [{"lba": 0, "blocks": 2048, "suspect": False}]])
+        record = self.check(DONE, "thinvol", "info", path)["record"]
+        self.assertEqual(sorted(record), sorted(["lost", "begun", "since", "crashed", "granule_bytes",
+                                                 "hot_bytes", "record_bytes", "points"]))
+        self.assertEqual([record["lost"], record["hot_bytes"], len(record["points"])], [None, 0, 2])
+        run(DONE, "forget", point)
+        self.assertEqual(run(FAILED, "changed", f"--since={point}")["changes"], None)
+        run(DONE, "track", "off")
 
     def test_runs_of_thinvol_that_fail(self):
         none = self.folder / "none"

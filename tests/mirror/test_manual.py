@@ -112,7 +112,8 @@ class Manual(rig.Case):
 
     def test_completion_of_thinvol(self):
         program = str(BUILD / "bin/thinvol")
-        verbs = {"create", "info", "map", "check", "resize", "new-id"}
+        verbs = {"create", "info", "map", "check", "resize", "new-id", "track", "point", "points",
+                 "forget", "changed"}
         self.assertEqual(self.complete(program, ""), verbs)
         self.assertEqual(self.complete(program, "re"), {"resize"})
         self.assertEqual(self.complete(program, "--v"), {"--version"})
@@ -120,6 +121,7 @@ class Manual(rig.Case):
                          {"--adopt", "--block-size=", "--json", "--help"})
         self.assertEqual(self.complete(program, "resize", "--d"), {"--discard"})
         self.assertEqual(self.complete(program, "info", "--d"), set())
+        self.assertEqual(self.complete(program, "changed", "--s"), {"--since="})
         self.assertEqual(self.complete(program, "create", "--block-size", "=", ""), {"512", "4096"})
         self.assertEqual(self.complete(program, "create", "--block-size", "=", "4"), {"4096"})
         place = self.folder / "vol"
@@ -150,7 +152,8 @@ class Manual(rig.Case):
             self.assertIn(f"{name} ", said[2])
             self.assertEqual([said[1], said[3]], [said[0], said[2]])
             self.assertLessEqual(max(map(len, said[2].splitlines())), 91)
-        for verb in ["create", "info", "map", "check", "resize", "new-id"]:
+        for verb in ["create", "info", "map", "check", "resize", "new-id", "track", "point", "points",
+                     "forget", "changed"]:
             texts = [subprocess.run([BUILD / "bin/thinvol", verb, option], capture_output=True,
                                     text=True, check=True).stdout for option in ["--help", "-h"]]
             self.assertIn(f"  thinvol {verb} [", texts[0])
