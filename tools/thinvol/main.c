@@ -243,15 +243,13 @@ static int help(void)
     puts("thinvol makes and inspects the volumes behind thin LUNs.\n");
     for (size_t i = 0; i < VERB_COUNT; i++)
         printf("  thinvol %s\n", verbs[i].synopsis);
-    puts("\nSIZE is a number of bytes, or of K, M, G or T, which are powers of 1024 (KiB, MiB, GiB "
-         "and\n"
-         "TiB mean the same; KB, MB, GB and TB are powers of 1000), such as 10G or 1.5T. info, "
-         "map,\n"
-         "points and changed also look at a volume that is being served; the others refuse it. "
-         "thinvol VERB --help "
-         "says\n"
-         "more, thinvol --version which version this is.\n\n"
-         "Exit status: 0 done, 1 an error, 2 wrong use, 3 refused to keep data safe.");
+    puts(
+        "\nSIZE is a number of bytes, or of K, M, G or T, which are powers of 1024 (KiB, MiB, GiB\n"
+        "and TiB mean the same; KB, MB, GB and TB are powers of 1000), such as 10G or 1.5T. info,\n"
+        "map, points and changed also look at a volume that is being served; the others refuse "
+        "it.\n"
+        "thinvol VERB --help says more, thinvol --version which version this is.\n\n"
+        "Exit status: 0 done, 1 an error, 2 wrong use, 3 refused to keep data safe.");
     return EXIT_DONE;
 }
 
