@@ -602,8 +602,9 @@ class Verify(rig.Case):
 
     def test_a_file_that_is_cut_short_meanwhile_in_a_hole_is_not_called_equal(self):
         for cut in (self.primary, self.secondary):
-            with self.start("verify", "--rate=1M", self.primary, self.secondary) as run:
-                time.sleep(0.3)
+            with self.start("verify", "--rate=256K", "--progress=json", self.primary,
+                            self.secondary) as run:
+                run.stderr.readline() # it has begun
                 os.truncate(cut, 7 * MIB)
                 _, err = run.communicate(timeout=20)
             self.assertEqual(run.returncode, FAILED, err)

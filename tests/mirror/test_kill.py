@@ -131,19 +131,36 @@ class Killed(rig.Case):
             sides.append((path, f"{prefix}{path}"))
         return sides
 
+    def await_progress(self, run, ledger):
+        """Waits until the ledger lists more as done than at first, which is holes of both sides,
+        or the sync has ended."""
+        first = None
+        while run.poll() is None:
+            done = ledger.exists() and json.loads(ledger.read_text())["done"]
+            first = first or done
+            if done != first:
+                break
+            time.sleep(0.002)
+
     def test_killed_at_random_moments_and_resumed(self):
         kills = number = resumed = 0
         while kills < KILLS:
             (source, primary), (target, secondary) = self.endpoints(number)
             number += 1
+            ledger = self.folder / f"ledger{number}"
             args = ["sync", "--json", "--overwrite", "--resume", "--checkpoint=0.01",
-                    f"--rate={random.choice([24, 64])}M", f"--ledger={self.folder}/ledger{number}",
+                    f"--rate={random.choice([24, 64])}M", f"--ledger={ledger}",
                     f"--queue-depth={random.choice([1, 4, 32])}", primary, secondary]
             longest = 0.25
             while True:
                 with self.start(*args) as run:
-                    # Each run first compares samples of what is done, and that takes longer each time.
-                    time.sleep(random.uniform(0.01, longest))
+                    if random.random() < 0.3:
+                        # A busy machine may need longer than any of the other times to begin.
+                        self.await_progress(run, ledger)
+                        time.sleep(random.uniform(0, 0.02))
+                    else:
+                        # Each run first compares samples of what is done, and that takes longer each time.
+                        time.sleep(random.uniform(0.01, longest))
                     longest += 0.05
                     run.kill()
                     out, err = run.communicate(timeout=30)
