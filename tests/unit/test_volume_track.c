@@ -270,6 +270,13 @@ static int change_copy(struct volume *volume)
     return error ? error : volume_copy(volume, MIB, volume, MIB + 4096, MIB, &source_failed);
 }
 
+static int change_copy_bytes(struct volume *volume)
+{
+    bool source_failed;
+
+    return volume_copy_bytes(volume, MIB + 5, volume, 8 * MIB + 9, MIB - 10, &source_failed);
+}
+
 static int change_resize(struct volume *volume)
 {
     struct errmsg err;
@@ -284,10 +291,15 @@ struct changing {
 };
 
 static const struct changing all[] = {
-    {"volume_write", change_write},         {"volume_try_write", change_try_write},
-    {"volume_update", change_update},       {"volume_unmap", change_unmap},
-    {"volume_unmap_all", change_unmap_all}, {"volume_anchor", change_anchor},
-    {"volume_zero", change_zero},           {"volume_copy", change_copy},
+    {"volume_write", change_write},
+    {"volume_try_write", change_try_write},
+    {"volume_update", change_update},
+    {"volume_unmap", change_unmap},
+    {"volume_unmap_all", change_unmap_all},
+    {"volume_anchor", change_anchor},
+    {"volume_zero", change_zero},
+    {"volume_copy", change_copy},
+    {"volume_copy_bytes", change_copy_bytes},
     {"volume_resize", change_resize},
 };
 
