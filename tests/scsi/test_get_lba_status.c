@@ -3,10 +3,12 @@
 /* GET LBA STATUS(16): its header, its descriptors, any allocation length and any LBA. */
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include <cmocka.h>
 
@@ -259,6 +261,7 @@ static void reserved_storage_is_anchored_where_the_store_promises_what_that_mean
     struct extent extent;
     struct store *store;
     struct errmsg err;
+    struct statfs fs;
     struct rig rig;
     bool told;
 
@@ -270,7 +273,9 @@ static void reserved_storage_is_anchored_where_the_store_promises_what_that_mean
     rig_fill(&rig, 64, 16, 1);
     assert_int_equal(store_zero(store, 48 * 512, 16 * 512), 0);
     assert_int_equal(store_extent(store, 48 * 512, 1 << 20, &extent), 0);
-    told = extent.status == EXTENT_ANCHORED;
+    assert_int_equal(statfs(scratch.directory, &fs), 0);
+    /* Btrfs may need more room for what is written into it. */
+    told = extent.status == EXTENT_ANCHORED && fs.f_type != BTRFS_SUPER_MAGIC;
     if (told)
         assert_true(store->can_anchor);
     for (int promised = told; promised >= 0; promised--) {

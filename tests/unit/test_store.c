@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "joined_extent.h"
 #include "scratch.h"
 #include "store.h"
 #include "store_file.h"
@@ -83,17 +84,6 @@ static void assert_bytes(struct store *store, uint64_t offset, size_t length, ui
     free(bytes);
 }
 
-static void assert_extent(struct store *store, uint64_t offset, uint64_t length,
-                          enum extent_status status)
-{
-    struct extent extent;
-
-    assert_int_equal(store_extent(store, offset, SIZE, &extent), 0);
-    assert_int_equal(extent.start, offset);
-    assert_int_equal(extent.length, length);
-    assert_int_equal(extent.status, status);
-}
-
 static struct store *store_of(void **state)
 {
     return ((struct bench *)*state)->store;
@@ -105,7 +95,7 @@ static void a_new_store_is_one_hole_of_zeros(void **state)
     uint64_t allocated;
 
     assert_int_equal(store->size_bytes, SIZE);
-    assert_extent(store, 0, SIZE, EXTENT_DEALLOCATED);
+    assert_joined_extent(store, 0, SIZE, EXTENT_DEALLOCATED);
     assert_bytes(store, 0, SIZE, 0);
     assert_int_equal(store_allocated(store, &allocated), 0);
     assert_int_equal(allocated, 0);
@@ -117,11 +107,11 @@ static void what_was_written_is_mapped_and_reads_back(void **state)
 
     assert_int_equal(write_byte(store, 3 * GRANULE, 2 * GRANULE, 0x41), 0);
     assert_int_equal(write_byte(store, 9 * GRANULE + 100, 50, 0x42), 0);
-    assert_extent(store, 0, 3 * GRANULE, EXTENT_DEALLOCATED);
-    assert_extent(store, 3 * GRANULE, 2 * GRANULE, EXTENT_MAPPED);
-    assert_extent(store, 4 * GRANULE, GRANULE, EXTENT_MAPPED);
-    assert_extent(store, 5 * GRANULE, 4 * GRANULE, EXTENT_DEALLOCATED);
-    assert_extent(store, 9 * GRANULE, GRANULE, EXTENT_MAPPED);
+    assert_joined_extent(store, 0, 3 * GRANULE, EXTENT_DEALLOCATED);
+    assert_joined_extent(store, 3 * GRANULE, 2 * GRANULE, EXTENT_MAPPED);
+    assert_joined_extent(store, 4 * GRANULE, GRANULE, EXTENT_MAPPED);
+    assert_joined_extent(store, 5 * GRANULE, 4 * GRANULE, EXTENT_DEALLOCATED);
+    assert_joined_extent(store, 9 * GRANULE, GRANULE, EXTENT_MAPPED);
     assert_bytes(store, 3 * GRANULE, 2 * GRANULE, 0x41);
     assert_bytes(store, 9 * GRANULE, 100, 0);
     assert_bytes(store, 9 * GRANULE + 100, 50, 0x42);
@@ -203,9 +193,9 @@ static void a_punch_deallocates_whole_granules_and_zeroes_the_rest(void **state)
 
     assert_int_equal(write_byte(store, 0, 16 * GRANULE, 0x51), 0);
     assert_int_equal(store_punch(store, 2 * GRANULE + 100, 3 * GRANULE), 0);
-    assert_extent(store, 0, 3 * GRANULE, EXTENT_MAPPED);
-    assert_extent(store, 3 * GRANULE, 2 * GRANULE, EXTENT_DEALLOCATED);
-    assert_extent(store, 5 * GRANULE, 11 * GRANULE, EXTENT_MAPPED);
+    assert_joined_extent(store, 0, 3 * GRANULE, EXTENT_MAPPED);
+    assert_joined_extent(store, 3 * GRANULE, 2 * GRANULE, EXTENT_DEALLOCATED);
+    assert_joined_extent(store, 5 * GRANULE, 11 * GRANULE, EXTENT_MAPPED);
     assert_bytes(store, 0, 2 * GRANULE + 100, 0x51);
     assert_bytes(store, 2 * GRANULE + 100, 3 * GRANULE, 0);
     assert_bytes(store, 5 * GRANULE + 100, 11 * GRANULE - 100, 0x51);
