@@ -21,6 +21,9 @@
 #define SUPER_BYTES  1024
 #define BLOCK_MAX    65536
 
+/* How many errors the kernel has found since e2fsck looked last (s_error_count). */
+#define ERRORS_OFFSET 0x194
+
 /* Features that a reader may do without, and that are known here to leave the meaning of the block
  * bitmaps alone. Others may not: bigalloc was one when it was new. */
 #define RO_KNOWN                                                               \
@@ -74,7 +77,8 @@ static int check_super(struct region *region)
         return region_refuse(region, "it is the journal of another file system");
     if (incompatible & EXT3_FEATURE_INCOMPAT_RECOVER)
         return region_refuse(region, "its journal has to be replayed");
-    if (!(get_le16(super + 0x3A) & EXT2_VALID_FS) || get_le16(super + 0x3A) & EXT2_ERROR_FS)
+    if (!(get_le16(super + 0x3A) & EXT2_VALID_FS) || get_le16(super + 0x3A) & EXT2_ERROR_FS ||
+        get_le32(super + ERRORS_OFFSET) != 0)
         return region_refuse(region, "it was not unmounted cleanly or has errors");
     if (ro_compatible & ~(uint32_t)RO_KNOWN)
         return region_refuse(region, "it has a feature that is not known here");
@@ -291,9 +295,16 @@ static int take_group(struct ext *ext, dgrp_t group)
     return take_bitmap(ext, group, first, end);
 }
 
-/* The sum of all groups is one witness more. */
-static int check_sum(const struct ext *ext)
+/* The sums of all groups are one witness more. */
+static int check_sums(const struct ext *ext)
 {
+    uint64_t free_inodes = 0;
+
+    for (dgrp_t group = 0; group < ext->fs->group_desc_count; group++)
+        free_inodes += ext2fs_bg_free_inodes_count(ext->fs, group);
+    if (free_inodes != ext->fs->super->s_free_inodes_count)
+        return region_refuse(ext->region,
+                             "its groups and its superblock count different free inodes");
     if (ext->free_clusters * (uint64_t)EXT2FS_CLUSTER_RATIO(ext->fs) !=
         ext2fs_free_blocks_count(ext->fs->super))
         return region_refuse(ext->region,
@@ -312,7 +323,7 @@ static int take_groups(struct ext *ext)
         r = keep_tables(ext);
     for (dgrp_t group = 0; r == 0 && group < ext->fs->group_desc_count; group++)
         r = take_group(ext, group);
-    return r < 0 ? r : check_sum(ext);
+    return r < 0 ? r : check_sums(ext);
 }
 
 static int analyse(struct region *region)

@@ -94,6 +94,16 @@ class Ext(analyse_rig.Case):
         run("debugfs", "-w", "-R", "ssv state 3", image)
         self.check_all_allocated(image, "has errors")
 
+    def test_errors_that_the_kernel_has_counted_are_allocated_whole(self):
+        """They stay counted until e2fsck has looked, whatever the state says."""
+        image = self.make()
+        run("debugfs", "-w", "-R", "ssv error_count 1", image)
+        self.assertIn("clean\n", re.search(r"Filesystem state:.*\n", run("dumpe2fs", "-h", image)).group())
+        self.assertRegex(run("dumpe2fs", "-h", image), "FS Error count: *1\n")
+        self.check_all_allocated(image, "has errors")
+        subprocess.run(["e2fsck", "-fy", image], check=False, capture_output=True)
+        self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
+
     def test_what_the_library_objects_to_is_said_in_its_words(self):
         """Not as "Unknown code ext2 145"."""
         image = self.make()
@@ -235,6 +245,12 @@ class Ext(analyse_rig.Case):
             self.assertGreater(self.ranges(self.map(image)[0], "deallocated").total(), 0)
             run("debugfs", "-w", "-R", "ssv free_blocks_count 5000", image)
             self.check_all_allocated(image, "count different free blocks")
+
+    def test_the_superblock_must_count_as_many_free_inodes_as_the_groups(self):
+        for feature in "^metadata_csum", "metadata_csum":
+            image = self.make("-b", "4096", "-O", feature)
+            run("debugfs", "-w", "-R", "ssv free_inodes_count 5000", image)
+            self.check_all_allocated(image, "count different free inodes")
 
     def test_garbage_in_its_tables_never_frees_what_is_used(self):
         image = self.make("-b", "4096")
