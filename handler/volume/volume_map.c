@@ -14,14 +14,14 @@
 /* Pieces asked for in one call at most. */
 #define PIECES_AT_ONCE 512
 
-/* The status of the one block at offset, in which more than one piece of the store lies: theirs
- * when they agree, and mapped when not. */
+/* The start and the status of the one block at offset, in which more than one piece of the store
+ * lies: theirs when they agree, and mapped when not. */
 static int mixed_block(struct volume *volume, uint64_t offset, struct extent *ret)
 {
     uint64_t end = offset + volume->meta.block_size;
     struct extent piece = {0};
 
-    *ret = (struct extent){.start = offset, .length = end - offset};
+    *ret = (struct extent){.start = offset};
     for (uint64_t at = offset; at < end; at += piece.length) {
         int error = store_extent(volume->store, at, end, &piece);
 

@@ -32,7 +32,9 @@
 #define SIZE    ((uint64_t)STRIPES * GRANULE)
 
 static struct {
-    uint64_t passed;      /* stripes that SEEK_DATA looked through, extents that were listed */
+    uint64_t passed; /* stripes that SEEK_DATA looked through, extents that were listed */
+    int list_error;  /* FIEMAP gives it; 0: it does not */
+    unsigned lists;
     bool write_out_fails; /* sync_file_range gives EIO */
     unsigned write_outs;
 } seen;
@@ -56,8 +58,14 @@ off_t __wrap_lseek64(int fd, off_t offset, int whence)
 
 int __wrap_ioctl(int fd, unsigned long request, void *argument)
 {
-    int result = __real_ioctl(fd, request, argument);
+    int result;
 
+    seen.lists += request == FS_IOC_FIEMAP;
+    if (request == FS_IOC_FIEMAP && seen.list_error) {
+        errno = seen.list_error;
+        return -1;
+    }
+    result = __real_ioctl(fd, request, argument);
     if (request == FS_IOC_FIEMAP && result == 0)
         seen.passed += ((const struct fiemap *)argument)->fm_mapped_extents;
     return result;
@@ -274,6 +282,49 @@ static void what_cannot_be_written_out_is_mapped(void **state)
     assert_one(store, 3, EXTENT_ANCHORED);
 }
 
+/* FIEMAP's errors for a file system without it are these (vfs_ioctl, ioctl_fiemap); then SEEK_HOLE
+ * says what is a hole, and the rest is mapped. */
+static void a_file_system_that_lists_no_extents_is_asked_for_them_once(void **state)
+{
+    static const int errors[] = {EOPNOTSUPP, ENOTTY, EINVAL};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        void *own;
+        struct store *store;
+
+        assert_int_equal(setup(&own), 0);
+        store = ((struct bench *)own)->store;
+        write_granule(store, 3);
+        seen.list_error = errors[i];
+        seen.lists = 0;
+        for (int k = 0; k < 5; k++) {
+            assert_one(store, 3, EXTENT_MAPPED);
+            assert_one(store, 100, EXTENT_DEALLOCATED);
+        }
+        seen.list_error = 0;
+        assert_int_equal(seen.lists, 1);
+        assert_int_equal(teardown(&own), 0);
+    }
+}
+
+/* The listing ends with the last extent; up to the limit it says that there is none. */
+static void the_hole_behind_the_last_extent_is_in_the_same_answer(void **state)
+{
+    struct store *store = store_that_anchors(state);
+    struct extent extents[8];
+    size_t count;
+
+    anchor(store, 5, 1);
+    seen.lists = 0;
+    assert_int_equal(store_extents(store, 0, SIZE, extents, 8, &count), 0);
+    assert_int_equal(count, 3);
+    assert_int_equal(extents[1].start, 5 * GRANULE);
+    assert_int_equal(extents[1].status, EXTENT_ANCHORED);
+    assert_int_equal(extents[2].start + extents[2].length, SIZE);
+    assert_int_equal(extents[2].status, EXTENT_DEALLOCATED);
+}
+
 /* What was done to each granule last. */
 enum last { LAST_NOTHING, LAST_ZEROED, LAST_WRITTEN };
 
@@ -394,6 +445,8 @@ int main(void)
         WITH_STORE(a_page_that_was_read_leaves_an_unwritten_extent_anchored),
         WITH_STORE(what_the_cache_holds_over_an_unwritten_extent_is_mapped),
         WITH_STORE(what_cannot_be_written_out_is_mapped),
+        cmocka_unit_test(a_file_system_that_lists_no_extents_is_asked_for_them_once),
+        WITH_STORE(the_hole_behind_the_last_extent_is_in_the_same_answer),
         WITH_STORE(the_map_is_what_was_done_in_any_order),
         cmocka_unit_test(over_another_file_system_what_the_cache_holds_is_mapped),
     };

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@ static struct {
     unsigned of_watched;
     unsigned of_any;
     bool interrupt; /* the first punch ends with EINTR */
+    int lock_error; /* flock fails with this */
     unsigned interrupted, punches;
 } looks;
 
@@ -121,6 +124,40 @@ static void a_file_system_is_tried_once(void **state)
     scratch_remove(&scratch);
 }
 
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+
+int __wrap_flock(int fd, int operation)
+{
+    if (looks.lock_error) {
+        errno = looks.lock_error;
+        return -1;
+    }
+    return __real_flock(fd, operation);
+}
+
+/* As on a file system that has no locks (NFS without lockd). */
+static void a_file_that_cannot_be_locked_is_refused_and_named(void **state)
+{
+    struct scratch scratch;
+    struct store *store;
+    struct errmsg err = {""};
+    const char *path;
+
+    (void)state;
+    scratch_make(&scratch);
+    path = scratch_path(&scratch, "new");
+    if (store_file_create(path, 16 * GRANULE, &store, &err))
+        fail_msg("%s", err.text);
+    store_close(store);
+    looks.lock_error = ENOLCK;
+    assert_int_equal(store_file_open(path, false, &store, &err), -ENOLCK);
+    looks.lock_error = 0;
+    assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, strerror(ENOLCK)));
+    scratch_remove(&scratch);
+}
+
 /* Once: a call that goes well leaves errno as it is. */
 static void a_signal_has_the_question_asked_again(void **state)
 {
@@ -149,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opening_looks_at_no_extent_of_the_file),
         cmocka_unit_test(a_file_system_is_tried_once),
+        cmocka_unit_test(a_file_that_cannot_be_locked_is_refused_and_named),
         cmocka_unit_test(a_signal_has_the_question_asked_again),
     };
 

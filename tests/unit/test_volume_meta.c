@@ -15,6 +15,7 @@
 
 #include "scratch.h"
 #include "skip.h"
+#include "volume.h"
 #include "volume_meta.h"
 
 #define UUID "123e4567-e89b-42d3-a456-426614174000"
@@ -321,6 +322,24 @@ static void loading_names_the_file_and_what_is_wrong_with_it(void **state)
     assert_non_null(strstr(err.text, "not a regular file"));
 }
 
+static void a_new_identity_that_cannot_be_written_down_is_not_there(void **state)
+{
+    const char *path = scratch_path(*state, "v");
+    char description[300];
+    struct volume *volume;
+    struct errmsg err = {""};
+    uuid_t before;
+
+    assert_int_equal(volume_create(path, 512, 1 << 20, &volume, &err), 0);
+    uuid_copy(before, volume_get_meta(volume)->uuid);
+    snprintf(description, sizeof(description), "%s.thin", path);
+    assert_int_equal(unlink(description), 0);
+    assert_int_equal(volume_renew_uuid(volume, &err), -ENOENT);
+    assert_string_not_equal(err.text, "");
+    assert_int_equal(uuid_compare(volume_get_meta(volume)->uuid, before), 0);
+    assert_int_equal(volume_close(volume), 0);
+}
+
 #define IN_SCRATCH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -336,6 +355,7 @@ int main(void)
         IN_SCRATCH(a_description_is_replaced_whole),
         IN_SCRATCH(a_link_planted_while_a_description_is_replaced_leads_nowhere),
         IN_SCRATCH(a_new_description_is_no_setuid_file),
+        IN_SCRATCH(a_new_identity_that_cannot_be_written_down_is_not_there),
         IN_SCRATCH(loading_names_the_file_and_what_is_wrong_with_it),
     };
 
