@@ -48,6 +48,7 @@ enum scsi_opcode {
     SCSI_PRE_FETCH_16 = 0x90,
     SCSI_SYNCHRONIZE_CACHE_16 = 0x91,
     SCSI_WRITE_SAME_16 = 0x93,
+    SCSI_READ_BUFFER_16 = 0x9B,
     SCSI_SERVICE_ACTION_IN_16 = 0x9E,
     SCSI_REPORT_LUNS = 0xA0,
     SCSI_MAINTENANCE_IN = 0xA3,
@@ -167,6 +168,12 @@ enum scsi_asc_ascq {
     ASC_INTERNAL_TARGET_FAILURE = 0x4400,
     ASC_FAILURE_PREDICTION_FALSE = 0x5DFF,
     ASC_NO_RESOURCES_FOR_ROD_TOKEN = 0x550D,
+    /* Vendor specific: of the change record (docs/change-record.md). */
+    ASC_RECORD_NOT_THERE = 0x8001,
+    ASC_RECORD_REFUSED = 0x8002,
+    ASC_RECORD_LOST = 0x8003,
+    ASC_POINT_NOT_THERE = 0x8004,
+    ASC_TOO_MANY_POINTS = 0x8005,
 };
 
 /* VPD page codes, SPC-4 7.8 and SBC-4 6.6. */
@@ -180,6 +187,7 @@ enum scsi_vpd_page {
     VPD_BLOCK_DEVICE_CHARACTERISTICS = 0xB1,
     VPD_LOGICAL_BLOCK_PROVISIONING = 0xB2,
     VPD_ALLOCATION_BITMAP = 0xC0, /* vendor specific, see bitmap_reply.h */
+    VPD_CHANGE_RECORD = 0xC1,     /* vendor specific, see record_reply.h */
 };
 
 #define SCSI_CDB_MAX_BYTES 32

@@ -42,7 +42,8 @@ const char *record_loss_text(enum record_loss loss);
 
 /* A consistency point: the end of an interval. */
 struct record_point {
-    uint8_t id[RECORD_ID_BYTES]; /* random, for ever unique */
+    /* Random, for ever unique; no other point of the record has the same first 4 bytes. */
+    uint8_t id[RECORD_ID_BYTES];
     uint8_t consumer[RECORD_ID_BYTES];
     uint8_t nonce[RECORD_ID_BYTES];
     uint64_t interval;
@@ -112,6 +113,8 @@ int record_cut(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
                struct record_point *ret);
 /* The point is not asked for any more. -ENOENT, -ESTALE. */
 int record_forget(struct record *record, const uint8_t id[RECORD_ID_BYTES]);
+/* Forgets all points of this one's consumer that are older than it. -ENOENT, -ESTALE. */
+int record_release(struct record *record, const uint8_t id[RECORD_ID_BYTES]);
 
 struct record_status {
     enum record_loss lost;  /* RECORD_KEPT: it is not */
@@ -132,9 +135,12 @@ void record_get_status(struct record *record, struct record_status *ret);
 /* Called with ranges of the volume in order, in bytes. suspect: it may have changed, as a machine
  * crashed; compare. Non-zero ends it. */
 typedef int record_range(uint64_t offset, uint64_t length, bool suspect, void *context);
-/* What may have changed after the point, up to now. -ENOENT: there is no such point; -ESTALE: the
- * record is lost, or for a look, it has changed meanwhile, and has to be opened again. Either way
- * everything counts as changed. -ENOMEM. */
+/* What may have changed after the point, up to now, from that byte of the volume on. -ENOENT: there
+ * is no such point; -ESTALE: the record is lost, or for a look, it has changed meanwhile, and has
+ * to be opened again. Either way everything counts as changed. -ENOMEM. */
+int record_changed_from(struct record *record, const uint8_t since[RECORD_ID_BYTES], uint64_t from,
+                        record_range *each, void *context);
+/* From its begin. */
 int record_changed(struct record *record, const uint8_t since[RECORD_ID_BYTES], record_range *each,
                    void *context);
 

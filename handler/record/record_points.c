@@ -237,6 +237,20 @@ static int keep_point(struct record *record, struct record_point *place,
     return error ? -ESTALE : 0;
 }
 
+/* Of its first bytes alone the point can be told. */
+static void name_point(const struct record *record, uint8_t id[RECORD_ID_BYTES])
+{
+    bool taken = true;
+
+    while (taken) {
+        uuid_generate_random(id);
+        taken = false;
+        for (unsigned i = 0; i < RECORD_POINTS; i++)
+            taken |= record->control.points[i].interval != 0 &&
+                     memcmp(record->control.points[i].id, id, 4) == 0;
+    }
+}
+
 int record_cut(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
                const uint8_t nonce[RECORD_ID_BYTES], uint64_t mapped_bytes,
                struct record_point *ret)
@@ -255,7 +269,7 @@ int record_cut(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
     *ret = (struct record_point){.bytes = record->volume_bytes,
                                  .mapped_bytes = mapped_bytes,
                                  .time = (uint64_t)time(NULL)};
-    uuid_generate_random(ret->id);
+    name_point(record, ret->id);
     memcpy(ret->consumer, consumer, RECORD_ID_BYTES);
     memcpy(ret->nonce, nonce, RECORD_ID_BYTES);
     ret->interval = end_interval(record);
@@ -280,6 +294,36 @@ int record_forget(struct record *record, const uint8_t id[RECORD_ID_BYTES])
         if (!error)
             error = record_tidy(record);
     }
+    record_lock_give(&record->turn);
+    return error;
+}
+
+int record_release(struct record *record, const uint8_t id[RECORD_ID_BYTES])
+{
+    RECORD_LOCKED(&record->cut_lock);
+    const struct record_point *kept;
+    bool any = false;
+    int error = 0;
+
+    record_lock_take(&record->turn);
+    kept = find_point(record, id);
+    if (atomic_load(&record->lost))
+        error = -ESTALE;
+    else if (!kept)
+        error = -ENOENT;
+    for (unsigned i = 0; !error && i < RECORD_POINTS; i++) {
+        struct record_point *point = &record->control.points[i];
+
+        if (point->interval == 0 || point->interval >= kept->interval ||
+            memcmp(point->consumer, kept->consumer, RECORD_ID_BYTES) != 0)
+            continue;
+        *point = (struct record_point){0};
+        any = true;
+    }
+    if (any)
+        error = record_write_control(record);
+    if (any && !error)
+        error = record_tidy(record);
     record_lock_give(&record->turn);
     return error;
 }

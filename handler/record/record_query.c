@@ -17,6 +17,7 @@ struct runs {
     const struct record *record;
     record_range *each;
     void *context;
+    uint64_t from; /* bytes */
     enum kind kind;
     uint64_t start; /* granules */
 };
@@ -24,7 +25,7 @@ struct runs {
 static int end_run(struct runs *runs, uint64_t end, enum kind next)
 {
     uint64_t shift = runs->record->granule_shift;
-    uint64_t from = runs->start << shift;
+    uint64_t from = max_u64(runs->start << shift, runs->from);
     uint64_t to = min_u64(end << shift, runs->record->volume_bytes);
     int result = 0;
 
@@ -131,16 +132,21 @@ static int find_since(struct record *record, const uint8_t id[RECORD_ID_BYTES], 
     return -ENOENT;
 }
 
-int record_changed(struct record *record, const uint8_t since[RECORD_ID_BYTES], record_range *each,
-                   void *context)
+int record_changed_from(struct record *record, const uint8_t since[RECORD_ID_BYTES], uint64_t from,
+                        record_range *each, void *context)
 {
     RECORD_LOCKED(&record->cut_lock); /* so that no bitmap is given up meanwhile */
-    struct runs runs = {.record = record, .each = each, .context = context};
+    uint64_t first_page = (from >> record->granule_shift) / RECORD_PAGE_GRANULES;
+    struct runs runs = {.record = record,
+                        .each = each,
+                        .context = context,
+                        .from = from,
+                        .start = first_page * RECORD_PAGE_GRANULES};
     uint64_t pages = (record->granules - 1) / RECORD_PAGE_GRANULES + 1;
     bool chosen[RECORD_SLOTS] = {false};
     int error = find_since(record, since, chosen);
 
-    for (uint64_t page = 0; !error && page < pages; page++) {
+    for (uint64_t page = first_page; !error && page < pages; page++) {
         if (any_in_page(record, chosen, page))
             error = add_page(record, chosen, page, &runs);
         else
@@ -151,6 +157,12 @@ int record_changed(struct record *record, const uint8_t since[RECORD_ID_BYTES], 
     if (!error && record->looks)
         error = look_again(record, chosen);
     return error;
+}
+
+int record_changed(struct record *record, const uint8_t since[RECORD_ID_BYTES], record_range *each,
+                   void *context)
+{
+    return record_changed_from(record, since, 0, each, context);
 }
 
 static int by_interval(const void *a, const void *b)

@@ -143,6 +143,7 @@ static const struct operation table[] = {
     ROW(SCSI_SYNCHRONIZE_CACHE_16, 0, op_synchronize_cache, 16, 0x02, FF8, FF4, 0, CONTROL),
     ROW(SCSI_WRITE_SAME_16, DATA_OUT | WRITES | GUARDED, op_write_same, 16, 0xFF, FF8, FF4, 0,
         CONTROL),
+    ROW(SCSI_READ_BUFFER_16, 0, op_read_buffer_16, 16, 0xFF, FF8, FF4, 0xFF, CONTROL),
     ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_READ_CAPACITY_16, QUICK, op_read_capacity_16, 16,
                0, 0, 0, 0, 0, 0, 0, 0, FF4, 0, CONTROL),
     ROW_ACTION(SCSI_SERVICE_ACTION_IN_16, SCSI_SA_GET_LBA_STATUS_16, 0, op_get_lba_status_16, 16,

@@ -8,6 +8,7 @@
 #include "checked.h"
 #include "copy_page.h"
 #include "lun_internal.h"
+#include "track.h"
 #include "vpd.h"
 
 #define VENDOR            "THINMIRR"
@@ -98,7 +99,8 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
                                     VPD_BLOCK_LIMITS,
                                     VPD_BLOCK_DEVICE_CHARACTERISTICS,
                                     VPD_LOGICAL_BLOCK_PROVISIONING,
-                                    VPD_ALLOCATION_BITMAP};
+                                    VPD_ALLOCATION_BITMAP,
+                                    VPD_CHANGE_RECORD};
     const struct lun *lun = exec->lun;
     uint8_t bytes[VPD_PAGE_MAX_BYTES];
     size_t length;
@@ -130,6 +132,9 @@ static uint8_t vital_product_data(struct exec *exec, uint8_t page, size_t alloca
         break;
     case VPD_ALLOCATION_BITMAP:
         length = bitmap_page_of(exec->volume, bytes);
+        break;
+    case VPD_CHANGE_RECORD:
+        length = track_page_of(exec->volume, bytes);
         break;
     default:
         return exec_fail_field(exec);

@@ -260,6 +260,7 @@ uint8_t op_populate_token(struct exec *exec);
 uint8_t op_write_using_token(struct exec *exec);
 uint8_t op_receive_rod_token_information(struct exec *exec);
 uint8_t op_read_buffer(struct exec *exec);
+uint8_t op_read_buffer_16(struct exec *exec);
 
 /* Writes VPD page C0h, which announces the bitmap, and returns its length. */
 size_t bitmap_page_of(const struct volume *volume, uint8_t *to);

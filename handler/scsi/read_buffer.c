@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* READ BUFFER(10), SPC-4 6.21. In the vendor-specific mode: which elements of the storage hold
- * data, a bit for each (docs/bitmap.md). There is no buffer for the other modes to read, which is
- * what they say. */
+/* READ BUFFER(10), SPC-4 6.21, and READ BUFFER(16), SPC-5 6.18. In the vendor-specific mode of the
+ * first: which elements of the storage hold data, a bit for each (docs/bitmap.md); of the second:
+ * the change record (track.h). There is no buffer for the other modes to read, which is what they
+ * say. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "lun_internal.h"
+#include "track.h"
 
 #define MODE_COMBINED           0x00
 #define MODE_VENDOR             0x01
@@ -211,22 +213,29 @@ static int report(struct exec *exec, uint64_t first, size_t allocation_length)
     return report_sections(exec, &scan, room);
 }
 
+/* The fields that both forms of the command have. */
+struct where {
+    uint8_t buffer;
+    uint64_t offset;
+    size_t allocation_length;
+};
+
 /* A buffer that holds nothing: its header, or descriptor, is zeros. */
-static uint8_t report_no_buffer(struct exec *exec, size_t length)
+static uint8_t report_no_buffer(struct exec *exec, size_t length, size_t allocation_length)
 {
     static const uint8_t zeros[BUFFER_HEADER_BYTES];
 
-    return reply_whole(exec, zeros, length, get_be24(exec->cdb + 6));
+    return reply_whole(exec, zeros, length, allocation_length);
 }
 
 /* The error history (SPC-4 6.21.9): a directory without an entry. */
-static uint8_t report_error_history(struct exec *exec)
+static uint8_t report_error_history(struct exec *exec, const struct where *where)
 {
     uint8_t directory[HISTORY_DIRECTORY_BYTES] = "THINMIRR";
 
-    if (exec->cdb[2] != 0 || get_be24(exec->cdb + 3) != 0) /* the directory, from its begin */
+    if (where->buffer != 0 || where->offset != 0) /* the directory, from its begin */
         return exec_fail_field(exec);
-    return reply_whole(exec, directory, sizeof(directory), get_be24(exec->cdb + 6));
+    return reply_whole(exec, directory, sizeof(directory), where->allocation_length);
 }
 
 static uint8_t report_bitmap(struct exec *exec)
@@ -236,19 +245,40 @@ static uint8_t report_bitmap(struct exec *exec)
     return error == -EINVAL ? exec_fail_field(exec) : exec_result(exec, error, false);
 }
 
-uint8_t op_read_buffer(struct exec *exec)
+/* The modes that are the standard's. */
+static uint8_t report_standard(struct exec *exec, const struct where *where)
 {
     switch (exec->cdb[1]) {
     case MODE_COMBINED:
     case MODE_DESCRIPTOR:
-        return report_no_buffer(exec, BUFFER_HEADER_BYTES);
-    case MODE_VENDOR:
-        return report_bitmap(exec);
+        return report_no_buffer(exec, BUFFER_HEADER_BYTES, where->allocation_length);
     case MODE_DATA:
-        return report_no_buffer(exec, 0);
+        return report_no_buffer(exec, 0, where->allocation_length);
     case MODE_ERROR_HISTORY:
-        return report_error_history(exec);
+        return report_error_history(exec, where);
     default:
         return exec_fail_field(exec);
     }
+}
+
+uint8_t op_read_buffer(struct exec *exec)
+{
+    const uint8_t *cdb = exec->cdb;
+    const struct where where = {.buffer = cdb[2],
+                                .offset = get_be24(cdb + 3),
+                                .allocation_length = get_be24(cdb + 6)};
+
+    return cdb[1] == MODE_VENDOR ? report_bitmap(exec) : report_standard(exec, &where);
+}
+
+uint8_t op_read_buffer_16(struct exec *exec)
+{
+    const uint8_t *cdb = exec->cdb;
+    const struct where where = {.buffer = cdb[14],
+                                .offset = get_be64(cdb + 2),
+                                .allocation_length = get_be32(cdb + 10)};
+
+    if (cdb[1] == MODE_VENDOR)
+        return track_report(exec, where.buffer, cdb + 2, where.allocation_length);
+    return report_standard(exec, &where);
 }

@@ -190,6 +190,8 @@ static int open_volume(const struct cfgstring *config, struct volume **ret, stru
         error = volume_track(*ret, err);
     else if (config->track == CFGSTRING_TRACK_NO)
         error = volume_untrack(*ret, err);
+    if (config->track == CFGSTRING_TRACK_NO)
+        volume_refuse_track(*ret);
     if (error)
         volume_close(*ret);
     return error;

@@ -32,7 +32,8 @@ struct volume {
     struct volume_watch *watches;
     atomic_uint watch_count;
     /* What changed since when; NULL: no one asks. Changes only with everything held. */
-    struct record *record;
+    _Atomic(struct record *) record;
+    bool track_refused;
     bool sealed; /* only volume_sanitize touches the bytes; guarded by ranges */
 };
 

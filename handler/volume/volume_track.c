@@ -7,6 +7,7 @@
 #include "log.h"
 #include "record.h"
 #include "record_file.h"
+#include "record_layout.h"
 #include "store.h"
 #include "volume_internal.h"
 
@@ -48,6 +49,7 @@ static int flush_first(struct volume *volume, struct errmsg *err)
 static int keep_again(struct volume *volume, struct errmsg *err)
 {
     struct record_medium *medium;
+    struct record *record;
     struct record_subject subject;
     int error = describe_subject(volume, &subject, err);
 
@@ -57,12 +59,13 @@ static int keep_again(struct volume *volume, struct errmsg *err)
         error = record_file_open(volume->name, &medium, err);
     if (error)
         return error;
-    error = record_open(medium, &subject, &volume->record);
+    error = record_open(medium, &subject, &record);
     if (error)
         return errmsg_set(err, error, "%s" RECORD_FILE_SUFFIX " cannot be used: %s", volume->name,
                           strerror(-error));
+    volume->record = record;
     if (volume->sealed)
-        record_sanitize(volume->record);
+        record_sanitize(record);
     return 0;
 }
 
@@ -89,6 +92,7 @@ void volume_look_at_record(struct volume *volume, bool in_use)
     struct record_medium *medium;
     struct record_subject subject;
     struct record_status status;
+    struct record *record;
 
     for (int i = 0; i < LOOKS && record_file_find(volume->name, NULL) == 1; i++) {
         if (describe_subject(volume, &subject, NULL))
@@ -98,8 +102,9 @@ void volume_look_at_record(struct volume *volume, bool in_use)
             return;
         record_close(volume->record, NULL);
         volume->record = NULL;
-        if (record_look(medium, &subject, &volume->record))
+        if (record_look(medium, &subject, &record))
             return;
+        volume->record = record;
         record_get_status(volume->record, &status);
         if (!in_use || status.lost == RECORD_KEPT)
             return;
@@ -119,12 +124,37 @@ void volume_close_record(struct volume *volume, bool durable)
     volume->record = NULL;
 }
 
+void volume_refuse_track(struct volume *volume)
+{
+    volume->track_refused = true;
+}
+
+/* Everything of the volume is held. */
+static int begin_record(struct volume *volume, struct errmsg *err)
+{
+    struct record_medium *medium;
+    struct record_subject subject;
+    struct record *record;
+    int error = describe_subject(volume, &subject, err);
+    if (!error)
+        error = flush_first(volume, err);
+    if (!error)
+        error = record_file_create(volume->name, &medium, err);
+    if (error)
+        return error;
+    error = record_create(medium, &subject, &record);
+    if (!error) {
+        volume->record = record;
+        return 0;
+    }
+    record_file_remove(volume->name, NULL);
+    return errmsg_set(err, error, "%s" RECORD_FILE_SUFFIX " cannot be written: %s", volume->name,
+                      strerror(-error));
+}
+
 int volume_track(struct volume *volume, struct errmsg *err)
 {
     SIZE_CHANGES(volume);
-    struct record_medium *medium;
-    struct record_subject subject;
-    int error;
 
     if (volume->read_only)
         return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
@@ -132,22 +162,12 @@ int volume_track(struct volume *volume, struct errmsg *err)
         return errmsg_set(err, -ESHUTDOWN, "a SANITIZE of %s runs or has failed", volume->name);
     if (volume->record)
         return 0;
+    if (volume->track_refused)
+        return errmsg_set(err, -EPERM, "%s is to have no change record", volume->name);
     if (!volume->described)
         return errmsg_set(err, -EOPNOTSUPP, "%s is no file, so that it has no change record",
                           volume->name);
-    error = describe_subject(volume, &subject, err);
-    if (!error)
-        error = flush_first(volume, err);
-    if (!error)
-        error = record_file_create(volume->name, &medium, err);
-    if (error)
-        return error;
-    error = record_create(medium, &subject, &volume->record);
-    if (!error)
-        return 0;
-    record_file_remove(volume->name, NULL);
-    return errmsg_set(err, error, "%s" RECORD_FILE_SUFFIX " cannot be written: %s", volume->name,
-                      strerror(-error));
+    return begin_record(volume, err);
 }
 
 int volume_untrack(struct volume *volume, struct errmsg *err)
@@ -161,25 +181,35 @@ int volume_untrack(struct volume *volume, struct errmsg *err)
     return record_file_remove(volume->name, err);
 }
 
+uint32_t volume_track_granule(const struct volume *volume)
+{
+    return (uint32_t)record_granule_bytes(volume_bytes(volume));
+}
+
 static void tell_point(const struct record_point *from, struct volume_point *ret)
 {
     *ret = (struct volume_point){.bytes = from->bytes,
                                  .mapped_bytes = from->mapped_bytes,
                                  .time = from->time};
     memcpy(ret->id, from->id, sizeof(ret->id));
+    memcpy(ret->consumer, from->consumer, sizeof(ret->consumer));
+    memcpy(ret->nonce, from->nonce, sizeof(ret->nonce));
 }
 
 void volume_track_status(struct volume *volume, struct volume_track_status *ret)
 {
     struct record_status status;
 
-    *ret = (struct volume_track_status){0};
+    *ret = (struct volume_track_status){.refused = volume->track_refused || volume->read_only ||
+                                                   !volume->described};
     if (!volume->record)
         return;
     record_get_status(volume->record, &status);
     ret->tracked = true;
     ret->lost = status.lost == RECORD_KEPT ? NULL : record_loss_text(status.lost);
     ret->begun = record_loss_text(status.begun);
+    ret->reason = status.lost == RECORD_KEPT ? status.begun : status.lost;
+    memcpy(ret->incarnation, status.incarnation, sizeof(ret->incarnation));
     ret->since = status.since;
     ret->crashed = status.crashed;
     ret->granule_bytes = status.granule_bytes;
@@ -226,10 +256,9 @@ static int need_record(const struct volume *volume, bool for_writing, struct err
     return 0;
 }
 
-int volume_cut(struct volume *volume, const uint8_t nonce[VOLUME_POINT_ID_BYTES],
+static int cut(struct volume *volume, const uint8_t *consumer, const uint8_t *nonce,
                struct volume_point *ret, struct errmsg *err)
 {
-    static const uint8_t by_hand[RECORD_ID_BYTES];
     struct record_point point;
     uint64_t mapped;
     int error = need_record(volume, true, err);
@@ -238,10 +267,66 @@ int volume_cut(struct volume *volume, const uint8_t nonce[VOLUME_POINT_ID_BYTES]
         return error;
     if (store_allocated(volume->store, &mapped))
         mapped = UINT64_MAX;
-    error = record_cut(volume->record, by_hand, nonce, mapped, &point);
+    error = record_cut(volume->record, consumer, nonce, mapped, &point);
     if (!error)
         tell_point(&point, ret);
     return explain(volume, error, err);
+}
+
+int volume_cut(struct volume *volume, const uint8_t nonce[VOLUME_POINT_ID_BYTES],
+               struct volume_point *ret, struct errmsg *err)
+{
+    static const uint8_t by_hand[RECORD_ID_BYTES];
+
+    return cut(volume, by_hand, nonce, ret, err);
+}
+
+/* The point that the record began with is no one's: no other has an empty nonce. */
+static void forget_first(struct volume *volume)
+{
+    static const uint8_t none[VOLUME_POINT_ID_BYTES];
+    struct volume_track_status status;
+
+    volume_track_status(volume, &status);
+    if (status.point_count > 0 && memcmp(status.points[0].consumer, none, sizeof(none)) == 0 &&
+        memcmp(status.points[0].nonce, none, sizeof(none)) == 0)
+        record_forget(volume->record, status.points[0].id);
+}
+
+/* Most of what is to be made durable is so before the others have to wait. */
+static int begin_for(struct volume *volume, struct errmsg *err)
+{
+    int error = volume_flush(volume);
+
+    if (error)
+        return errmsg_set(err, error, "%s cannot be made durable: %s", volume->name,
+                          strerror(-error));
+    error = volume_track(volume, err);
+    if (!error)
+        log_info("%s: an initiator asks what changes; the change record begins", volume->name);
+    return error;
+}
+
+int volume_cut_for(struct volume *volume, const uint8_t consumer[VOLUME_POINT_ID_BYTES],
+                   const uint8_t nonce[VOLUME_POINT_ID_BYTES], struct volume_point *ret,
+                   struct errmsg *err)
+{
+    bool begins = !volume->record && !volume->read_only;
+    int error = begins ? begin_for(volume, err) : 0;
+
+    if (!error)
+        error = cut(volume, consumer, nonce, ret, err);
+    if (!error && begins)
+        forget_first(volume);
+    return error;
+}
+
+int volume_release(struct volume *volume, const uint8_t id[VOLUME_POINT_ID_BYTES],
+                   struct errmsg *err)
+{
+    int error = need_record(volume, true, err);
+
+    return error ? error : explain(volume, record_release(volume->record, id), err);
 }
 
 int volume_forget(struct volume *volume, const uint8_t id[VOLUME_POINT_ID_BYTES],
@@ -252,11 +337,19 @@ int volume_forget(struct volume *volume, const uint8_t id[VOLUME_POINT_ID_BYTES]
     return error ? error : explain(volume, record_forget(volume->record, id), err);
 }
 
-int volume_changed(struct volume *volume, const uint8_t since[VOLUME_POINT_ID_BYTES],
-                   volume_changed_range *each, void *context, struct errmsg *err)
+int volume_changed_from(struct volume *volume, const uint8_t since[VOLUME_POINT_ID_BYTES],
+                        uint64_t from, volume_changed_range *each, void *context,
+                        struct errmsg *err)
 {
     int error = need_record(volume, false, err);
 
-    return error ? error
-                 : explain(volume, record_changed(volume->record, since, each, context), err);
+    if (error)
+        return error;
+    return explain(volume, record_changed_from(volume->record, since, from, each, context), err);
+}
+
+int volume_changed(struct volume *volume, const uint8_t since[VOLUME_POINT_ID_BYTES],
+                   volume_changed_range *each, void *context, struct errmsg *err)
+{
+    return volume_changed_from(volume, since, 0, each, context, err);
 }

@@ -17,26 +17,34 @@ struct record;
 #define VOLUME_POINT_ID_BYTES 16
 #define VOLUME_POINTS         32
 
-/* Begins a record, from which on all changes are known; 0 when there is one. No one else uses the
- * volume while it is being begun. -EROFS, -EOPNOTSUPP (the store is no file), -ESHUTDOWN, or what
- * the file system gave, each with a sentence. */
+/* Begins a record, from which on all changes are known; 0 when there is one. Others wait while it
+ * is being begun. -EPERM, -EROFS, -EOPNOTSUPP (the store is no file), -ESHUTDOWN, or what the file
+ * system gave, each with a sentence. */
 int volume_track(struct volume *volume, struct errmsg *err);
+/* From now on volume_track is refused with -EPERM. Before anything else uses the volume. */
+void volume_refuse_track(struct volume *volume);
 /* Ends and removes it; 0 when there is none. */
 int volume_untrack(struct volume *volume, struct errmsg *err);
 
 struct volume_point {
-    uint8_t id[VOLUME_POINT_ID_BYTES]; /* random, for ever unique */
-    uint64_t bytes;                    /* the volume's size then */
-    uint64_t mapped_bytes;             /* UINT64_MAX: not known */
-    uint64_t time;                     /* seconds of the epoch */
+    /* Random, for ever unique; no other point of the volume has the same first 4 bytes. */
+    uint8_t id[VOLUME_POINT_ID_BYTES];
+    uint8_t consumer[VOLUME_POINT_ID_BYTES]; /* all 0: it was cut by hand */
+    uint8_t nonce[VOLUME_POINT_ID_BYTES];
+    uint64_t bytes;        /* the volume's size then */
+    uint64_t mapped_bytes; /* UINT64_MAX: not known */
+    uint64_t time;         /* seconds of the epoch */
 };
 
 struct volume_track_status {
+    bool refused; /* volume_track is, whatever there is */
     bool tracked;
+    uint8_t incarnation[VOLUME_POINT_ID_BYTES];
     /* Not NULL: nothing can be said of what changed; why, as in "the change record is lost: WHY".
      */
     const char *lost;
     const char *begun; /* why it began, as in "it was switched on" */
+    unsigned reason;   /* the number of the one or the other, as in docs/change-record.md */
     uint64_t since;    /* when, seconds of the epoch */
     bool crashed;      /* the machine crashed, and no one has opened the volume since */
     uint64_t granule_bytes;
@@ -46,6 +54,8 @@ struct volume_track_status {
     size_t point_count;
 };
 
+/* The unit of a record of this volume, in bytes; a multiple of its block. */
+uint32_t volume_track_granule(const struct volume *volume);
 void volume_track_status(struct volume *volume, struct volume_track_status *ret);
 
 /* A consistency point: all changes that ended before the call are before it, and those that begin
@@ -54,6 +64,14 @@ void volume_track_status(struct volume *volume, struct volume_track_status *ret)
  * there are VOLUME_POINTS; -EROFS. */
 int volume_cut(struct volume *volume, const uint8_t nonce[VOLUME_POINT_ID_BYTES],
                struct volume_point *ret, struct errmsg *err);
+/* The same for a consumer, each of which has nonces of its own; where there is no record, it is
+ * begun, and the point is its only one. Errors as volume_track, too. */
+int volume_cut_for(struct volume *volume, const uint8_t consumer[VOLUME_POINT_ID_BYTES],
+                   const uint8_t nonce[VOLUME_POINT_ID_BYTES], struct volume_point *ret,
+                   struct errmsg *err);
+/* Forgets all points of this one's consumer that are older than it. Errors as volume_forget. */
+int volume_release(struct volume *volume, const uint8_t id[VOLUME_POINT_ID_BYTES],
+                   struct errmsg *err);
 /* Nothing is asked since this one any more. -ENOENT: there is no such point, or no record. */
 int volume_forget(struct volume *volume, const uint8_t id[VOLUME_POINT_ID_BYTES],
                   struct errmsg *err);
@@ -66,6 +84,11 @@ typedef int volume_changed_range(uint64_t offset, uint64_t length, bool suspect,
  * -ESTALE: it is lost, or it changed beside a look at it so that what was called is incomplete. */
 int volume_changed(struct volume *volume, const uint8_t since[VOLUME_POINT_ID_BYTES],
                    volume_changed_range *each, void *context, struct errmsg *err);
+
+/* The same from that byte of the volume on. */
+int volume_changed_from(struct volume *volume, const uint8_t since[VOLUME_POINT_ID_BYTES],
+                        uint64_t from, volume_changed_range *each, void *context,
+                        struct errmsg *err);
 
 /* For tests: keeps this record, of which the volume is the owner from now on. */
 void volume_keep_record(struct volume *volume, struct record *record);
