@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "record_internal.h"
+#include "record_view_internal.h"
 
 /* The first incarnation's point; its interval has no changes. */
 #define FIRST_INTERVAL 1
@@ -59,6 +60,7 @@ int record_make(struct record_medium *medium, const struct record_subject *subje
 
 void record_free(struct record *record)
 {
+    record_free_views(record);
     record->medium->ops->close(record->medium);
     for (unsigned slot = 0; slot < RECORD_SLOTS; slot++)
         free(record->checksums[slot]);
@@ -109,6 +111,7 @@ void record_lose(struct record *record, enum record_loss why)
     error = put_control(record);
     if (error) /* what cannot be declared lost must not be there */
         error = record->medium->ops->remove(record->medium);
+    record_lose_views(record, -ESTALE); /* nothing is saved for them from now on */
     atomic_store(&record->lost, true);
     log_error("%s: the change record is lost: %s; everything counts as changed%s", record->name,
               record_loss_text(why),
@@ -263,6 +266,8 @@ void record_resized(struct record *record, uint64_t bytes)
     RECORD_LOCKED(&record->cut_lock);
     uint64_t before = record->volume_bytes;
 
+    if (bytes < before)
+        record_lose_views(record, -ESTALE);
     record_lock_take(&record->turn);
     record_set_size(record, bytes);
     if (record->regions > record->control.regions)

@@ -6,6 +6,7 @@
 
 #include "checked.h"
 #include "record_internal.h"
+#include "record_view_internal.h"
 
 /* Where this thread found a free place last. */
 static _Thread_local unsigned last_place;
@@ -130,6 +131,8 @@ static int begin(struct record *record, struct record_running *mine, bool may_wa
     record_step();
     if (!error && !record_fault(RECORD_FAULT_DATA_FIRST))
         error = mark(record, interval, first, last, may_wait);
+    if (!error)
+        error = record_save_for_views(record, interval, first, last, may_wait);
     return error == -EAGAIN ? error : 0;
 }
 

@@ -10,6 +10,7 @@
 #include "byteorder.h"
 #include "checked.h"
 #include "record_internal.h"
+#include "record_view_internal.h"
 
 /* Bitmaps that are kept free for what a crash needs. */
 #define SLOTS_IN_RESERVE 6
@@ -251,11 +252,31 @@ static void name_point(const struct record *record, uint8_t id[RECORD_ID_BYTES])
     }
 }
 
-int record_cut(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
-               const uint8_t nonce[RECORD_ID_BYTES], uint64_t mapped_bytes,
-               struct record_point *ret)
+/* The interval ends, and becomes the point's. cut_lock is held, and place is free. */
+static int end_with_point(struct record *record, struct record_view *view,
+                          struct record_point *place, struct record_point *point)
 {
-    RECORD_LOCKED(&record->cut_lock);
+    int error = 0;
+
+    if (view && !record_fault(RECORD_FAULT_VIEW_LATE))
+        error = record_view_arm(view);
+    if (error)
+        return error;
+    point->interval = end_interval(record);
+    if (view && record_fault(RECORD_FAULT_VIEW_LATE)) {
+        record_view_arm(view);
+        view->interval = point->interval;
+    }
+    if (view)
+        record_view_settle(view);
+    return keep_point(record, place, point);
+}
+
+/* cut_lock is held. -EEXIST: *ret is there already. */
+static int cut(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
+               const uint8_t nonce[RECORD_ID_BYTES], uint64_t mapped_bytes,
+               struct record_view *view, struct record_point *ret)
+{
     struct record_point *place;
     int error;
 
@@ -265,15 +286,47 @@ int record_cut(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
     if (error == -EEXIST)
         *ret = *place;
     if (error)
-        return error == -EEXIST ? 0 : error;
+        return error;
     *ret = (struct record_point){.bytes = record->volume_bytes,
                                  .mapped_bytes = mapped_bytes,
                                  .time = (uint64_t)time(NULL)};
     name_point(record, ret->id);
     memcpy(ret->consumer, consumer, RECORD_ID_BYTES);
     memcpy(ret->nonce, nonce, RECORD_ID_BYTES);
-    ret->interval = end_interval(record);
-    return keep_point(record, place, ret);
+    return end_with_point(record, view, place, ret);
+}
+
+int record_cut(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
+               const uint8_t nonce[RECORD_ID_BYTES], uint64_t mapped_bytes,
+               struct record_point *ret)
+{
+    RECORD_LOCKED(&record->cut_lock);
+    int error = cut(record, consumer, nonce, mapped_bytes, NULL, ret);
+
+    return error == -EEXIST ? 0 : error;
+}
+
+int record_cut_view(struct record *record, const uint8_t consumer[RECORD_ID_BYTES],
+                    const uint8_t nonce[RECORD_ID_BYTES], uint64_t mapped_bytes,
+                    const struct record_view_parts *parts, struct record_point *ret,
+                    struct record_view **ret_view)
+{
+    RECORD_LOCKED(&record->cut_lock);
+    struct record_view *view;
+    int error;
+
+    *ret_view = NULL;
+    error = record_view_make(record, parts, &view);
+    if (error)
+        return error;
+    error = cut(record, consumer, nonce, mapped_bytes, view, ret);
+    if (error) {
+        record_view_withdraw(view);
+        record_view_free(view);
+        return error == -EEXIST ? 0 : error;
+    }
+    *ret_view = view;
+    return 0;
 }
 
 int record_forget(struct record *record, const uint8_t id[RECORD_ID_BYTES])

@@ -23,6 +23,11 @@ enum record_fault {
     RECORD_FAULT_FREE_FIRST,       /* a bitmap is given back before the control record says so */
     RECORD_FAULT_NEXT_UNKNOWN,     /* an interval begins whose bitmap is not durably its own */
     RECORD_FAULT_REUSE_FIRST,      /* a bitmap is used again before it is durably empty */
+    RECORD_FAULT_VIEW_NOT_SAVED,   /* V3: a change saves nothing for views */
+    RECORD_FAULT_VIEW_MARK_FIRST,  /* V3: a granule counts as saved before it is */
+    RECORD_FAULT_VIEW_ONCE,        /* V2: what the view has is written down before the cut only */
+    RECORD_FAULT_VIEW_NOT_AGAIN,   /* V3: who has read does not look again */
+    RECORD_FAULT_VIEW_LATE,        /* V1: changes know the view when the interval has ended */
 };
 
 #ifdef RECORD_MODEL

@@ -60,7 +60,7 @@ bool record_fault(enum record_fault fault)
     return fault == m.fault;
 }
 
-static uint64_t place_of(unsigned granule)
+uint64_t place_of(unsigned granule)
 {
     return regions[granule / A_REGION] * (uint64_t)RECORD_REGION_GRANULES + granule % A_REGION;
 }
@@ -127,7 +127,7 @@ static void write_some(struct actor *me)
     m.writes++;
 }
 
-static void content_at(uint64_t interval, int *ret)
+void content_at(uint64_t interval, int *ret)
 {
     memcpy(ret, m.base, sizeof(m.base));
     for (unsigned i = 0; i < m.log_count; i++)
@@ -215,6 +215,9 @@ static void run_actor(void)
         break;
     case FLUSHER:
         flush_volume();
+        break;
+    case VIEWER:
+        try_view();
         break;
     default:
         cool_down();

@@ -19,7 +19,7 @@
 #define GRANULES (REGIONS * A_REGION)
 #define BYTES    (10 * RECORD_REGION_GRANULES * UINT64_C(4096))
 
-#define ACTORS   8
+#define ACTORS   9
 #define STACK    (1 << 20)
 #define POINTS   4
 #define LOG      4096
@@ -39,7 +39,7 @@ struct point {
     bool crashed;         /* since: there may be suspects */
 };
 
-enum kind { WRITER, CUTTER, FORGETTER, FLUSHER, COOLER, KINDS };
+enum kind { WRITER, CUTTER, FORGETTER, FLUSHER, COOLER, VIEWER, KINDS };
 
 struct actor {
     bool used;
@@ -72,8 +72,9 @@ struct model {
     ucontext_t scheduler;
     char reason[256];
     unsigned idle_steps;
-    unsigned focus; /* the region that is written to most */
-    unsigned writes, cuts, crashes, kills, closes, coolings;
+    unsigned focus;     /* the region that is written to most */
+    struct store *live; /* now, as a store */
+    unsigned writes, cuts, crashes, kills, closes, coolings, views, views_lost, saved;
 };
 
 extern struct model m;
@@ -84,6 +85,14 @@ unsigned any(unsigned n);
 void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 /* Where one of the granules lies that are written, or GRANULES. */
 unsigned granule_at(uint64_t place);
+uint64_t place_of(unsigned granule);
+/* What was in the volume when the interval ended. */
+void content_at(uint64_t interval, int *ret);
+
+/* model_view.c: the volume as a store. */
+struct store *model_live_store(void);
+/* Cuts a point with a view of it, reads all of that, and compares. */
+void try_view(void);
 /* Unless there are too many, or one of a kind that there is once. */
 void start_actor(enum kind kind);
 /* Lets it do one step. */

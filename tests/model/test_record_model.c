@@ -17,7 +17,7 @@
 #include "record_model.h"
 
 #define STEPS      4000
-#define FAULTS_END (RECORD_FAULT_REUSE_FIRST + 1)
+#define FAULTS_END (RECORD_FAULT_VIEW_LATE + 1)
 
 struct answer {
     bool changed[GRANULES];
@@ -203,6 +203,7 @@ static __attribute__((noinline)) void begin_model(unsigned seed, enum record_fau
     m.subject = (struct record_subject){.bytes = BYTES, .name = "the volume"};
     m.subject.identity.boot[0] = 1;
     m.medium = model_medium_create(any, record_step);
+    m.live = model_live_store();
     if (record_create(m.medium, &m.subject, &m.record))
         fail("no record can be made");
     record_get_status(m.record, &status);
@@ -213,7 +214,7 @@ static __attribute__((noinline)) void begin_model(unsigned seed, enum record_fau
 
 static __attribute__((noinline)) void run_steps(void)
 {
-    static const unsigned chance[KINDS] = {10, 5, 5, 1, 12}; /* in 100 */
+    static const unsigned chance[KINDS] = {12, 5, 5, 1, 12, 20}; /* in 100 */
 
     for (unsigned step = 0; step < STEPS; step++) {
         unsigned tries = 0;
@@ -265,6 +266,7 @@ static bool run_seed(unsigned seed, enum record_fault fault)
 static bool as_designed(unsigned seeds, unsigned first)
 {
     unsigned wrong = 0, writes = 0, cuts = 0, crashes = 0, kills = 0, closes = 0, coolings = 0;
+    unsigned views = 0, views_lost = 0, saved = 0;
     char reason[320] = "";
 
     for (unsigned seed = first; seed < first + seeds; seed++) {
@@ -276,12 +278,17 @@ static bool as_designed(unsigned seeds, unsigned first)
         kills += m.kills;
         closes += m.closes;
         coolings += m.coolings;
+        views += m.views;
+        views_lost += m.views_lost;
+        saved += m.saved;
     }
     printf("%s - the record is never less than the truth\n", wrong ? "not ok" : "ok");
     printf("# %u schedules, %u wrong; %u writes, %u points, %u coolings, %u crashes, %u kills, "
-           "%u closes%s%s\n",
-           seeds, wrong, writes, cuts, coolings, crashes, kills, closes, wrong ? "; " : "", reason);
-    if (writes == 0 || cuts == 0 || crashes == 0 || kills == 0 || closes == 0 || coolings == 0) {
+           "%u closes, %u views, %u of them given up, %u granules saved%s%s\n",
+           seeds, wrong, writes, cuts, coolings, crashes, kills, closes, views, views_lost, saved,
+           wrong ? "; " : "", reason);
+    if (writes == 0 || cuts == 0 || crashes == 0 || kills == 0 || closes == 0 || coolings == 0 ||
+        views == 0 || views_lost == 0 || saved == 0) {
         printf("not ok - the schedules have everything in them\n");
         return false;
     }
@@ -305,17 +312,22 @@ static const struct {
     const char *what;
     unsigned seed;
 } faults[FAULTS_END] = {
-    [RECORD_FAULT_COOL_WITHOUT_BITS] = {"a region is cool before its bits are durable", 1},
+    [RECORD_FAULT_COOL_WITHOUT_BITS] = {"a region is cool before its bits are durable", 4},
     [RECORD_FAULT_MEMORY_FIRST] = {"a region is hot in memory first", 1},
-    [RECORD_FAULT_NO_OVERLAP_WAIT] = {"a change overtakes one of an older interval", 2},
-    [RECORD_FAULT_FORGET_UNFLUSHED] = {"changes that are not durable are forgotten", 9},
-    [RECORD_FAULT_FLUSH_RUNNING] = {"a flush counts for the interval that runs", 25},
-    [RECORD_FAULT_NO_GRACE] = {"a point does not wait for older changes", 1},
-    [RECORD_FAULT_DATA_FIRST] = {"a change is marked when it is over", 3},
-    [RECORD_FAULT_COOL_NO_GRACE] = {"cooling does not wait for older changes", 36},
-    [RECORD_FAULT_FREE_FIRST] = {"a bitmap is emptied before it is free", 3},
-    [RECORD_FAULT_NEXT_UNKNOWN] = {"an interval begins without a bitmap of its own", 12},
-    [RECORD_FAULT_REUSE_FIRST] = {"a bitmap is used again before it is durably empty", 73},
+    [RECORD_FAULT_NO_OVERLAP_WAIT] = {"a change overtakes one of an older interval", 1},
+    [RECORD_FAULT_FORGET_UNFLUSHED] = {"changes that are not durable are forgotten", 14},
+    [RECORD_FAULT_FLUSH_RUNNING] = {"a flush counts for the interval that runs", 27},
+    [RECORD_FAULT_NO_GRACE] = {"a point does not wait for older changes", 2},
+    [RECORD_FAULT_DATA_FIRST] = {"a change is marked when it is over", 6},
+    [RECORD_FAULT_COOL_NO_GRACE] = {"cooling does not wait for older changes", 69},
+    [RECORD_FAULT_FREE_FIRST] = {"a bitmap is emptied before it is free", 5},
+    [RECORD_FAULT_NEXT_UNKNOWN] = {"an interval begins without a bitmap of its own", 13},
+    [RECORD_FAULT_REUSE_FIRST] = {"a bitmap is used again before it is durably empty", 23},
+    [RECORD_FAULT_VIEW_NOT_SAVED] = {"a change saves nothing for views", 1},
+    [RECORD_FAULT_VIEW_MARK_FIRST] = {"a granule counts as saved before it is", 1},
+    [RECORD_FAULT_VIEW_ONCE] = {"a view misses what was being changed when it was cut", 14},
+    [RECORD_FAULT_VIEW_NOT_AGAIN] = {"a reader of a view does not look again", 44},
+    [RECORD_FAULT_VIEW_LATE] = {"a view is known when its interval has ended", 7},
 };
 
 static void say_nothing(enum log_level level, const char *message)
