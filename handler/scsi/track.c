@@ -20,14 +20,12 @@
 
 _Static_assert(RECORD_UUID_BYTES == VOLUME_POINT_ID_BYTES, "an id is an id");
 
-size_t track_page_of(struct volume *volume, uint8_t *to)
+size_t track_page_of(const struct volume *volume, uint8_t *to)
 {
-    struct volume_track_status status;
     struct record_page page = {.max_reply_bytes = LUN_MAX_CHANGES_BYTES,
-                               .granule_bytes = volume_track_granule(volume)};
+                               .granule_bytes = volume_track_granule(volume),
+                               .refused = volume_track_refused(volume)};
 
-    volume_track_status(volume, &status);
-    page.refused = status.refused;
     memcpy(page.uuid, volume_get_meta(volume)->uuid, sizeof(page.uuid));
     return record_page_encode(to, &page);
 }

@@ -129,6 +129,11 @@ void volume_refuse_track(struct volume *volume)
     volume->track_refused = true;
 }
 
+bool volume_track_refused(const struct volume *volume)
+{
+    return volume->track_refused || volume->read_only || !volume->described;
+}
+
 /* Everything of the volume is held. */
 static int begin_record(struct volume *volume, struct errmsg *err)
 {
@@ -200,8 +205,7 @@ void volume_track_status(struct volume *volume, struct volume_track_status *ret)
 {
     struct record_status status;
 
-    *ret = (struct volume_track_status){.refused = volume->track_refused || volume->read_only ||
-                                                   !volume->described};
+    *ret = (struct volume_track_status){.refused = volume_track_refused(volume)};
     if (!volume->record)
         return;
     record_get_status(volume->record, &status);

@@ -23,6 +23,8 @@ struct record;
 int volume_track(struct volume *volume, struct errmsg *err);
 /* From now on volume_track is refused with -EPERM. Before anything else uses the volume. */
 void volume_refuse_track(struct volume *volume);
+/* Whether volume_track is refused, whatever there is. Never waits. */
+bool volume_track_refused(const struct volume *volume);
 /* Ends and removes it; 0 when there is none. */
 int volume_untrack(struct volume *volume, struct errmsg *err);
 
@@ -37,7 +39,7 @@ struct volume_point {
 };
 
 struct volume_track_status {
-    bool refused; /* volume_track is, whatever there is */
+    bool refused; /* volume_track_refused */
     bool tracked;
     uint8_t incarnation[VOLUME_POINT_ID_BYTES];
     /* Not NULL: nothing can be said of what changed; why, as in "the change record is lost: WHY".
