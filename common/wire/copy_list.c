@@ -14,6 +14,12 @@
 #define CSCD_NUL        0x20
 #define SEGMENT_DC      0x02
 
+const uint8_t copy_descriptor_codes[COPY_DESCRIPTOR_CODES] = {
+    COPY_SEGMENT_BLOCK_TO_BLOCK,
+    COPY_SEGMENT_OFFSET_TO_OFFSET,
+    COPY_CSCD_IDENTIFICATION,
+};
+
 static int refuse(struct copy_list_refusal *refusal, enum scsi_asc_ascq asc_ascq)
 {
     *refusal = (struct copy_list_refusal){.asc_ascq = (uint16_t)asc_ascq};

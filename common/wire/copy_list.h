@@ -21,6 +21,10 @@ enum copy_descriptor_code {
     COPY_CSCD_IDENTIFICATION = 0xE4,
 };
 
+/* All that are served, in the order in which they are to be listed. */
+#define COPY_DESCRIPTOR_CODES 3
+extern const uint8_t copy_descriptor_codes[COPY_DESCRIPTOR_CODES];
+
 /* A CSCD DESCRIPTOR ID that means the logical unit which got the command. */
 #define COPY_CSCD_ID_SELF 0xFFFF
 

@@ -74,12 +74,10 @@ static uint8_t *put_parameters(uint8_t *at, const struct vpd_copy *copy)
 
 static uint8_t *put_descriptors(uint8_t *at)
 {
-    uint8_t *next = start(at, DESCRIPTOR_DESCRIPTORS, 4);
+    uint8_t *next = start(at, DESCRIPTOR_DESCRIPTORS, 1 + COPY_DESCRIPTOR_CODES);
 
-    at[4] = 3;
-    at[5] = COPY_SEGMENT_BLOCK_TO_BLOCK;
-    at[6] = COPY_SEGMENT_OFFSET_TO_OFFSET;
-    at[7] = COPY_CSCD_IDENTIFICATION;
+    at[4] = COPY_DESCRIPTOR_CODES;
+    memcpy(at + 5, copy_descriptor_codes, COPY_DESCRIPTOR_CODES);
     return next;
 }
 

@@ -14,6 +14,7 @@
 #include "checked.h"
 #include "cleanup.h"
 #include "file_place.h"
+#include "negative_errno.h"
 #include "record_layout.h"
 
 struct record_file {
@@ -25,12 +26,6 @@ struct record_file {
 static struct record_file *file_of(struct record_medium *medium)
 {
     return (struct record_file *)medium;
-}
-
-/* A quota that is used up is a full file system to the one who writes. */
-static int negative_errno(void)
-{
-    return errno == EDQUOT ? -ENOSPC : -errno;
 }
 
 static int file_read(struct record_medium *medium, void *bytes, size_t length, uint64_t offset)
@@ -189,12 +184,14 @@ static bool is_record(int fd)
 static int write_name(int fd)
 {
     static const uint8_t page[RECORD_PAGE_BYTES] = RECORD_NAME;
+    ssize_t done;
 
     if (ftruncate(fd, (off_t)RECORD_FILE_BYTES) < 0)
         return negative_errno();
-    return pwrite(fd, page, sizeof(page), RECORD_NAME_OFFSET) == (ssize_t)sizeof(page)
-               ? 0
-               : negative_errno();
+    done = pwrite(fd, page, sizeof(page), RECORD_NAME_OFFSET);
+    if (done < 0)
+        return negative_errno();
+    return done == (ssize_t)sizeof(page) ? 0 : -ENOSPC;
 }
 
 /* Takes fd and place over, also on failure. */

@@ -23,6 +23,7 @@
 #include "record_layout.h"
 #include "record_medium.h"
 #include "record_steps.h"
+#include "record_view.h"
 #include "track_control.h"
 
 /* Changes under way at most; more wait. */
@@ -38,10 +39,7 @@ struct record_running {
 };
 
 /* Interval to bitmap, for those that may be marked: the running one, the one before, the next. */
-#define RECORD_RECENT    4
-
-#define RECORD_MAX_VIEWS 4
-struct record_view;
+#define RECORD_RECENT 4
 
 struct record {
     struct record_medium *medium;
@@ -64,7 +62,7 @@ struct record {
     _Atomic uint64_t warm[RECORD_MAX_REGIONS / 64]; /* may be changed without announcing */
     _Atomic uint8_t touched[RECORD_MAX_REGIONS];    /* changed since the last cooling */
     _Atomic uint64_t held[RECORD_SLOTS][RECORD_MAX_PAGES / 64]; /* pages that can be stored to */
-    _Atomic(struct record_view *) views[RECORD_MAX_VIEWS];
+    _Atomic(struct record_view *) views[RECORD_VIEWS];
 
     /* Order: cut_lock, turn, pages_lock. None is held while changes under way are waited for but
      * cut_lock, which no change takes. */

@@ -46,6 +46,7 @@ int record_view_make(struct record *record, const struct record_view_parts *part
                      struct record_view **ret)
 {
     struct record_view *view = calloc(1, sizeof(*view));
+    int error = 0;
 
     if (!view) {
         store_close(parts->saved);
@@ -65,15 +66,15 @@ int record_view_make(struct record *record, const struct record_view_parts *part
         view->since = interval_of(record, parts->since);
         view->has = make_bits(view->granules);
     }
-    if (!view->is_saved || (!view->everything && !view->has) ||
-        (!view->everything && view->since == 0)) {
-        int error = view->is_saved && view->has ? -ENOENT : -ENOMEM;
-
+    if (!view->is_saved || (!view->everything && !view->has))
+        error = -ENOMEM;
+    else if (!view->everything && view->since == 0)
+        error = -ENOENT;
+    if (error)
         record_view_free(view);
-        return error;
-    }
-    *ret = view;
-    return 0;
+    else
+        *ret = view;
+    return error;
 }
 
 /* The bitmap's bits become ones that the view has. */

@@ -18,8 +18,6 @@
 #include "record_internal.h"
 #include "record_view.h"
 
-_Static_assert(RECORD_VIEWS == RECORD_MAX_VIEWS, "the record has a place for each");
-
 /* Saving of granules whose words have the same remainder is one after the other. */
 #define RECORD_VIEW_LOCKS 64
 

@@ -229,15 +229,15 @@ static int place_segment(const struct copy_segment *segment, struct segment_job 
 /* The destination keeps to its mode pages, as for a command of its own that writes. */
 static int run_segment(const struct segment_job *job, bool *ret_source_failed)
 {
-    int error = 0;
+    int (*copy)(struct volume *, uint64_t, struct volume *, uint64_t, uint64_t, bool *) =
+        job->in_blocks ? volume_copy : volume_copy_bytes;
+    int error;
 
     *ret_source_failed = false;
     if (lun_write_protection(job->destination) != ASC_NONE)
         return -EROFS;
-    error = (job->in_blocks ? volume_copy
-                            : volume_copy_bytes)(lun_volume(job->destination),
-                                                 job->destination_offset, lun_volume(job->source),
-                                                 job->source_offset, job->bytes, ret_source_failed);
+    error = copy(lun_volume(job->destination), job->destination_offset, lun_volume(job->source),
+                 job->source_offset, job->bytes, ret_source_failed);
     return lun_end_write(job->destination, error, false, job->bytes);
 }
 

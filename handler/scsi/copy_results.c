@@ -21,12 +21,6 @@ enum { COPY_IN_PROGRESS = 0x00, COPY_DONE = 0x01, COPY_FAILED = 0x02 };
 #define PARAMETERS_BYTES     44
 #define PARAMETERS_SNLID     0x01
 
-static const uint8_t implemented[] = {
-    COPY_SEGMENT_BLOCK_TO_BLOCK,
-    COPY_SEGMENT_OFFSET_TO_OFFSET,
-    COPY_CSCD_IDENTIFICATION,
-};
-
 /* The record the command asks for, or the status to give up with. */
 static uint8_t find_record(struct exec *exec, struct copy_record *ret)
 {
@@ -93,7 +87,7 @@ uint8_t op_receive_copy_failure(struct exec *exec)
 
 uint8_t op_receive_copy_parameters(struct exec *exec)
 {
-    uint8_t bytes[PARAMETERS_BYTES + sizeof(implemented)] = {0};
+    uint8_t bytes[PARAMETERS_BYTES + COPY_DESCRIPTOR_CODES] = {0};
 
     put_be32(bytes, sizeof(bytes) - 4);
     bytes[4] = PARAMETERS_SNLID;
@@ -105,7 +99,7 @@ uint8_t op_receive_copy_parameters(struct exec *exec)
     put_be16(bytes + 34, COPY_MAX_CONCURRENT); /* TOTAL CONCURRENT COPIES */
     bytes[36] = COPY_MAX_CONCURRENT;
     bytes[37] = COPY_SEGMENT_GRANULARITY_EXPONENT;
-    bytes[43] = sizeof(implemented);
-    memcpy(bytes + PARAMETERS_BYTES, implemented, sizeof(implemented));
+    bytes[43] = COPY_DESCRIPTOR_CODES;
+    memcpy(bytes + PARAMETERS_BYTES, copy_descriptor_codes, COPY_DESCRIPTOR_CODES);
     return reply_whole(exec, bytes, sizeof(bytes), get_be32(exec->cdb + 10));
 }

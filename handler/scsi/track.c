@@ -131,7 +131,8 @@ static const struct volume_point *find_point(const struct volume_track_status *s
     return NULL;
 }
 
-/* Neither is an error where the point has been forgotten meanwhile, as FORGET may be repeated. */
+/* FORGET and RELEASE. To forget a point that is not there is no error, as FORGET may be repeated.
+ */
 static uint8_t forget(struct exec *exec, enum record_function function, const uint8_t *argument,
                       size_t allocation_length)
 {

@@ -22,6 +22,7 @@
 #include "file_probe.h"
 #include "file_users.h"
 #include "iov.h"
+#include "negative_errno.h"
 #include "process_name.h"
 
 /* Elements handed to one preadv or pwritev of a list that is too long for one, or was not taken
@@ -55,12 +56,6 @@ struct store_file {
 static struct store_file *file_of(struct store *store)
 {
     return (struct store_file *)store;
-}
-
-/* A quota that is used up is a full file system to the one who writes. */
-static int negative_errno(void)
-{
-    return errno == EDQUOT ? -ENOSPC : -errno;
 }
 
 static void file_close(struct store *store)

@@ -186,12 +186,12 @@ static int open_volume(const struct cfgstring *config, struct volume **ret, stru
 
     if (error)
         return error;
-    if (config->track == CFGSTRING_TRACK)
+    if (config->track == CFGSTRING_TRACK) {
         error = volume_track(*ret, err);
-    else if (config->track == CFGSTRING_TRACK_NO)
-        error = volume_untrack(*ret, err);
-    if (config->track == CFGSTRING_TRACK_NO)
+    } else if (config->track == CFGSTRING_TRACK_NO) {
         volume_refuse_track(*ret);
+        error = volume_untrack(*ret, err);
+    }
     if (error)
         volume_close(*ret);
     return error;
