@@ -28,4 +28,9 @@ int store_file_look(const char *path, struct store **ret, char *user, size_t siz
  * punch holes (the file is removed again when not). -EEXIST when there is one. */
 int store_file_create(const char *path, uint64_t bytes, struct store **ret, struct errmsg *err);
 
+/* A store of its own without a name, of this many bytes with nothing in them, in the folder of the
+ * file at path: it is gone when it is closed, however that comes about. Not locked; never durable.
+ * -EOPNOTSUPP: the file system has no files without a name. */
+int store_file_scratch(const char *path, uint64_t bytes, struct store **ret, struct errmsg *err);
+
 #endif

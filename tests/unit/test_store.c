@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -44,6 +46,23 @@ static int setup_file(void **state)
     assert_int_equal(store_file_create(scratch_path(&bench->scratch, "store"), SIZE, &bench->store,
                                        &err),
                      0);
+    *state = bench;
+    return 0;
+}
+
+/* Without a name: it is contained in nothing but what is open. */
+static int setup_scratch(void **state)
+{
+    struct bench *bench = calloc(1, sizeof(*bench));
+    struct errmsg err;
+
+    assert_non_null(bench);
+    scratch_make(&bench->scratch);
+    assert_int_equal(store_file_scratch(scratch_path(&bench->scratch, "store"), SIZE, &bench->store,
+                                        &err),
+                     0);
+    assert_int_equal(rmdir(bench->scratch.directory), 0); /* nothing lies there */
+    assert_int_equal(mkdir(bench->scratch.directory, 0700), 0);
     *state = bench;
     return 0;
 }
@@ -299,10 +318,11 @@ static void a_write_with_fua_is_a_write(void **state)
     assert_int_equal(store_flush(store), 0);
 }
 
-#define EACH(test)                                       \
-    {"memory: " #test, test, setup_mem, teardown, NULL}, \
-    {                                                    \
-        "file: " #test, test, setup_file, teardown, NULL \
+#define EACH(test)                                             \
+    {"memory: " #test, test, setup_mem, teardown, NULL},       \
+        {"file: " #test, test, setup_file, teardown, NULL},    \
+    {                                                          \
+        "scratch: " #test, test, setup_scratch, teardown, NULL \
     }
 
 int main(void)
