@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Any sequence of commands, faults, shortages and resizes against two logical units over memory
- * stores, which copy from one to the other. After every command the whole volume is compared with a
- * model, and what came back is checked: the Data-In buffer is zero where it was not filled, sense
- * data is there exactly on CHECK CONDITION, nothing is touched outside the buffers (ASan). */
+ * stores, which copy from one to the other; one of them may have a change record. After every
+ * command the whole volume is compared with a model, and what came back is checked: the Data-In
+ * buffer is zero where it was not filled, sense data is there exactly on CHECK CONDITION, nothing
+ * is touched outside the buffers (ASan). */
 
 #include <errno.h>
 
@@ -20,12 +21,13 @@
 #include "lun_model.h"
 #include "lun_model_copy.h"
 #include "lun_model_token.h"
+#include "lun_model_track.h"
 #include "lun_picks.h"
 #include "sense.h"
 #include "store_mem.h"
 #include "zeros.h"
 
-enum { MAX_COMMANDS = 48, MAX_ATTENTIONS = 8, OTHER_BYTES = 64 * 1024 };
+enum { MAX_COMMANDS = 48, MAX_ATTENTIONS = 8, OTHER_BYTES = 64 * 1024, VENDOR_SPECIFIC = 0x8000 };
 
 struct unit {
     struct lun *lun;
@@ -38,6 +40,7 @@ struct harness {
     struct unit units[2]; /* of one copy group */
     struct unit *unit;    /* the one that gets the commands */
     struct lun_model_token token;
+    struct lun_model_track track; /* of the first unit */
     bool may_fail; /* a fault or a shortage is set: a write may break off in the middle */
 };
 
@@ -54,7 +57,12 @@ static void check_sense(const struct lun_command *command, uint8_t status)
     }
     FUZZ_CHECK(sense_decode(command->sense, sizeof(command->sense), &sense) == 0);
     FUZZ_CHECK(sense.key != SENSE_NO_SENSE && !sense.deferred);
-    FUZZ_CHECK(sense_asc_text(sense.asc_ascq));
+    if (sense.asc_ascq >= VENDOR_SPECIFIC) /* which mean something else elsewhere */
+        FUZZ_CHECK(command->cdb[0] == SCSI_READ_BUFFER_16 &&
+                   sense.asc_ascq >= ASC_RECORD_NOT_THERE &&
+                   sense.asc_ascq <= ASC_TOO_MANY_POINTS && sense.key == SENSE_ILLEGAL_REQUEST);
+    else
+        FUZZ_CHECK(sense_asc_text(sense.asc_ascq));
     FUZZ_CHECK(sense.asc_ascq != ASC_NONE || sense.key == SENSE_COPY_ABORTED);
     FUZZ_CHECK(command->data_in_bytes == 0);
 }
@@ -165,11 +173,18 @@ static void adopt_overwritten(struct harness *harness, const struct lun_exchange
     memcpy(model->bytes, now, model->size);
 }
 
+static bool sanitizes(uint8_t action)
+{
+    return action == SCSI_SA_SANITIZE_BLOCK_ERASE || action == SCSI_SA_SANITIZE_OVERWRITE;
+}
+
 static void adopt_sanitized(struct harness *harness, const struct lun_exchange *exchange)
 {
     uint8_t action = exchange->cdb[1] & 0x1F;
 
-    if (await_sanitize(harness)) {
+    bool healed = await_sanitize(harness);
+
+    if (healed) {
         memset(harness->unit->model.bytes, 0, harness->unit->model.size);
     } else if (exchange->status == SCSI_STATUS_GOOD) {
         FUZZ_CHECK(!harness->unit->model.read_only);
@@ -178,6 +193,9 @@ static void adopt_sanitized(struct harness *harness, const struct lun_exchange *
         if (action == SCSI_SA_SANITIZE_OVERWRITE)
             adopt_overwritten(harness, exchange);
     }
+    if ((healed || (exchange->status == SCSI_STATUS_GOOD && sanitizes(action))) &&
+        harness->unit->model.track)
+        lun_model_track_anew(&harness->unit->model, lun_volume(harness->unit->lun));
 }
 
 static bool sends_data(uint8_t opcode)
@@ -383,7 +401,7 @@ static void take_power_on(struct lun *lun)
 }
 
 static void open_unit(struct harness *harness, uint64_t blocks, uint32_t block_size,
-                      uint32_t granularity, bool read_only)
+                      uint32_t granularity, bool read_only, bool tracked)
 {
     struct unit *unit = harness->unit;
     struct volume_meta meta = {.uuid = {1, 2, 3}, .block_size = block_size};
@@ -400,6 +418,9 @@ static void open_unit(struct harness *harness, uint64_t blocks, uint32_t block_s
     FUZZ_CHECK(volume_over_store(unit->store, &meta, read_only, &volume, NULL) == 0);
     FUZZ_CHECK(lun_open(volume, &unit->lun) == 0);
     lun_set_copy_group(unit->lun, "both");
+    unit->model.track = tracked ? &harness->track : NULL;
+    if (tracked)
+        lun_model_track_begin(&unit->model, volume);
     take_power_on(unit->lun);
     learn_naa(harness);
 }
@@ -412,12 +433,13 @@ static void start(struct harness *harness)
     uint64_t most = LUN_MODEL_MAX_BYTES / block_size;
     uint64_t blocks = 1 + fuzz_byte(&harness->input) % most;
     uint32_t other_block = shape & 8 ? 4096 : 512;
+    bool read_only = (shape & 0xF8) == 0xF8;
 
     harness->token.valid = false;
     harness->unit = &harness->units[1];
-    open_unit(harness, OTHER_BYTES / other_block, other_block, 4096, false);
+    open_unit(harness, OTHER_BYTES / other_block, other_block, 4096, false, false);
     harness->unit = &harness->units[0];
-    open_unit(harness, blocks, block_size, granularity, (shape & 0xF8) == 0xF8);
+    open_unit(harness, blocks, block_size, granularity, read_only, shape & 0x10 && !read_only);
     for (size_t i = 0; i < 2; i++)
         harness->units[i].model.other = &harness->units[1 - i].model;
 }
@@ -462,6 +484,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int i = 0; i < 2; i++, swap_units(&harness)) {
         compare_volume(&harness, (struct lun_model_range){0});
         scan(&harness);
+        lun_model_track_check(&harness.unit->model, lun_volume(harness.unit->lun));
     }
     lun_close(harness.units[0].lun);
     lun_close(harness.units[1].lun);

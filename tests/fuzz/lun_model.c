@@ -13,6 +13,7 @@
 #include "lun_model_copy.h"
 #include "lun_model_mode.h"
 #include "lun_model_token.h"
+#include "lun_model_track.h"
 #include "unmap_list.h"
 #include "zeros.h"
 
@@ -421,6 +422,10 @@ bool lun_model_apply(struct lun_model *model, const struct lun_exchange *exchang
     }
     if (lun_model_is_token(exchange))
         return lun_model_token(model, exchange, ret_undefined);
+    if (exchange->cdb_length >= 16 && exchange->cdb[0] == SCSI_READ_BUFFER_16) {
+        lun_model_track_apply(model, exchange);
+        return false;
+    }
     if (exchange->status == SCSI_STATUS_CHECK_CONDITION) {
         if (exchange->cdb_length > 0)
             *ret_undefined = undefined_after(model, exchange);

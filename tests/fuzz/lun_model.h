@@ -30,6 +30,7 @@ struct lun_model {
     bool software_protected;       /* SWP of the control mode page */
     struct lun_model_token *token; /* of both logical units */
     struct lun_model *other;       /* which may be named in copies */
+    struct lun_model_track *track; /* NULL: it has no change record */
 };
 
 static inline bool lun_model_is_protected(const struct lun_model *model)

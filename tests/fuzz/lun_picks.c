@@ -9,6 +9,7 @@
 #include "lun_model_copy.h"
 #include "lun_model_mode.h"
 #include "lun_model_token.h"
+#include "lun_model_track.h"
 #include "scsi_defs.h"
 
 /* Mostly near the ends of the LUN; sometimes anything. */
@@ -42,7 +43,7 @@ size_t lun_pick_cdb(const struct lun_model *model, struct fuzz_input *input, uin
         SCSI_WRITE_AND_VERIFY_12, SCSI_WRITE_AND_VERIFY_16, SCSI_COMPARE_AND_WRITE,
         SCSI_ORWRITE_16, SCSI_PRE_FETCH_10, SCSI_PRE_FETCH_16, SCSI_VARIABLE_LENGTH,
         SCSI_THIRD_PARTY_COPY_OUT, SCSI_MODE_SELECT_6,
-        SCSI_FORMAT_UNIT, SCSI_SANITIZE, SCSI_READ_BUFFER_10,
+        SCSI_FORMAT_UNIT, SCSI_SANITIZE, SCSI_READ_BUFFER_10, SCSI_READ_BUFFER_16,
     };
     /* clang-format on */
     uint8_t opcode = opcodes[fuzz_byte(input) % sizeof(opcodes)];
@@ -71,6 +72,8 @@ size_t lun_pick_cdb(const struct lun_model *model, struct fuzz_input *input, uin
         return cdb_get_lba_status_32(cdb, first, count, fuzz_byte(input) % 18, fuzz_byte(input));
     if (opcode == SCSI_READ_BUFFER_10)
         return bitmap_cdb(cdb, (uint32_t)(first % 8), fuzz_byte(input) % 128u);
+    if (opcode == SCSI_READ_BUFFER_16)
+        return lun_model_track_cdb(model, input, cdb);
     cdb[0] = opcode;
     if (opcode == SCSI_SANITIZE)
         memset(cdb + 2, 0, length - 2);
@@ -157,6 +160,8 @@ size_t lun_pick_data(const struct lun_model *model, struct fuzz_input *input, ui
     needed = min_u64((uint64_t)fields.blocks * model->block_size, LUN_PICK_MAX_BYTES);
     if (cdb[0] == SCSI_WRITE_SAME_10 || cdb[0] == SCSI_WRITE_SAME_16)
         needed = model->block_size;
+    if (cdb[0] == SCSI_READ_BUFFER_16)
+        needed = min_u64(get_be32(cdb + 10), LUN_PICK_MAX_BYTES);
     if (cdb[0] == SCSI_COMPARE_AND_WRITE)
         needed = pick_comparison(model, &fields, data);
     if (shape & 0x80)
