@@ -282,7 +282,7 @@ int store_file_scratch(const char *path, uint64_t bytes, struct store **ret, str
 {
     CLEANUP(file_place_close) struct file_place place = FILE_PLACE_NONE;
     int error = file_place_open(path, &place, err);
-    struct store *store;
+    struct store *store = NULL;
     int fd;
 
     if (error)
