@@ -210,6 +210,16 @@ int record_begin_anew(struct record *record, enum record_loss why)
     return 0;
 }
 
+/* Where that fails while no change is marked, nothing may be left that could be believed. */
+static int begin_anew_or_remove(struct record *record, enum record_loss why)
+{
+    int error = record_begin_anew(record, why);
+
+    if (error)
+        record->medium->ops->remove(record->medium);
+    return error;
+}
+
 void record_finish(struct record *record, const struct store_identity *identity)
 {
     struct track_control *control = &record->control;
@@ -253,7 +263,7 @@ static void change_size(struct record *record)
 
     if (record->granule_bytes != control->granule_bytes) {
         record_lose(record, RECORD_RESIZED);
-        if (record_begin_anew(record, RECORD_RESIZED) == 0)
+        if (begin_anew_or_remove(record, RECORD_RESIZED) == 0)
             log_warning("%s: the change record has begun anew", record->name);
         return;
     }
@@ -299,7 +309,7 @@ int record_restart(struct record *record, enum record_loss why)
     int error;
 
     record_lock_take(&record->turn);
-    error = record_begin_anew(record, why);
+    error = begin_anew_or_remove(record, why);
     record_lock_give(&record->turn);
     return error;
 }

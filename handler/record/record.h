@@ -101,7 +101,8 @@ void record_resized(struct record *record, uint64_t bytes);
 /* Forgets everything, points and bitmaps, and says nothing until record_restart: the volume is
  * being sanitized. */
 void record_sanitize(struct record *record);
-/* Begins anew after it was lost: everything before counts as changed. */
+/* Begins anew after it was lost: everything before counts as changed. When that fails the medium's
+ * file is removed. */
 int record_restart(struct record *record, enum record_loss why);
 
 /* Cuts a consistency point: it has all changes that ended before the call, whole, and none that

@@ -157,6 +157,44 @@ static int begin_record(struct volume *volume, struct errmsg *err)
                       strerror(-error));
 }
 
+/* One that was lost begins anew in the file it has; without that there would be none later.
+ * Everything of the volume is held. */
+static int begin_again(struct volume *volume, struct errmsg *err)
+{
+    int error = flush_first(volume, err);
+    int found;
+
+    if (error)
+        return error;
+    found = volume->described ? record_file_find(volume->name, err) : 1;
+    if (found < 0)
+        return found;
+    if (found == 0)
+        return errmsg_set(err, -ESTALE,
+                          "%s" RECORD_FILE_SUFFIX " is gone; a change record begins when the "
+                          "volume is opened again",
+                          volume->name);
+    error = record_restart(volume->record, RECORD_BEGUN);
+    if (error)
+        return errmsg_set(err, error, "%s" RECORD_FILE_SUFFIX " cannot be written: %s",
+                          volume->name, strerror(-error));
+    log_warning("%s: the change record, which was lost, begins anew; everything before counts as "
+                "changed",
+                volume->name);
+    return 0;
+}
+
+/* Whether what there is, if anything, says nothing. */
+static bool has_none(struct volume *volume)
+{
+    struct record_status status;
+
+    if (!volume->record)
+        return true;
+    record_get_status(volume->record, &status);
+    return status.lost != RECORD_KEPT;
+}
+
 int volume_track(struct volume *volume, struct errmsg *err)
 {
     SIZE_CHANGES(volume);
@@ -165,8 +203,10 @@ int volume_track(struct volume *volume, struct errmsg *err)
         return errmsg_set(err, -EROFS, "%s is open for reading only", volume->name);
     if (volume->sealed)
         return errmsg_set(err, -ESHUTDOWN, "a SANITIZE of %s runs or has failed", volume->name);
-    if (volume->record)
+    if (!has_none(volume))
         return 0;
+    if (volume->record)
+        return begin_again(volume, err);
     if (volume->track_refused)
         return errmsg_set(err, -EPERM, "%s is to have no change record", volume->name);
     if (!volume->described)
@@ -315,7 +355,7 @@ int volume_cut_for(struct volume *volume, const uint8_t consumer[VOLUME_POINT_ID
                    const uint8_t nonce[VOLUME_POINT_ID_BYTES], struct volume_point *ret,
                    struct errmsg *err)
 {
-    bool begins = !volume->record && !volume->read_only;
+    bool begins = !volume->read_only && has_none(volume);
     int error = begins ? begin_for(volume, err) : 0;
 
     if (!error)

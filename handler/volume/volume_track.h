@@ -17,9 +17,10 @@ struct record;
 #define VOLUME_POINT_ID_BYTES 16
 #define VOLUME_POINTS         32
 
-/* Begins a record, from which on all changes are known; 0 when there is one. Others wait while it
- * is being begun. -EPERM, -EROFS, -EOPNOTSUPP (the store is no file), -ESHUTDOWN, or what the file
- * system gave, each with a sentence. */
+/* Begins a record, from which on all changes are known; anew where it was lost; 0 when there is
+ * one. Others wait while it is being begun. -ESTALE: it was lost with its file. -EPERM, -EROFS,
+ * -EOPNOTSUPP (the store is no file), -ESHUTDOWN, or what the file system gave, each with a
+ * sentence. */
 int volume_track(struct volume *volume, struct errmsg *err);
 /* From now on volume_track is refused with -EPERM. Before anything else uses the volume. */
 void volume_refuse_track(struct volume *volume);
@@ -66,8 +67,8 @@ void volume_track_status(struct volume *volume, struct volume_track_status *ret)
  * there are VOLUME_POINTS; -EROFS. */
 int volume_cut(struct volume *volume, const uint8_t nonce[VOLUME_POINT_ID_BYTES],
                struct volume_point *ret, struct errmsg *err);
-/* The same for a consumer, each of which has nonces of its own; where there is no record, it is
- * begun, and the point is its only one. Errors as volume_track, too. */
+/* The same for a consumer, each of which has nonces of its own; where there is no record, or it
+ * is lost, it is begun, and the point is its only one. Errors as volume_track, too. */
 int volume_cut_for(struct volume *volume, const uint8_t consumer[VOLUME_POINT_ID_BYTES],
                    const uint8_t nonce[VOLUME_POINT_ID_BYTES], struct volume_point *ret,
                    struct errmsg *err);

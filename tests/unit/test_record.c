@@ -355,6 +355,27 @@ static void a_medium_that_fails_loses_the_record(void **state)
     assert_true(model_medium_removed(rig->medium)); /* as that could not be written either */
 }
 
+/* Wherever that breaks off: no change is marked, so that what was written already must go. */
+static void a_record_that_cannot_begin_anew_is_not_there(void **state)
+{
+    struct rig *rig = *state;
+    unsigned after = 0;
+
+    for (;; after++) {
+        teardown(state);
+        setup(state);
+        rig = *state;
+        record_sanitize(rig->record);
+        model_medium_fail(rig->medium, after, -EIO);
+        if (record_restart(rig->record, RECORD_SANITIZED) == 0)
+            break;
+        assert_lost(rig, RECORD_SANITIZED);
+        assert_true(model_medium_removed(rig->medium));
+    }
+    assert_true(after > 4); /* what was there goes, and both control records are written */
+    model_medium_fail(rig->medium, 0, 0);
+}
+
 static void a_lost_record_begins_anew(void **state)
 {
     struct rig *rig = *state;
@@ -481,6 +502,7 @@ int main(void)
         RECORD_TEST(a_checksum_that_is_lost_with_its_bits_is_missed),
         RECORD_TEST(a_full_disk_loses_the_record_and_no_change),
         RECORD_TEST(a_medium_that_fails_loses_the_record),
+        RECORD_TEST(a_record_that_cannot_begin_anew_is_not_there),
         RECORD_TEST(a_lost_record_begins_anew),
         RECORD_TEST(nothing_is_left_when_the_volume_is_sanitized),
         RECORD_TEST(what_is_cut_off_and_what_is_added_has_changed),
