@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # In the lab: every suite of libiscsi's iscsi-test-cu against thin LUNs under the real tcmu-runner,
-# with blocks of 512 and of 4096 bytes. Nothing may fail, and nothing may be skipped, but what the
-# file conformance.expected lists; and what it lists must really be so. The suites about persistent
-# reservations and iSCSI itself are among them, though the kernel's target answers much of what they
-# send: they send other commands as well, whose end the handler decides.
+# with blocks of 512 and of 4096 bytes, the latter with a change record. Nothing may fail, and
+# nothing may be skipped, but what the file conformance.expected lists; and what it lists must really
+# be so. The suites about persistent reservations and iSCSI itself are among them, though the
+# kernel's target answers much of what they send: they send other commands as well, whose end the
+# handler decides.
 #
 # usage: conformance.sh [--program=ISCSI-TEST-CU] [SUITE...]   only these suites
 #   --program   another iscsi-test-cu than Debian's, built from libiscsi's sources
@@ -75,10 +76,10 @@ make_lun() { # NAME BLOCK_SIZE [OPTIONS]
     target_create "$base:$1" "$1"
 }
 
-make_luns() { # BLOCK_SIZE
+make_luns() { # BLOCK_SIZE OPTIONS
   local worker
   for ((worker = 1; worker <= workers; worker++)); do
-    make_lun "any$1-$worker" "$1" && make_lun "held$1-$worker" "$1" || return 1
+    make_lun "any$1-$worker" "$1" "$2" && make_lun "held$1-$worker" "$1" "$2" || return 1
   done
   # MultipathIO takes blocks for zeros that it did not write, ReceiveCopyResults takes it that no
   # copy was made before.
@@ -137,8 +138,8 @@ mkdir -p /mnt/tmpfs
 mount -t tmpfs -o size=2g tmpfs /mnt/tmpfs
 start_stack
 mkdir -p "$(<"$target/dbroot")/pr" # where the kernel keeps reservations
-check "LUNs with 512-byte blocks" make_luns 512
-check "LUNs with 4096-byte blocks" make_luns 4096
+check "LUNs with 512-byte blocks" make_luns 512 ""
+check "LUNs with 4096-byte blocks and a change record" make_luns 4096 ";track"
 section "${#suites[@]} suites with either block size"
 list_jobs >/run/jobs
 exec 7</run/jobs
