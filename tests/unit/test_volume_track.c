@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,8 +46,8 @@ struct watched {
     struct store *inner;
     struct record *record; /* NULL: not looked at */
     uint8_t since[RECORD_ID_BYTES];
-    unsigned changes;
-    unsigned unmarked;
+    atomic_uint changes;
+    atomic_uint unmarked;
 };
 
 struct cover {
