@@ -42,13 +42,16 @@ static int add_word(struct runs *runs, uint64_t first, uint64_t changed, uint64_
 
     if (changed == 0 && suspect == 0)
         return runs->kind == KIND_SAME ? 0 : end_run(runs, first, KIND_SAME);
-    for (unsigned i = 0; i < 64 && !result; i++) {
-        enum kind kind = changed >> i & 1 ? KIND_CHANGED : KIND_SAME;
+    for (unsigned i = 0; i < 64 && !result;) {
+        uint64_t is_changed = changed >> i, is_suspect = suspect >> i & ~is_changed;
+        enum kind kind = is_changed & 1 ? KIND_CHANGED : is_suspect & 1 ? KIND_SUSPECT : KIND_SAME;
+        uint64_t others = kind == KIND_CHANGED   ? ~is_changed
+                          : kind == KIND_SUSPECT ? ~is_suspect
+                                                 : is_changed | is_suspect;
 
-        if (kind == KIND_SAME && suspect >> i & 1)
-            kind = KIND_SUSPECT;
         if (kind != runs->kind)
             result = end_run(runs, first + i, kind);
+        i += others ? (unsigned)__builtin_ctzll(others) : 64;
     }
     return result;
 }
@@ -71,21 +74,33 @@ static bool any_in_page(const struct record *record, const bool *chosen, uint64_
     return false;
 }
 
+/* The slots that were chosen and say something of the page. */
+static unsigned slots_of_page(const struct record *record, const bool *chosen, uint64_t page,
+                              unsigned ret[RECORD_SLOTS])
+{
+    unsigned count = 0;
+
+    for (unsigned slot = 0; slot < RECORD_SLOTS; slot++)
+        if (chosen[slot] && record_page_held(record, slot, page))
+            ret[count++] = slot;
+    return count;
+}
+
 static int add_page(const struct record *record, const bool *chosen, uint64_t page,
                     struct runs *runs)
 {
+    unsigned slots[RECORD_SLOTS];
+    unsigned count = slots_of_page(record, chosen, page, slots);
     int result = 0;
 
     for (uint64_t word = page * WORDS_A_PAGE; !result && word < (page + 1) * WORDS_A_PAGE; word++) {
         uint64_t changed = 0, suspect = 0;
 
-        for (unsigned slot = 0; slot < RECORD_SLOTS; slot++) {
-            if (!chosen[slot])
-                continue;
-            if (record->control.slots[slot].flags & TRACK_SUSPECT)
-                suspect |= record_word(record, slot, word);
+        for (unsigned i = 0; i < count; i++) {
+            if (record->control.slots[slots[i]].flags & TRACK_SUSPECT)
+                suspect |= record_word(record, slots[i], word);
             else
-                changed |= record_word(record, slot, word);
+                changed |= record_word(record, slots[i], word);
         }
         if (record->crashed && bit_is_set(record->control.hot, word * 64 / RECORD_REGION_GRANULES))
             suspect = UINT64_MAX;
