@@ -63,11 +63,9 @@ static void choose_slots(const struct record *record, uint64_t since, bool *ret)
         ret[slot] = record->control.slots[slot].from != 0 && record->control.slots[slot].to > since;
 }
 
-static bool any_in_page(const struct record *record, const bool *chosen, uint64_t page)
+/* Whether granules of the page may differ since the machine crashed. */
+static bool hot_in_page(const struct record *record, uint64_t page)
 {
-    for (unsigned slot = 0; slot < RECORD_SLOTS; slot++)
-        if (chosen[slot] && record_page_held(record, slot, page))
-            return true;
     for (uint64_t i = 0; record->crashed && i < RECORD_PAGE_REGIONS; i++)
         if (bit_is_set(record->control.hot, page * RECORD_PAGE_REGIONS + i))
             return true;
@@ -93,6 +91,8 @@ static int add_page(const struct record *record, const bool *chosen, uint64_t pa
     unsigned count = slots_of_page(record, chosen, page, slots);
     int result = 0;
 
+    if (count == 0 && !hot_in_page(record, page))
+        return add_word(runs, page * RECORD_PAGE_GRANULES, 0, 0);
     for (uint64_t word = page * WORDS_A_PAGE; !result && word < (page + 1) * WORDS_A_PAGE; word++) {
         uint64_t changed = 0, suspect = 0;
 
@@ -161,12 +161,8 @@ int record_changed_from(struct record *record, const uint8_t since[RECORD_ID_BYT
     bool chosen[RECORD_SLOTS] = {false};
     int error = find_since(record, since, chosen);
 
-    for (uint64_t page = first_page; !error && page < pages; page++) {
-        if (any_in_page(record, chosen, page))
-            error = add_page(record, chosen, page, &runs);
-        else
-            error = add_word(&runs, page * RECORD_PAGE_GRANULES, 0, 0);
-    }
+    for (uint64_t page = first_page; !error && page < pages; page++)
+        error = add_page(record, chosen, page, &runs);
     if (!error)
         error = end_run(&runs, record->granules, KIND_SAME);
     if (!error && record->looks)

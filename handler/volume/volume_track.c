@@ -340,13 +340,14 @@ static void forget_first(struct volume *volume)
 /* Most of what is to be made durable is so before the others have to wait. */
 static int begin_for(struct volume *volume, struct errmsg *err)
 {
+    bool had_none = !volume->record; /* not: one that was lost */
     int error = volume_flush(volume);
 
     if (error)
         return errmsg_set(err, error, "%s cannot be made durable: %s", volume->name,
                           strerror(-error));
     error = volume_track(volume, err);
-    if (!error)
+    if (!error && had_none)
         log_info("%s: an initiator asks what changes; the change record begins", volume->name);
     return error;
 }

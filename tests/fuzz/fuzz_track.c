@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "crc32c.h"
 #include "fuzz.h"
 #include "log.h"
 #include "record.h"
@@ -197,18 +198,6 @@ static void live(struct record *record, const struct record_subject *subject,
             change(record, subject, input, truth);
         }
     }
-}
-
-static uint32_t crc32c(const uint8_t *bytes, size_t length)
-{
-    uint32_t crc = UINT32_MAX;
-
-    for (size_t i = 0; i < length; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82F63B78) : 0);
-    }
-    return ~crc;
 }
 
 /* Of the sector of a control record that has this byte. */

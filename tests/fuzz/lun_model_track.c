@@ -48,7 +48,7 @@ static void add_first(struct lun_model *model, struct volume *volume)
 void lun_model_track_begin(struct lun_model *model, struct volume *volume)
 {
     struct record_subject subject = {.bytes = model->size, .name = "fuzzed"};
-    char directory[] = "/tmp/fuzz-lun.XXXXXX", path[64], file[64];
+    char directory[] = "/dev/shm/fuzz-lun.XXXXXX", path[64], file[64];
     struct record_medium *medium;
     struct record *record;
     struct errmsg err;

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "crc32c.h"
 #include "track_rig.h"
 
 /* With so little room for files no bitmap can be begun: control records lie below. */
@@ -75,18 +76,6 @@ static void what_was_begun_anew_is_there_when_the_unit_is_opened_again(void **st
     assert_good(changed(rig, id, 0, sizeof(reply), reply));
     assert_int_equal(get_be32(reply + 12), 1);
     assert_range(rig, reply, 0, 9, 1);
-}
-
-static uint32_t crc32c(const uint8_t *bytes, size_t length)
-{
-    uint32_t crc = UINT32_MAX;
-
-    for (size_t i = 0; i < length; i++) {
-        crc ^= bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82F63B78) : 0);
-    }
-    return ~crc;
 }
 
 /* The unit as it is opened after the machine has crashed: both control records are as they are
